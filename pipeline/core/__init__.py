@@ -1,0 +1,1 @@
+"""What every stage stands on: errors, workspace, fingerprints, call context, events, seeding."""

@@ -1,0 +1,131 @@
+"""The exception tree.
+
+HoneError
+├── ConfigError        (ValueError)      a key of the spec or an option is wrong
+├── DataError          (ValueError)      a row or a file's content is wrong
+├── SourceError        (OSError)         a file, path or address cannot be read
+├── RenderError        (ValueError)      a conversation cannot become tokens and a mask as asked
+├── ModelError         (ValueError)      a base model, tokenizer or adapter is missing or does not fit
+├── EnvironmentMissing (RuntimeError)    a package or an environment is not installed
+├── BudgetError        (RuntimeError)    an allowance of time or money is used up; a checkpoint is kept
+├── DivergenceError    (ArithmeticError) the loss became NaN or infinite and one rollback did not help
+├── OutOfMemory        (MemoryError)     the smallest micro-batch does not fit
+├── StorageError       (OSError)         the workspace cannot be written
+├── IntegrityError     (ValueError)      a stored file does not have the hash that its manifest states
+├── EngineError        (RuntimeError)    an inference engine did not start or answered wrongly
+├── RegistryError      (RuntimeError)    a version or alias is not as expected
+└── Cancelled          (Exception)       somebody stopped the run
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from schemas.errors import EXIT_CODES, ErrorCode, ErrorRecord, ExitCode
+
+
+class HoneError(Exception):
+    """An error that a user can act on.
+
+    Args:
+        message: what is wrong, in one sentence.
+        where: the file, row or key.
+        fix: what to do next.
+        detail: longer evidence, such as the end of a log.
+    """
+
+    code: ClassVar[ErrorCode] = "internal"
+
+    def __init__(
+        self, message: str, *, where: str | None = None, fix: str | None = None, detail: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.where = where
+        self.fix = fix
+        self.detail = detail
+
+    def __str__(self) -> str:
+        text = f"{self.where}: {self.message}" if self.where else self.message
+        return f"{text} ({self.fix})" if self.fix else text
+
+    def record(self) -> ErrorRecord:
+        """Return the wire form."""
+        return ErrorRecord(
+            code=self.code, message=self.message, where=self.where, fix=self.fix, detail=self.detail
+        )
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """What the command line returns for this error."""
+        return EXIT_CODES[self.code]
+
+
+class ConfigError(HoneError, ValueError):
+    code = "config"
+
+
+class DataError(HoneError, ValueError):
+    code = "data"
+
+
+class SourceError(HoneError, OSError):
+    code = "source"
+
+
+class RenderError(HoneError, ValueError):
+    code = "render"
+
+
+class ModelError(HoneError, ValueError):
+    code = "model"
+
+
+class EnvironmentMissing(HoneError, RuntimeError):
+    code = "environment"
+
+
+class BudgetError(HoneError, RuntimeError):
+    code = "budget"
+
+
+class DivergenceError(HoneError, ArithmeticError):
+    code = "divergence"
+
+
+class OutOfMemory(HoneError, MemoryError):
+    code = "memory"
+
+
+class StorageError(HoneError, OSError):
+    code = "storage"
+
+
+class IntegrityError(HoneError, ValueError):
+    code = "integrity"
+
+
+class EngineError(HoneError, RuntimeError):
+    code = "engine"
+
+
+class RegistryError(HoneError, RuntimeError):
+    code = "registry"
+
+
+class Cancelled(HoneError):
+    code = "cancelled"
+
+
+class InternalError(HoneError):
+    """A defect of hone, or a failure that nothing foresaw; ``detail`` holds the traceback."""
+
+    code = "internal"
+
+
+_BY_CODE: dict[str, type[HoneError]] = {cls.code: cls for cls in HoneError.__subclasses__()}
+
+
+def from_record(record: ErrorRecord) -> HoneError:
+    """Return the exception that ``record`` describes, so that an error keeps its type across processes."""
+    return _BY_CODE[record.code](record.message, where=record.where, fix=record.fix, detail=record.detail)

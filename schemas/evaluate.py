@@ -1,0 +1,143 @@
+"""The evaluate stage: one subject, one split, the same items for all."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from schemas.artifacts import Artifact, Inputs, Stored
+from schemas.base import Reference, RelativePath, Schema, Slug
+from schemas.data import DataArtifact, Split
+from schemas.optimize import OptimizeArtifact
+from schemas.train import BaseModelRef, TrainArtifact
+
+
+class MetricSpec(Schema):
+    """A metric by name (or ``./file.py:function``) and its parameters; ``code`` is the resolved user file, if it is one."""
+
+    name: str
+    params: dict[str, Any] = {}
+    code: Reference | None = None
+
+
+class GenerationConfig(Schema):
+    """Greedy or sampled generation, under transformers' and vLLM's names.
+
+    ``backend`` ``transformers`` runs in the main environment, ``vllm`` in its own.
+    """
+
+    backend: Literal["transformers", "vllm"] = "transformers"
+    max_new_tokens: Annotated[int, Field(gt=0)] = 128
+    temperature: Annotated[float, Field(ge=0.0)] = 0.0
+    top_p: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
+    batch_size: Annotated[int, Field(gt=0)] = 32
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    seed: int = 0
+
+
+class BaseSubject(Schema):
+    """The base model, asked with an instruction and ``few_shot`` examples from the training split."""
+
+    kind: Literal["base"] = "base"
+    instruction: str | None = None
+    few_shot: Annotated[int, Field(ge=0)] = 0
+
+
+class ModelSubject(Schema):
+    """A trained or optimized model: the ``model`` input."""
+
+    kind: Literal["model"] = "model"
+
+
+class EndpointSubject(Schema):
+    """Any OpenAI-compatible endpoint; the key is a secret's name, never its value."""
+
+    kind: Literal["endpoint"] = "endpoint"
+    base_url: str
+    model: str
+    api_key_secret: str | None = None
+    instruction: str | None = None
+    few_shot: Annotated[int, Field(ge=0)] = 0
+
+
+class TfidfSubject(Schema):
+    """TF-IDF features and logistic regression trained on the training split: the reference for classification."""
+
+    kind: Literal["tfidf"] = "tfidf"
+
+
+Subject = Annotated[BaseSubject | ModelSubject | EndpointSubject | TfidfSubject, Field(discriminator="kind")]
+
+
+class EvaluateConfig(Schema):
+    """Config of the evaluate stage. ``base`` is needed by base and adapter subjects.
+
+    ``max_items`` takes the first items in the split's stored order. ``seed`` draws few-shot examples and bootstrap samples.
+    """
+
+    subject: Subject
+    base: BaseModelRef | None = None
+    split: Split = "test"
+    metrics: Annotated[tuple[MetricSpec, ...], Field(min_length=1)]
+    generation: GenerationConfig = GenerationConfig()
+    chat_template: str | None = None
+    max_items: Annotated[int, Field(gt=0)] | None = None
+    seed: int = 0
+
+
+class EvaluateInputs(Inputs):
+    """``model`` is there for a `ModelSubject`."""
+
+    data: Stored[DataArtifact]
+    model: Stored[TrainArtifact] | Stored[OptimizeArtifact] | None = None
+
+
+class Score(Schema):
+    """A metric over ``n`` items with its 95% interval; ``method`` names the interval's."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+    method: str
+
+
+class Confusion(Schema):
+    """``count`` items of ``expected`` answered with ``predicted``; ``field`` is the JSON key, if any."""
+
+    expected: str
+    predicted: str
+    count: int
+    field: str | None = None
+
+
+class EvaluateArtifact(Artifact):
+    """What the evaluate stage leaves.
+
+    Files: ``items.parquet``, one row per item in the split's order: ``id, cluster, near_train, prompt, reference,
+    prediction, finish_reason, prompt_tokens, completion_tokens`` and one ``score.<metric>`` column (per-item score) each.
+    ``slices`` holds ``clean`` and ``near_train`` where both have items.
+    """
+
+    name: str
+    subject: Subject
+    split: Split
+    n: int
+    data_digest: str
+    scores: dict[str, Score]
+    slices: dict[str, dict[str, Score]]
+    confusions: tuple[Confusion, ...]
+    truncated: int
+    prompt_tokens: int
+    completion_tokens: int
+    engine: str
+    items: RelativePath = "items.parquet"
+
+
+class RetentionSpec(Schema):
+    """A task of the base that must survive: its data, the metric, and how much of the score may be lost."""
+
+    name: Slug
+    metric: MetricSpec
+    margin: Annotated[float, Field(ge=0.0, le=1.0)]

@@ -1,0 +1,130 @@
+"""The plan stage: what the run will do, on what, for how long and how much, and what it could detect."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from schemas.artifacts import Artifact, Inputs
+from schemas.base import RelativePath, Schema
+from schemas.data import DataFiles, DataOptions
+from schemas.train import BaseModelRef, Positive, Rate, TrainMethod, TrainSpec
+
+Task = Literal["classification", "extraction", "generation"]
+
+
+class Constraints(Schema):
+    """What a run may take: ``max_cost`` in US dollars, ``max_gpu_hours`` over all GPUs, ``max_hours`` of wall-clock training."""
+
+    max_cost: Annotated[float, Field(gt=0.0)] | None = None
+    max_gpu_hours: Annotated[float, Field(gt=0.0)] | None = None
+    max_hours: Annotated[float, Field(gt=0.0)] | None = None
+
+
+class PlanConfig(Schema):
+    """Config of the plan stage."""
+
+    task: Task
+    base: BaseModelRef
+    files: DataFiles
+    data: DataOptions
+    train: TrainSpec
+    variants: tuple[str, ...]
+    evaluations: Positive
+    constraints: Constraints
+    target: dict[str, float]
+    primary_metric: str
+    alpha: float
+    power: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.8
+
+
+class PlanInputs(Inputs):
+    """The plan starts from the description alone."""
+
+
+class Reasoned(Schema):
+    """A chosen value, who chose it, and why."""
+
+    value: float | int | str
+    chosen_by: Literal["spec", "plan"]
+    reason: str
+
+
+class TrainingDecisions(Schema):
+    """What the train stage is called with where the spec left it open."""
+
+    method: TrainMethod
+    lora_r: Positive | None
+    lora_alpha: Positive | None
+    learning_rate: Rate
+    num_train_epochs: Rate
+    per_device_train_batch_size: Positive
+    gradient_accumulation_steps: Positive
+    max_length: Positive
+
+
+class DataProfile(Schema):
+    """A quick look at the raw file: rows, and token lengths of a sample (characters / 4 where there is no tokenizer)."""
+
+    rows: int
+    sampled: int
+    mean_tokens: float
+    p95_tokens: float
+    max_tokens: int
+    tokens_by: Literal["tokenizer", "estimate"]
+
+
+class MemoryEstimate(Schema):
+    """Peak bytes of training by part."""
+
+    weights: int
+    gradients: int
+    optimizer: int
+    activations: int
+    logits: int
+    total: int
+
+
+class HardwareOption(Schema):
+    """One GPU type: whether the run fits, seconds and US dollars of its training."""
+
+    gpu: str
+    count: int
+    memory_bytes: int
+    fits: bool
+    seconds: float
+    dollars: float
+
+
+class PowerEstimate(Schema):
+    """What the test split can show: the least gain detected at the stated power, and rows for the target's gain."""
+
+    test_rows: int
+    power: float
+    alpha: float
+    assumed_baseline: float
+    minimum_detectable_gain: float
+    rows_for_target: int | None
+
+
+class PlanArtifact(Artifact):
+    """What the plan stage leaves. Files: ``plan.json`` (this description)."""
+
+    decisions: TrainingDecisions
+    reasons: dict[str, Reasoned]
+    profile: DataProfile
+    parameters: int
+    trainable_parameters: int
+    training_tokens: int
+    steps: int
+    memory: MemoryEstimate
+    hardware: tuple[HardwareOption, ...]
+    recommended_gpu: str | None
+    prices_dated: str
+    local_cpu_seconds: float
+    servable_by_vllm: bool
+    power: PowerEstimate
+    warnings: tuple[str, ...]
+    feasible: bool
+    file: RelativePath = "plan.json"

@@ -1,0 +1,151 @@
+"""The register stage: comparisons, the gate's decision and the lineage, as one immutable version record."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from schemas.artifacts import Artifact, Inputs, Stored
+from schemas.base import ArtifactRef, Digest, Schema, Slug
+from schemas.data import DataArtifact
+from schemas.evaluate import EvaluateArtifact, RetentionSpec
+from schemas.optimize import OptimizeArtifact
+from schemas.plan import PlanArtifact
+from schemas.serve import ServeArtifact
+from schemas.train import BaseModelRef, TrainArtifact
+
+
+class GateOptions(Schema):
+    """What a version must show to take traffic.
+
+    ``alpha``: two-sided level of each paired test. ``minimum_gain``: least gain over the best baseline that counts.
+    ``require_target``: refuse where a target of the spec is missed (otherwise the verdict says so and goes on).
+    """
+
+    alpha: Annotated[float, Field(gt=0.0, lt=0.5)] = 0.05
+    minimum_gain: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    require_target: bool = True
+    resamples: Annotated[int, Field(ge=1000)] = 10_000
+
+
+class RegisterConfig(Schema):
+    """Config of the register stage. ``shipped`` is the seed's model that variants come from; ``retention_waived`` the reason
+    in the user's words where no retention is measured.
+    """
+
+    name: Slug
+    spec_digest: Digest
+    task: str
+    description: str
+    base: BaseModelRef
+    primary_metric: str
+    target: dict[str, float]
+    gate: GateOptions
+    retention: tuple[RetentionSpec, ...]
+    retention_waived: str | None
+    shipped_seed: int
+    served_variant: str
+
+
+class RegisterInputs(Inputs):
+    """Everything that was measured, by name: seeds ``seed-0``, variants, baselines, retention tasks."""
+
+    plan: Stored[PlanArtifact]
+    data: Stored[DataArtifact]
+    models: dict[str, Stored[TrainArtifact]]
+    evaluations: dict[str, Stored[EvaluateArtifact]]
+    baselines: dict[str, Stored[EvaluateArtifact]]
+    variants: dict[str, Stored[OptimizeArtifact]] = {}
+    variant_evaluations: dict[str, Stored[EvaluateArtifact]] = {}
+    retention_before: dict[str, Stored[EvaluateArtifact]] = {}
+    retention_after: dict[str, Stored[EvaluateArtifact]] = {}
+    serve: Stored[ServeArtifact] | None = None
+
+
+class Comparison(Schema):
+    """Two subjects on the same items. ``difference`` is candidate minus reference, with its two-sided interval.
+
+    ``only_candidate`` and ``only_reference`` count items that just one of the two got right (binary metrics).
+    """
+
+    candidate: str
+    reference: str
+    metric: str
+    n: int
+    candidate_value: float
+    reference_value: float
+    difference: float
+    low: float
+    high: float
+    p_value: float
+    test: str
+    interval: str
+    only_candidate: int | None = None
+    only_reference: int | None = None
+
+
+class Condition(Schema):
+    """One condition of the gate as a measured number. ``required`` false: reported, does not decide."""
+
+    name: str
+    estimate: float | None
+    low: float | None = None
+    high: float | None = None
+    threshold: float | None
+    passed: bool
+    required: bool = True
+    text: str
+
+
+class SeedSpread(Schema):
+    """A metric over seeds: mean, standard deviation (ddof 1) and t-interval; null where there is one seed."""
+
+    values: dict[str, float]
+    mean: float
+    standard_deviation: float | None
+    low: float | None
+    high: float | None
+
+
+Verdict = Literal["promoted", "refused"]
+
+
+class Decision(Schema):
+    """The gate's decision: says apart whether the model is better and whether the target is reached."""
+
+    verdict: Verdict
+    better_than_baseline: bool
+    target_reached: bool
+    best_baseline: str
+    conditions: tuple[Condition, ...]
+
+
+class Lineage(Schema):
+    """From data digest to decision: every artifact that the version came from."""
+
+    data: ArtifactRef
+    data_source_digest: str
+    template_digest: str
+    models: dict[str, ArtifactRef]
+    variants: dict[str, ArtifactRef]
+    evaluations: dict[str, ArtifactRef]
+    serve: ArtifactRef | None
+    spec_digest: Digest
+
+
+class RegisterArtifact(Artifact):
+    """One version, immutable. Files: ``decision.json``, ``comparisons.json``, ``lineage.json``."""
+
+    name: Slug
+    base: BaseModelRef
+    primary_metric: str
+    target: dict[str, float]
+    shipped: str
+    served_variant: str
+    decision: Decision
+    baseline_comparisons: tuple[Comparison, ...]
+    variant_comparisons: tuple[Comparison, ...]
+    retention_comparisons: tuple[Comparison, ...]
+    seeds: SeedSpread
+    lineage: Lineage

@@ -1,0 +1,146 @@
+"""The one run description: a YAML file is validated into a `RunSpec`, once."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from schemas.base import Schema, Slug
+from schemas.data import DataOptions
+from schemas.evaluate import EndpointSubject, GenerationConfig, MetricSpec
+from schemas.optimize import VariantSpec
+from schemas.plan import Constraints, Task
+from schemas.register import GateOptions
+from schemas.serve import Engine, EngineOptions, ParityOptions
+from schemas.train import TokenizerSpec, TrainSpec
+
+
+class DataSpec(DataOptions):
+    """`data:` of a run description: paths (or a Hub id) and how to read them."""
+
+    path: str
+    validation_path: str | None = None
+    test_path: str | None = None
+
+
+class InitSpec(Schema):
+    """A base without weights: an architecture, and a tokenizer trained on the data or taken from a folder or Hub id."""
+
+    model_type: Literal["llama", "qwen3", "qwen2", "mistral"] = "llama"
+    config: dict[str, Any] = {}
+    tokenizer: TokenizerSpec | str = TokenizerSpec()
+    chat_template: str | None = None
+
+
+class BaseModelSpec(Schema):
+    """`base_model:`: a folder, a Hub id, ``hone:tiny`` (the embedded base), a registered version (``name@champion``,
+    ``name@3``), or ``init`` for a base without weights. A plain string is the ``name``.
+    """
+
+    name: str | None = None
+    revision: str | None = None
+    trust_remote_code: bool = False
+    init: InitSpec | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_name(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _one_source(self) -> BaseModelSpec:
+        if (self.name is None) == (self.init is None):
+            raise ValueError("give either a model's name (folder, Hub id, version) or init")
+        return self
+
+
+class Baselines(Schema):
+    """What the tuned model is compared with; the gate takes the best. ``tfidf`` null: for classification only."""
+
+    base: bool = True
+    instruction: str | None = None
+    few_shot: Annotated[int, Field(ge=0)] = 3
+    champion: bool = True
+    tfidf: bool | None = None
+    endpoint: EndpointSubject | None = None
+
+
+class RetentionTask(Schema):
+    """An own task of the base: its data, its metric, and the most that its score may fall."""
+
+    name: Slug
+    data: DataSpec
+    metric: MetricSpec = MetricSpec(name="exact_match")
+    margin: Annotated[float, Field(ge=0.0, le=1.0)] = 0.03
+
+    @field_validator("metric", mode="before")
+    @classmethod
+    def _metric_name(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+
+class EvaluateSpec(Schema):
+    """`evaluate:`: the first metric is the primary one; ``target`` names values to reach.
+
+    ``retention`` null takes the tasks of the base's own run where it has one; ``retention_waived`` is the reason in so
+    many words where forgetting is not to be measured.
+    """
+
+    metrics: tuple[MetricSpec, ...] = ()
+    target: dict[str, Annotated[float, Field(ge=0.0, le=1.0)]] = {}
+    baselines: Baselines = Baselines()
+    generation: GenerationConfig = GenerationConfig()
+    max_items: Annotated[int, Field(gt=0)] | None = None
+    retention: tuple[RetentionTask, ...] | None = None
+    retention_waived: str | None = None
+    seed: int = 0
+
+    @field_validator("metrics", mode="before")
+    @classmethod
+    def _metric_names(cls, value: Any) -> Any:
+        if isinstance(value, (list, tuple)):
+            return [{"name": item} if isinstance(item, str) else item for item in value]
+        return value
+
+
+class ServeSpec(Schema):
+    """`serve:`: which variant is served (``adapter``, or one of ``variants``) and how its parity is measured."""
+
+    variant: str | None = None
+    engine: Engine = "vllm"
+    options: EngineOptions = EngineOptions()
+    parity: ParityOptions = ParityOptions()
+
+
+class RunSpec(Schema):
+    """A whole run. ``task`` decides the default metrics and baselines; ``description`` goes into cards and reports."""
+
+    name: Slug
+    task: Task
+    description: str = ""
+    base_model: BaseModelSpec
+    data: DataSpec
+    train: TrainSpec = TrainSpec()
+    evaluate: EvaluateSpec = EvaluateSpec()
+    variants: tuple[VariantSpec, ...] = ()
+    serve: ServeSpec | Literal[False] = ServeSpec()
+    gate: GateOptions = GateOptions()
+    constraints: Constraints = Constraints()
+
+    @model_validator(mode="after")
+    def _served_variant_exists(self) -> RunSpec:
+        if self.serve is not False and self.serve.variant is not None:
+            known = ["adapter", "model", *(variant.name for variant in self.variants)]
+            if self.serve.variant not in known:
+                raise ValueError(f"serve.variant {self.serve.variant!r} is not one of {', '.join(known)}")
+        return self
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> RunSpec:
+        names = [variant.name for variant in self.variants]
+        if len(set(names)) != len(names):
+            raise ValueError("two variants have the same name; give each its own")
+        return self
+
+

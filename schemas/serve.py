@@ -1,0 +1,88 @@
+"""The serve stage: an engine is started, checked against the training render, stopped; a tried launch description stays."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from schemas.artifacts import Artifact, Inputs, Stored
+from schemas.base import RelativePath, Schema
+from schemas.data import DataArtifact
+from schemas.evaluate import EvaluateArtifact, GenerationConfig
+from schemas.optimize import OptimizeArtifact
+from schemas.train import BaseModelRef, TrainArtifact
+
+Engine = Literal["vllm", "transformers"]
+
+
+class EngineOptions(Schema):
+    """Engine settings under vLLM's names; null leaves the engine's default."""
+
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    max_model_len: Annotated[int, Field(gt=0)] | None = None
+    max_num_seqs: Annotated[int, Field(gt=0)] | None = None
+    gpu_memory_utilization: Annotated[float, Field(gt=0.0, le=1.0)] | None = None
+    enforce_eager: bool = False
+
+
+class ParityOptions(Schema):
+    """How much of the served model is compared with training and evaluation.
+
+    ``prompts`` test prompts; prompt token ids must all be equal; ``max_answer_mismatches`` greedy answers may differ.
+    """
+
+    prompts: Annotated[int, Field(gt=0)] = 50
+    max_answer_mismatches: Annotated[int, Field(ge=0)] = 1
+
+
+class ServeConfig(Schema):
+    """Config of the serve stage."""
+
+    engine: Engine = "vllm"
+    options: EngineOptions = EngineOptions()
+    parity: ParityOptions = ParityOptions()
+    generation: GenerationConfig = GenerationConfig()
+    base: BaseModelRef
+    served_model_name: str
+    chat_template: str | None = None
+
+
+class ServeInputs(Inputs):
+    """``evaluation`` is that of the same model on the test split; its answers are compared with the served ones."""
+
+    model: Stored[TrainArtifact] | Stored[OptimizeArtifact]
+    data: Stored[DataArtifact]
+    evaluation: Stored[EvaluateArtifact]
+
+
+class LaunchDescription(Schema):
+    """How to bring this model up: arguments and environment for an engine, with ``{model}``, ``{base}``, ``{host}``, ``{port}``
+    left open. ``module`` is run as ``python -m``. File ``launch.json`` of the artifact.
+    """
+
+    engine: Engine
+    engine_version: str
+    module: str
+    arguments: tuple[str, ...]
+    environment: dict[str, str]
+    served_model_name: str
+    adapter: bool
+    smoke_request: dict[str, object]
+
+
+class ServeArtifact(Artifact):
+    """What the serve stage leaves. Files: ``launch.json``, ``parity.jsonl`` (one line per prompt).
+
+    ``prompt_mismatches`` is null where the engine returns no prompt token ids: then parity was not measured.
+    """
+
+    engine: Engine
+    engine_version: str
+    launch: RelativePath = "launch.json"
+    prompts: int
+    prompt_mismatches: int | None
+    answer_mismatches: int
+    smoke_prompt: str
+    smoke_answer: str
+    ready_seconds: float

@@ -1,0 +1,208 @@
+"""The train stage: its options under the names of TRL, PEFT and transformers, and the model it leaves."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from schemas.artifacts import Artifact, Inputs, Stored
+from schemas.base import Digest, Reference, RelativePath, Schema
+from schemas.data import DataArtifact
+from schemas.render import RenderOptions, RenderReport
+
+TrainMethod = Literal["sft", "dpo"]
+AdapterKind = Literal["lora", "qlora", "full"]
+Positive = Annotated[int, Field(gt=0)]
+Rate = Annotated[float, Field(gt=0.0)]
+
+
+class LoraOptions(Schema):
+    """PEFT's LoraConfig, by its names."""
+
+    lora_dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    target_modules: tuple[str, ...] | str = "all-linear"
+    modules_to_save: tuple[str, ...] | None = None
+    use_rslora: bool = False
+    use_dora: bool = False
+    init_lora_weights: bool | Literal["gaussian", "pissa", "olora", "orthogonal"] = True
+    bias: Literal["none", "all", "lora_only"] = "none"
+    rank_pattern: dict[str, int] = {}
+    alpha_pattern: dict[str, int] = {}
+
+
+class LoraSpec(LoraOptions):
+    """LoRA as a user writes it: without ``r`` the plan chooses; without ``lora_alpha`` it is ``2 r``."""
+
+    r: Positive | None = None
+    lora_alpha: Positive | None = None
+
+
+class LoraSettings(LoraOptions):
+    """LoRA as the train stage takes it."""
+
+    r: Positive
+    lora_alpha: Positive
+
+
+class DpoOptions(Schema):
+    """TRL's DPOConfig, by its names."""
+
+    beta: Rate = 0.1
+    loss_type: tuple[Literal["sigmoid", "hinge", "ipo", "robust", "exo_pair", "apo_zero", "apo_down"], ...] = ("sigmoid",)
+    label_smoothing: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.0
+
+
+class Replay(Schema):
+    """Rows of the base's own tasks mixed into training against forgetting.
+
+    ``share`` is the part of all training rows that is replayed; rows are drawn from the training split of the
+    retention data with the stage's seed.
+    """
+
+    share: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.2
+
+
+class TrainOptions(RenderOptions):
+    """What neither the plan nor the run decides."""
+
+    method: TrainMethod = "sft"
+    adapter: AdapterKind = "lora"
+    dpo: DpoOptions = DpoOptions()
+    lr_scheduler_type: Literal["linear", "cosine", "constant", "constant_with_warmup"] = "cosine"
+    warmup_ratio: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.03
+    weight_decay: Annotated[float, Field(ge=0.0)] = 0.0
+    max_grad_norm: Rate = 1.0
+    max_steps: Positive | None = None
+    neftune_noise_alpha: Rate | None = None
+    packing: bool = False
+    gradient_checkpointing: bool = False
+    bf16: bool | Literal["auto"] = "auto"
+    eval_steps: Positive | None = None
+    save_steps: Positive | None = None
+    early_stopping_patience: Positive | None = None
+    replay: Replay | None = None
+
+    @model_validator(mode="after")
+    def _losses_exclude_each_other(self) -> TrainOptions:
+        if self.completion_only_loss and self.assistant_only_loss:
+            raise ValueError("completion_only_loss and assistant_only_loss exclude each other; set one to false")
+        return self
+
+
+class TrainSpec(TrainOptions):
+    """`train:` of a run description. A key left out that the plan decides is null here; the report shows who chose it."""
+
+    lora: LoraSpec = LoraSpec()
+    learning_rate: Rate | None = None
+    num_train_epochs: Rate | None = None
+    per_device_train_batch_size: Positive | None = None
+    gradient_accumulation_steps: Positive | None = None
+    max_length: Positive | None = None
+    seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)
+
+
+class TokenizerSpec(Schema):
+    """A byte-level BPE tokenizer trained on the training split."""
+
+    vocab_size: Annotated[int, Field(ge=300)] = 2048
+
+
+class ModelInit(Schema):
+    """A base without weights: ``config`` goes to transformers' ``AutoConfig.for_model(model_type, ...)``.
+
+    ``chat_template`` is a Jinja template with ``{% generation %}`` markers; null takes hone's ChatML.
+    """
+
+    model_type: Literal["llama", "qwen3", "qwen2", "mistral"] = "llama"
+    config: dict[str, Any] = {}
+    tokenizer: TokenizerSpec | None = None
+    tokenizer_from: Reference | None = None
+    chat_template: str | None = None
+
+    @model_validator(mode="after")
+    def _one_tokenizer(self) -> ModelInit:
+        if (self.tokenizer is None) == (self.tokenizer_from is None):
+            raise ValueError("give exactly one of tokenizer (train one) and tokenizer_from (take one)")
+        return self
+
+
+class BaseModelRef(Schema):
+    """The base a run starts from, resolved: weights by `Reference`, or an architecture to initialize."""
+
+    name: str
+    weights: Reference | None = None
+    init: ModelInit | None = None
+    trust_remote_code: bool = False
+
+    @model_validator(mode="after")
+    def _one_source(self) -> BaseModelRef:
+        if (self.weights is None) == (self.init is None):
+            raise ValueError("a base has either weights or init")
+        return self
+
+
+class TrainConfig(TrainOptions):
+    """Config of the train stage: one seed, every number decided."""
+
+    base: BaseModelRef
+    lora: LoraSettings | None
+    learning_rate: Rate
+    num_train_epochs: Rate
+    per_device_train_batch_size: Positive
+    gradient_accumulation_steps: Positive
+    max_length: Positive
+    seed: int
+
+    @model_validator(mode="after")
+    def _adapter_fits(self) -> TrainConfig:
+        if (self.lora is None) != (self.adapter == "full"):
+            raise ValueError("lora settings belong to adapter lora or qlora, and only there")
+        if self.base.init is not None and self.adapter != "full":
+            raise ValueError("a base without weights can only be trained with adapter: full")
+        return self
+
+
+class TrainInputs(Inputs):
+    """``replay`` maps a retention task's name to its data."""
+
+    data: Stored[DataArtifact]
+    replay: dict[str, Stored[DataArtifact]] = {}
+
+
+class Recovery(Schema):
+    """One automatic repair during training: a rollback with a smaller rate, or a halved micro-batch."""
+
+    step: int
+    kind: Literal["divergence", "out_of_memory"]
+    action: str
+
+
+class TrainArtifact(Artifact):
+    """What the train stage leaves.
+
+    Files: ``model/`` (adapter or full model, with tokenizer and chat template), ``log.jsonl`` (one line per logged step:
+    step, loss, learning rate, evaluation loss; no clock). Losses are mean negative log-likelihood per trained token, in nats.
+    """
+
+    kind: Literal["adapter", "full"]
+    model: RelativePath = "model"
+    base: BaseModelRef
+    method: TrainMethod
+    seed: int
+    parameters: int
+    trainable_parameters: int
+    steps: int
+    epochs: float
+    rendered: RenderReport
+    replay_rows: dict[str, int]
+    train_loss: float
+    eval_loss: float | None
+    best_step: int | None
+    stopped_early: bool
+    micro_batch: int
+    accumulation: int
+    dtype: Literal["float32", "bfloat16"]
+    recoveries: tuple[Recovery, ...] = ()
+    template_digest: str
+    tokenizer_digest: Digest
