@@ -74,7 +74,9 @@ def canonical(value: Any) -> JsonValue:
         raise ValueError(f"reference {value.location!r} was not resolved to a digest")
     if isinstance(value, BaseModel):
         fields = type(value).model_fields
-        kept = (name for name in sorted(fields) if not any(isinstance(m, NotFingerprinted) for m in fields[name].metadata))
+        kept = (
+            name for name in sorted(fields) if not any(isinstance(m, NotFingerprinted) for m in fields[name].metadata)
+        )
         return {name: canonical(getattr(value, name)) for name in kept}
     if isinstance(value, dict):
         return {str(key): canonical(value[key]) for key in sorted(value, key=str)}

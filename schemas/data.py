@@ -10,9 +10,7 @@ from schemas.artifacts import Artifact, Inputs
 from schemas.base import Digest, Reference, RelativePath, Schema
 from schemas.render import RenderConfig, RenderReport
 
-RowFormat = Literal[
-    "auto", "prompt_completion", "messages", "sharegpt", "alpaca", "preference", "text", "label"
-]
+RowFormat = Literal["auto", "prompt_completion", "messages", "sharegpt", "alpaca", "preference", "text", "label"]
 Split = Literal["train", "validation", "test"]
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 

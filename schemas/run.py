@@ -142,5 +142,3 @@ class RunSpec(Schema):
         if len(set(names)) != len(names):
             raise ValueError("two variants have the same name; give each its own")
         return self
-
-

@@ -49,7 +49,9 @@ class DpoOptions(Schema):
     """TRL's DPOConfig, by its names."""
 
     beta: Rate = 0.1
-    loss_type: tuple[Literal["sigmoid", "hinge", "ipo", "robust", "exo_pair", "apo_zero", "apo_down"], ...] = ("sigmoid",)
+    loss_type: tuple[Literal["sigmoid", "hinge", "ipo", "robust", "exo_pair", "apo_zero", "apo_down"], ...] = (
+        "sigmoid",
+    )
     label_smoothing: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.0
 
 

@@ -51,9 +51,7 @@ class HoneError(Exception):
 
     def record(self) -> ErrorRecord:
         """Return the wire form."""
-        return ErrorRecord(
-            code=self.code, message=self.message, where=self.where, fix=self.fix, detail=self.detail
-        )
+        return ErrorRecord(code=self.code, message=self.message, where=self.where, fix=self.fix, detail=self.detail)
 
     @property
     def exit_code(self) -> ExitCode:
@@ -62,58 +60,86 @@ class HoneError(Exception):
 
 
 class ConfigError(HoneError, ValueError):
+    """A key of the spec or an option is wrong."""
+
     code = "config"
 
 
 class DataError(HoneError, ValueError):
+    """A row or a file's content is wrong."""
+
     code = "data"
 
 
 class SourceError(HoneError, OSError):
+    """A file, path or address cannot be read."""
+
     code = "source"
 
 
 class RenderError(HoneError, ValueError):
+    """A conversation cannot become tokens and a mask as asked."""
+
     code = "render"
 
 
 class ModelError(HoneError, ValueError):
+    """A base model, tokenizer or adapter is missing or does not fit."""
+
     code = "model"
 
 
 class EnvironmentMissing(HoneError, RuntimeError):
+    """A package or an environment is not installed."""
+
     code = "environment"
 
 
 class BudgetError(HoneError, RuntimeError):
+    """An allowance is used up; a checkpoint is kept."""
+
     code = "budget"
 
 
 class DivergenceError(HoneError, ArithmeticError):
+    """The loss became NaN or infinite and one rollback did not help."""
+
     code = "divergence"
 
 
 class OutOfMemory(HoneError, MemoryError):
+    """The smallest micro-batch does not fit."""
+
     code = "memory"
 
 
 class StorageError(HoneError, OSError):
+    """The workspace cannot be written."""
+
     code = "storage"
 
 
 class IntegrityError(HoneError, ValueError):
+    """A stored file does not have the hash that its manifest states."""
+
     code = "integrity"
 
 
 class EngineError(HoneError, RuntimeError):
+    """An inference engine did not start or answered wrongly."""
+
     code = "engine"
 
 
 class RegistryError(HoneError, RuntimeError):
+    """A version or alias is not as expected."""
+
     code = "registry"
 
 
 class Cancelled(HoneError):
+    """Somebody stopped the run."""
+
     code = "cancelled"
 
 
