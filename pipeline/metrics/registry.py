@@ -1,0 +1,94 @@
+"""The table of metrics: a name, and what builds the metric."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from difflib import get_close_matches
+from pathlib import Path
+
+from pipeline.core.errors import ConfigError
+from pipeline.metrics.accuracy import Accuracy
+from pipeline.metrics.base import Metric
+from pipeline.metrics.exact_match import ExactMatch
+from pipeline.metrics.field_f1 import FieldF1
+from pipeline.metrics.json_exact_match import JsonExactMatch
+from pipeline.metrics.json_validity import JsonValidity
+from pipeline.metrics.macro_f1 import MacroF1
+from pipeline.metrics.user_metric import is_user_metric, load_user_metric
+from pipeline.metrics.valid_label import ValidLabel
+
+_FACTORIES: dict[str, Callable[..., Metric]] = {}
+
+
+def register_metric(name: str, factory: Callable[..., Metric]) -> None:
+    """Add a metric to the table; the keyword parameters of ``factory`` are the metric's parameters.
+
+    Raises:
+        ConfigError: the name is taken, or reads as the name of a file.
+    """
+    if name in _FACTORIES:
+        raise ConfigError("a metric of this name exists", where=name, fix="choose another name")
+    if is_user_metric(name):
+        raise ConfigError("a metric's name cannot end as a Python file", where=name, fix="choose another name")
+    _FACTORIES[name] = factory
+
+
+def metric_names() -> tuple[str, ...]:
+    """Return the names in the table, sorted."""
+    return tuple(sorted(_FACTORIES))
+
+
+def get_metric(name: str, *, root: Path | None = None, **params: object) -> Metric:
+    """Return the metric that a spec names.
+
+    Args:
+        name: a name of the table, or ``./my_metric.py:score`` for a user's function.
+        root: the folder that a user's file is relative to and must lie in.
+        params: the metric's parameters, such as ``labels`` of ``valid_label``.
+
+    Raises:
+        ConfigError: an unknown name (the nearest is given), a parameter that is missing or unknown, or what
+            is wrong with a user's file.
+        SourceError: a user's file cannot be read.
+    """
+    if is_user_metric(name):
+        if params:
+            raise ConfigError(
+                f"a metric by file takes no parameters, but {_listed(params)} is given",
+                where=name,
+                fix="write the values into the file",
+            )
+        if root is None:
+            raise ConfigError("a metric by file cannot be used here", where=name, fix="name a metric of the table")
+        return load_user_metric(name, root=root)
+    factory = _FACTORIES.get(name)
+    if factory is None:
+        nearest = get_close_matches(name, _FACTORIES, n=1, cutoff=0.5)
+        raise ConfigError(
+            "there is no such metric",
+            where=name,
+            fix=f"did you mean {nearest[0]}?" if nearest else f"choose one of {_listed(metric_names())}",
+        )
+    _check_parameters(name, factory, params)
+    return factory(**params)
+
+
+def _check_parameters(name: str, factory: Callable[..., Metric], params: dict[str, object]) -> None:
+    try:
+        inspect.signature(factory).bind(**params)
+    except TypeError as error:
+        known = list(inspect.signature(factory).parameters)
+        raise ConfigError(
+            f"the metric's parameters do not fit: {error}",
+            where=name,
+            fix=f"it takes {_listed(known)}" if known else "it takes none",
+        ) from error
+
+
+def _listed(names: object) -> str:
+    return ", ".join(str(name) for name in names) if isinstance(names, (list, tuple, dict)) else str(names)
+
+
+for _metric in (Accuracy, ExactMatch, FieldF1, JsonExactMatch, JsonValidity, MacroF1, ValidLabel):
+    register_metric(_metric.name, _metric)

@@ -1,0 +1,37 @@
+"""Tests, intervals and sizes: pure functions over numbers, each with the source of its formula."""
+
+from __future__ import annotations
+
+from pipeline.statistics.intervals import (
+    Interval,
+    bootstrap_interval,
+    bootstrap_mean_interval,
+    score_interval,
+    wilson_interval,
+)
+from pipeline.statistics.mcnemar import exact_mcnemar
+from pipeline.statistics.non_inferiority import NonInferiorityResult, non_inferiority
+from pipeline.statistics.paired import PairedResult, compare, compare_corpus
+from pipeline.statistics.permutation import sign_flip_p_value
+from pipeline.statistics.seeds import SeedSummary, summarize_seeds
+from pipeline.statistics.size import mcnemar_power, minimum_detectable_gain, required_size
+
+__all__ = [
+    "Interval",
+    "NonInferiorityResult",
+    "PairedResult",
+    "SeedSummary",
+    "bootstrap_interval",
+    "bootstrap_mean_interval",
+    "compare",
+    "compare_corpus",
+    "exact_mcnemar",
+    "mcnemar_power",
+    "minimum_detectable_gain",
+    "non_inferiority",
+    "required_size",
+    "score_interval",
+    "sign_flip_p_value",
+    "summarize_seeds",
+    "wilson_interval",
+]
