@@ -33,7 +33,10 @@ class Columns(Schema):
 
 
 class Deduplicate(Schema):
-    """Removal of repeated rows. ``threshold`` is the Jaccard similarity of word-bigram sets from which rows are near-duplicates."""
+    """Removal of repeated rows.
+
+    ``threshold`` is the Jaccard similarity of word-bigram sets from which rows are near-duplicates.
+    """
 
     exact: bool = True
     near: bool = True
@@ -75,7 +78,10 @@ class PersonalData(Schema):
 
 
 class BadRows(Schema):
-    """``stop`` ends the run at the first pass with every bad row named; ``drop`` sets them aside, up to ``cap`` (a share of rows)."""
+    """``stop`` ends the run at the first pass with every bad row named.
+
+    ``drop`` sets them aside, up to ``cap`` (a share of rows).
+    """
 
     action: Literal["stop", "drop"] = "stop"
     cap: Annotated[float, Field(ge=0.0, le=1.0)] = 0.01
@@ -85,8 +91,8 @@ class DataOptions(Schema):
     """How files become rows, and rows become splits.
 
     ``prompt_template`` and ``completion_template`` are Jinja templates over a row's columns (``{{ text }}``).
-    ``system`` opens every conversation. ``labels`` declares the allowed answers. ``contradictions`` says what happens to
-    rows with the same prompt and different answers.
+    ``system`` opens every conversation. ``labels`` declares the allowed answers. ``contradictions`` says what
+    happens to rows with the same prompt and different answers.
     """
 
     format: RowFormat = "auto"
@@ -104,7 +110,10 @@ class DataOptions(Schema):
 
 
 class DataFiles(Schema):
-    """The sources of one data set. Where ``test`` or ``validation`` is given, ``split`` does not cut it from ``train``."""
+    """The sources of one data set.
+
+    Where ``test`` or ``validation`` is given, ``split`` does not cut it from ``train``.
+    """
 
     train: Reference
     validation: Reference | None = None
@@ -112,7 +121,10 @@ class DataFiles(Schema):
 
 
 class DataConfig(Schema):
-    """Config of the data stage. ``render`` adds the preflight of tokens and masks; it changes no file of the artifact."""
+    """Config of the data stage.
+
+    ``render`` adds the preflight of tokens and masks; it changes no file of the artifact.
+    """
 
     files: DataFiles
     options: DataOptions = DataOptions()
@@ -145,8 +157,9 @@ class Example(Schema):
     A conversation ends with the assistant turn that is the answer. A preference has ``messages`` (the prompt) with
     ``chosen`` and ``rejected`` continuations. A text row has ``text`` alone.
 
-    ``id`` is stable: a digest of the content and its occurrence number. ``cluster`` joins near-duplicates (items of one
-    cluster are not independent). ``near_train`` marks a test or validation row with a near-duplicate among training rows.
+    ``id`` is stable: a digest of the content and its occurrence number. ``cluster`` joins near-duplicates (items of
+    one cluster are not independent). ``near_train`` marks a test or validation row with a near-duplicate among
+    training rows.
     """
 
     id: str
@@ -186,8 +199,8 @@ class DropCount(Schema):
 class DataArtifact(Artifact):
     """What the data stage leaves.
 
-    Files: ``train.jsonl``, ``validation.jsonl``, ``test.jsonl`` (`Example` lines), ``dropped.jsonl`` (source row, reason),
-    ``card.md``. ``rows`` counts kept rows per split, ``read`` all rows seen.
+    Files: ``train.jsonl``, ``validation.jsonl``, ``test.jsonl`` (`Example` lines), ``dropped.jsonl`` (source row,
+    reason), ``card.md``. ``rows`` counts kept rows per split, ``read`` all rows seen.
     """
 
     kind: ExampleKind

@@ -14,7 +14,10 @@ from schemas.train import BaseModelRef, TrainArtifact
 
 
 class MetricSpec(Schema):
-    """A metric by name (or ``./file.py:function``) and its parameters; ``code`` is the resolved user file, if it is one."""
+    """A metric by name (or ``./file.py:function``) and its parameters.
+
+    ``code`` is the resolved user file, if it is one.
+    """
 
     name: str
     params: dict[str, Any] = {}
@@ -73,7 +76,8 @@ Subject = Annotated[BaseSubject | ModelSubject | EndpointSubject | TfidfSubject,
 class EvaluateConfig(Schema):
     """Config of the evaluate stage. ``base`` is needed by base and adapter subjects.
 
-    ``max_items`` takes the first items in the split's stored order. ``seed`` draws few-shot examples and bootstrap samples.
+    ``max_items`` takes the first items in the split's stored order. ``seed`` draws few-shot examples and bootstrap
+    samples.
     """
 
     subject: Subject
@@ -116,8 +120,8 @@ class EvaluateArtifact(Artifact):
     """What the evaluate stage leaves.
 
     Files: ``items.parquet``, one row per item in the split's order: ``id, cluster, near_train, prompt, reference,
-    prediction, finish_reason, prompt_tokens, completion_tokens`` and one ``score.<metric>`` column (per-item score) each.
-    ``slices`` holds ``clean`` and ``near_train`` where both have items.
+    prediction, finish_reason, prompt_tokens, completion_tokens`` and one ``score.<metric>`` column (per-item score)
+    each. ``slices`` holds ``clean`` and ``near_train`` where both have items.
     """
 
     name: str

@@ -26,8 +26,8 @@ PRESETS: dict[str, dict[str, Any]] = {
 class VariantSpec(Schema):
     """One form of the model. Written as a preset's name, or as an object with a ``backend``.
 
-    ``calibration_samples`` training rows are rendered and shown to a calibrated quantizer; ``group_size`` applies to W4A16.
-    ``non_inferiority_margin`` is the most that the primary metric may lose against the parent.
+    ``calibration_samples`` training rows are rendered and shown to a calibrated quantizer; ``group_size`` applies
+    to W4A16. ``non_inferiority_margin`` is the most that the primary metric may lose against the parent.
     """
 
     name: Slug
@@ -67,7 +67,10 @@ class OptimizeConfig(Schema):
 
 
 class OptimizeInputs(Inputs):
-    """``parent`` is the trained model for a merge, the merged model for a quantizer; ``data`` gives calibration rows."""
+    """``parent`` is the trained model for a merge, the merged model for a quantizer.
+
+    ``data`` gives calibration rows.
+    """
 
     parent: Stored[TrainArtifact] | Stored[OptimizeArtifact]
     data: Stored[DataArtifact]
@@ -76,8 +79,9 @@ class OptimizeInputs(Inputs):
 class OptimizeArtifact(Artifact):
     """What the optimize stage leaves: ``model/``, plain Hugging Face files with tokenizer and template.
 
-    ``logit_difference`` is the largest absolute difference of logits to the parent over the probe prompts, divided by the
-    parent's largest absolute logit. ``vllm_dtype`` is the dtype in which vLLM's CPU build loads it, null where it does not.
+    ``logit_difference`` is the largest absolute difference of logits to the parent over the probe prompts, divided
+    by the parent's largest absolute logit. ``vllm_dtype`` is the dtype in which vLLM's CPU build loads it, null
+    where it does not.
     """
 
     variant: VariantSpec

@@ -15,7 +15,10 @@ Task = Literal["classification", "extraction", "generation"]
 
 
 class Constraints(Schema):
-    """What a run may take: ``max_cost`` in US dollars, ``max_gpu_hours`` over all GPUs, ``max_hours`` of wall-clock training."""
+    """What a run may take.
+
+    ``max_cost`` in US dollars, ``max_gpu_hours`` over all GPUs, ``max_hours`` of wall-clock training.
+    """
 
     max_cost: Annotated[float, Field(gt=0.0)] | None = None
     max_gpu_hours: Annotated[float, Field(gt=0.0)] | None = None
@@ -65,7 +68,10 @@ class TrainingDecisions(Schema):
 
 
 class DataProfile(Schema):
-    """A quick look at the raw file: rows, and token lengths of a sample (characters / 4 where there is no tokenizer)."""
+    """A quick look at the raw file.
+
+    Rows, and token lengths of a sample (characters / 4 where there is no tokenizer).
+    """
 
     rows: int
     sampled: int

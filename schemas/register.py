@@ -30,8 +30,10 @@ class GateOptions(Schema):
 
 
 class RegisterConfig(Schema):
-    """Config of the register stage. ``shipped`` is the seed's model that variants come from; ``retention_waived`` the reason
-    in the user's words where no retention is measured.
+    """Config of the register stage.
+
+    ``shipped`` is the seed's model that variants come from; ``retention_waived`` the reason in the user's words
+    where no retention is measured.
     """
 
     name: Slug

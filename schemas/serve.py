@@ -1,4 +1,7 @@
-"""The serve stage: an engine is started, checked against the training render, stopped; a tried launch description stays."""
+"""The serve stage.
+
+An engine is started, checked against the training render, stopped; a tried launch description stays.
+"""
 
 from __future__ import annotations
 
@@ -57,8 +60,10 @@ class ServeInputs(Inputs):
 
 
 class LaunchDescription(Schema):
-    """How to bring this model up: arguments and environment for an engine, with ``{model}``, ``{base}``, ``{host}``, ``{port}``
-    left open. ``module`` is run as ``python -m``. File ``launch.json`` of the artifact.
+    """How to bring this model up; file ``launch.json`` of the artifact.
+
+    Arguments and environment for an engine, with ``{model}``, ``{base}``, ``{host}`` and ``{port}`` left open.
+    ``module`` is run as ``python -m``.
     """
 
     engine: Engine

@@ -93,7 +93,10 @@ class TrainOptions(RenderOptions):
 
 
 class TrainSpec(TrainOptions):
-    """`train:` of a run description. A key left out that the plan decides is null here; the report shows who chose it."""
+    """`train:` of a run description.
+
+    A key left out that the plan decides is null here; the report shows who chose it.
+    """
 
     lora: LoraSpec = LoraSpec()
     learning_rate: Rate | None = None
@@ -183,8 +186,9 @@ class Recovery(Schema):
 class TrainArtifact(Artifact):
     """What the train stage leaves.
 
-    Files: ``model/`` (adapter or full model, with tokenizer and chat template), ``log.jsonl`` (one line per logged step:
-    step, loss, learning rate, evaluation loss; no clock). Losses are mean negative log-likelihood per trained token, in nats.
+    Files: ``model/`` (adapter or full model, with tokenizer and chat template), ``log.jsonl`` (one line per logged
+    step: step, loss, learning rate, evaluation loss; no clock). Losses are mean negative log-likelihood per trained
+    token, in nats.
     """
 
     kind: Literal["adapter", "full"]

@@ -17,8 +17,8 @@ _COMMIT_LENGTH = 40
 class ModelFiles:
     """What a loader needs.
 
-    ``weights`` is a folder or a Hub id (then ``revision`` is the resolved commit); ``adapter`` a PEFT folder on top of it;
-    ``tokenizer`` the folder or Hub id that holds tokenizer and chat template.
+    ``weights`` is a folder or a Hub id (then ``revision`` is the resolved commit); ``adapter`` a PEFT folder on top
+    of it; ``tokenizer`` the folder or Hub id that holds tokenizer and chat template.
     """
 
     weights: str

@@ -15,9 +15,9 @@ def seed_everything(seed: int) -> None:
     if not 0 <= seed < 2**32:
         raise ValueError(f"seed {seed} is not in [0, 2**32)")
     random.seed(seed)
-    import numpy
+    import numpy as np
 
-    numpy.random.seed(seed)
+    np.random.seed(seed)
     if "torch" in sys.modules:
         import torch
 

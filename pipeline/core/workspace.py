@@ -1,8 +1,8 @@
 """The workspace: where artifacts live, and the directory in which one stage call works.
 
-``<root>/artifacts/<stage>/<fingerprint>/`` holds finished artifacts (manifest last); ``<root>/work/<stage>/<fingerprint>/``
-holds one call in progress: ``output/`` becomes the artifact, ``scratch/`` (checkpoints) survives a killed attempt and is
-removed when the call is done.
+``<root>/artifacts/<stage>/<fingerprint>/`` holds finished artifacts (manifest last);
+``<root>/work/<stage>/<fingerprint>/`` holds one call in progress: ``output/`` becomes the artifact, ``scratch/``
+(checkpoints) survives a killed attempt and is removed when the call is done.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -161,11 +161,11 @@ class Store:
             yield ArtifactRef.model_validate({"stage": path.parent.parent.name, "fingerprint": path.parent.name})
 
     @contextmanager
-    def lease(self, ref: ArtifactRef, on_wait: str | None = None, notify: object = None) -> Iterator[None]:
+    def lease(self, ref: ArtifactRef, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
         """Hold the right to make one artifact; a second caller waits until the first is done or dead.
 
-        ``notify`` is called with ``on_wait`` once if this caller has to wait. The lock is the kernel's, so it ends with
-        its holder however that dies.
+        ``on_wait`` is called once if this caller has to wait. The lock is the kernel's, so it ends with its holder
+        however that dies.
         """
         path = self.root / "work" / ref.stage / f"{ref.fingerprint}.lock"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -173,8 +173,7 @@ class Store:
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            if callable(notify):
-                notify(on_wait)
+            on_wait()
             lock.acquire()
         try:
             yield
