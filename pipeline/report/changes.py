@@ -1,0 +1,88 @@
+"""What tuning fixed and broke, from the per-item results of the best baseline and the tuned model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pipeline.core.errors import IntegrityError
+from pipeline.report.record import Finished, RunRecord
+from pipeline.report.types import ChangedItem, ItemChanges
+from schemas.evaluate import EvaluateArtifact
+
+EXAMPLES = 5
+"""Examples shown of each kind."""
+
+_COLUMNS = ("id", "prompt", "reference", "prediction")
+
+
+def item_changes(record: RunRecord, baseline: str | None, metric: str | None) -> ItemChanges | None:
+    """Compare the shipped model with ``baseline`` item by item; None where one of them was not evaluated.
+
+    An item is fixed where its score rose and broken where it fell. Examples keep the split's order.
+
+    Raises:
+        IntegrityError: the two have different items, or their files cannot be read.
+    """
+    before = record.baselines.get(baseline) if baseline is not None else None
+    after = record.evaluations.get(record.shipped)
+    if before is None or after is None or baseline is None or metric is None:
+        return None
+    pairs = _pairs(_items(before, metric), _items(after, metric), after.path / after.artifact.items)
+    score = f"score.{metric}"
+    fixed = [pair for pair in pairs if pair[1][score] > pair[0][score]]
+    broken = [pair for pair in pairs if pair[1][score] < pair[0][score]]
+    return ItemChanges(
+        baseline=baseline,
+        tuned=record.shipped,
+        metric=metric,
+        n=len(pairs),
+        fixed=len(fixed),
+        broken=len(broken),
+        fixed_examples=tuple(_example(pair) for pair in fixed[:EXAMPLES]),
+        broken_examples=tuple(_example(pair) for pair in broken[:EXAMPLES]),
+    )
+
+
+def _items(evaluation: Finished[EvaluateArtifact], metric: str) -> list[dict[str, Any]]:
+    import pyarrow
+    import pyarrow.parquet
+
+    path = evaluation.path / evaluation.artifact.items
+    try:
+        table = pyarrow.parquet.read_table(path, columns=[*_COLUMNS, f"score.{metric}"])
+        missing = {*_COLUMNS, f"score.{metric}"} - set(table.column_names)
+    except (OSError, pyarrow.ArrowException) as error:
+        raise IntegrityError(
+            "the per-item results cannot be read", where=str(path), fix="remove this artifact; the run makes it again"
+        ) from error
+    if missing:
+        raise IntegrityError(
+            f"the per-item results lack {', '.join(sorted(missing))}",
+            where=str(path),
+            fix="run with --fresh evaluate to make them again",
+        )
+    return [dict(row) for row in table.to_pylist()]
+
+
+def _pairs(
+    before: list[dict[str, Any]], after: list[dict[str, Any]], where: Path
+) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    if [row["id"] for row in before] != [row["id"] for row in after]:
+        raise IntegrityError(
+            "baseline and tuned model were evaluated on different items",
+            where=str(where),
+            fix="run with --fresh evaluate to evaluate both again",
+        )
+    return list(zip(before, after, strict=True))
+
+
+def _example(pair: tuple[dict[str, Any], dict[str, Any]]) -> ChangedItem:
+    before, after = pair
+    return ChangedItem(
+        id=str(after["id"]),
+        prompt=after["prompt"],
+        reference=after["reference"],
+        baseline=before["prediction"],
+        tuned=after["prediction"],
+    )

@@ -1,0 +1,82 @@
+"""What a run cost: by stage, against the plan, and what its training would cost on the recommended GPU."""
+
+from __future__ import annotations
+
+from pipeline.report.record import RunRecord
+from pipeline.report.types import GpuEstimate, PlannedMeasured, StageCost
+from schemas.artifacts import Cost
+from schemas.base import ArtifactRef
+
+_STAGES = ("plan", "data", "train", "evaluate", "optimize", "serve", "register")
+
+
+def stage_costs(record: RunRecord) -> tuple[StageCost, ...]:
+    """Return the cost of every stage that ran. An artifact that two calls share is counted once."""
+    spent: dict[str, list[Cost]] = {}
+    reused: dict[str, int] = {}
+    seen: set[ArtifactRef] = set()
+    for _, call, finished in record.artifacts():
+        cost = finished.manifest.cost if finished is not None else call.cost
+        if cost is None or (call.ref is not None and call.ref in seen):
+            continue
+        if call.ref is not None:
+            seen.add(call.ref)
+        spent.setdefault(call.stage, []).append(cost)
+        reused[call.stage] = reused.get(call.stage, 0) + (call.status == "cached")
+    return tuple(_total(stage, spent[stage], reused[stage]) for stage in _STAGES if stage in spent)
+
+
+def _total(stage: str, costs: list[Cost], reused: int) -> StageCost:
+    return StageCost(
+        stage=stage,
+        calls=len(costs),
+        reused=reused,
+        cpu_seconds=sum(cost.cpu_seconds for cost in costs),
+        wall_seconds=sum(cost.wall_seconds for cost in costs),
+        peak_memory_bytes=max(cost.peak_memory_bytes for cost in costs),
+    )
+
+
+def planned_and_measured(record: RunRecord) -> tuple[PlannedMeasured, ...]:
+    """Return what the plan expected of one training beside what the shipped model's training took.
+
+    Measured memory is the whole process, libraries included; the plan estimates the training state.
+    """
+    if record.plan is None:
+        return ()
+    plan = record.plan.artifact
+    model = record.models.get(record.shipped)
+    cost = model.manifest.cost if model is not None else None
+    steps = float(model.artifact.steps) if model is not None else None
+    return (
+        PlannedMeasured(quantity="training steps", unit="steps", planned=plan.steps, measured=steps),
+        PlannedMeasured(
+            quantity="CPU time of training",
+            unit="seconds",
+            planned=plan.local_cpu_seconds,
+            measured=cost.cpu_seconds if cost is not None else None,
+        ),
+        PlannedMeasured(
+            quantity="peak memory of training",
+            unit="bytes",
+            planned=plan.memory.total,
+            measured=cost.peak_memory_bytes if cost is not None else None,
+        ),
+    )
+
+
+def gpu_estimate(record: RunRecord) -> GpuEstimate | None:
+    """Return the plan's row for the GPU that it recommends."""
+    if record.plan is None or record.plan.artifact.recommended_gpu is None:
+        return None
+    plan = record.plan.artifact
+    option = next((row for row in plan.hardware if row.gpu == plan.recommended_gpu and row.fits), None)
+    if option is None:
+        return None
+    return GpuEstimate(
+        gpu=option.gpu,
+        count=option.count,
+        seconds=option.seconds,
+        dollars=option.dollars,
+        prices_dated=plan.prices_dated,
+    )

@@ -1,0 +1,122 @@
+"""The scores of a run: who was evaluated, on what, and which metric decides."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+from typing import assert_never
+
+from pipeline.report.record import Finished, RunRecord
+from pipeline.report.types import RetentionRow, Role, SubjectScores, VariantRow
+from schemas.evaluate import (
+    BaseSubject,
+    EndpointSubject,
+    EvaluateArtifact,
+    ModelSubject,
+    Score,
+    Subject,
+    TfidfSubject,
+)
+from schemas.register import Comparison
+
+
+def primary_metric(record: RunRecord) -> str | None:
+    """Return the metric that decides: the decision's, else the description's, else the first that was measured."""
+    if record.register is not None:
+        return record.register.artifact.primary_metric
+    if record.spec.evaluate.metrics:
+        return record.spec.evaluate.metrics[0].name
+    for item in (*record.evaluations.values(), *record.baselines.values()):
+        return next(iter(item.artifact.scores))
+    return None
+
+
+def subjects(record: RunRecord) -> tuple[SubjectScores, ...]:
+    """Return every evaluated subject: baselines, then the tuned seeds, then the variants."""
+    groups: tuple[tuple[Role, dict[str, Finished[EvaluateArtifact]]], ...] = (
+        ("baseline", record.baselines),
+        ("tuned", record.evaluations),
+        ("variant", record.variant_evaluations),
+    )
+    return tuple(_subject(name, role, item.artifact) for role, group in groups for name, item in group.items())
+
+
+def _subject(name: str, role: Role, evaluation: EvaluateArtifact) -> SubjectScores:
+    return SubjectScores(
+        name=name,
+        title=_title(name, role, evaluation.subject),
+        role=role,
+        n=evaluation.n,
+        scores=evaluation.scores,
+        slices=evaluation.slices,
+        truncated=evaluation.truncated,
+        engine=evaluation.engine,
+    )
+
+
+def _title(name: str, role: Role, subject: Subject) -> str:
+    if role == "tuned":
+        return f"Tuned model, {name.replace('-', ' ')}"
+    if role == "variant":
+        return f"Variant {name}"
+    match subject:
+        case BaseSubject(few_shot=0):
+            return "Base model with the task prompt"
+        case BaseSubject(few_shot=shots):
+            return f"Base model with {shots} examples"
+        case TfidfSubject():
+            return "TF-IDF and logistic regression"
+        case EndpointSubject(model=model):
+            return f"Endpoint: {PurePath(model).name}"
+        case ModelSubject():
+            return "Current champion"
+        case _:
+            assert_never(subject)
+
+
+def gain(record: RunRecord) -> Comparison | None:
+    """Return the test that decides: the shipped model against the best baseline on the primary metric."""
+    if record.register is None:
+        return None
+    decided = record.register.artifact
+    found = [
+        comparison
+        for comparison in decided.baseline_comparisons
+        if comparison.metric == decided.primary_metric and comparison.reference == decided.decision.best_baseline
+    ]
+    return next((item for item in found if item.candidate == decided.shipped), found[0] if found else None)
+
+
+def variant_rows(record: RunRecord, metric: str | None) -> tuple[VariantRow, ...]:
+    """Return every variant with its size and its score on the primary metric."""
+    rows = []
+    for name, item in record.variants.items():
+        made = item.artifact
+        evaluation = record.variant_evaluations.get(name)
+        rows.append(
+            VariantRow(
+                name=name,
+                scheme=made.variant.scheme,
+                size_bytes=made.size_bytes,
+                parent_size_bytes=made.parent_size_bytes,
+                bytes_per_parameter=made.weight_bytes_per_parameter,
+                logit_difference=made.logit_difference,
+                score=_score(evaluation, metric),
+            )
+        )
+    return tuple(rows)
+
+
+def retention_rows(record: RunRecord) -> tuple[RetentionRow, ...]:
+    """Return every task of the base that was measured before or after training."""
+    named = {task.name: task.metric.name for task in record.spec.evaluate.retention or ()}
+    rows = []
+    for task, moments in record.retention.items():
+        measured = next(iter(moments.values())).artifact
+        metric = named.get(task, next(iter(measured.scores)))
+        before, after = (_score(moments.get(moment), metric) for moment in ("before", "after"))
+        rows.append(RetentionRow(task=task, metric=metric, before=before, after=after))
+    return tuple(rows)
+
+
+def _score(evaluation: Finished[EvaluateArtifact] | None, metric: str | None) -> Score | None:
+    return evaluation.artifact.scores.get(metric) if evaluation is not None and metric is not None else None
