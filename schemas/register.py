@@ -32,8 +32,8 @@ class GateOptions(Schema):
 class RegisterConfig(Schema):
     """Config of the register stage.
 
-    ``shipped`` is the seed's model that variants come from; ``retention_waived`` the reason in the user's words
-    where no retention is measured.
+    ``shipped_seed`` is the seed whose model the variants come from; ``retention_waived`` the reason in the user's
+    words where no retention is measured; ``max_answer_mismatches`` that of `ParityOptions`.
     """
 
     name: Slug
@@ -48,6 +48,7 @@ class RegisterConfig(Schema):
     retention_waived: str | None
     shipped_seed: int
     served_variant: str
+    max_answer_mismatches: Annotated[int, Field(ge=0)] = 1
 
 
 class RegisterInputs(Inputs):
@@ -68,7 +69,8 @@ class RegisterInputs(Inputs):
 class Comparison(Schema):
     """Two subjects on the same items. ``difference`` is candidate minus reference, with its two-sided interval.
 
-    ``only_candidate`` and ``only_reference`` count items that just one of the two got right (binary metrics).
+    ``only_candidate`` and ``only_reference`` count items that just one of the two got right (binary metrics);
+    ``task`` names the retention task where the items are not the run's own.
     """
 
     candidate: str
@@ -85,6 +87,7 @@ class Comparison(Schema):
     interval: str
     only_candidate: int | None = None
     only_reference: int | None = None
+    task: str | None = None
 
 
 class Condition(Schema):
@@ -114,11 +117,14 @@ Verdict = Literal["promoted", "refused"]
 
 
 class Decision(Schema):
-    """The gate's decision: says apart whether the model is better and whether the target is reached."""
+    """The gate's decision: says apart whether the model is better and whether the target is reached.
+
+    ``target_reached`` is null where no target was named.
+    """
 
     verdict: Verdict
     better_than_baseline: bool
-    target_reached: bool
+    target_reached: bool | None
     best_baseline: str
     conditions: tuple[Condition, ...]
 

@@ -1,0 +1,138 @@
+"""Evidence: from stored evaluations to the numbers that the gate looks at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from pipeline.registry.comparisons import Items, best_baseline, compare_items, lower_bound, read_items
+from pipeline.registry.gate import Candidate, Evidence, Loss
+from schemas.artifacts import Stored
+from schemas.evaluate import EvaluateArtifact, RetentionSpec
+from schemas.register import Comparison, RegisterConfig, RegisterInputs, SeedSpread
+
+UNMERGED = ("adapter", "model")
+"""Names under which the trained model itself is served."""
+
+
+def count_comparisons(config: RegisterConfig, inputs: RegisterInputs) -> int:
+    """Return how often `gather` will call ``advance``."""
+    return len(inputs.baselines) + len(inputs.variants) + len(config.retention)
+
+
+def gather(config: RegisterConfig, inputs: RegisterInputs, shipped: str, advance: Callable[[int], None]) -> Evidence:
+    """Compare the shipped model with every baseline, each variant with its parent, each retention task with before.
+
+    Raises:
+        IntegrityError: two sides hold different items, or a metric was not scored.
+    """
+    metric = config.primary_metric
+    model = read_items(shipped, inputs.evaluations[shipped], metric)
+    comparisons = []
+    for name, evaluation in sorted(inputs.baselines.items()):
+        comparisons.append(compare_items(model, read_items(name, evaluation, metric), metric, config.gate))
+        advance(1)
+    variants = []
+    for name in sorted(inputs.variants):
+        variants.append(_variant_loss(config, inputs, name, model))
+        advance(1)
+    retention = []
+    for spec in config.retention:
+        retention.append(_retention_loss(config, inputs, spec, shipped))
+        advance(1)
+    return Evidence(
+        target=config.target,
+        gate=config.gate,
+        baselines=tuple(comparisons),
+        candidates=_candidates(config, inputs, shipped, comparisons),
+        retention=tuple(retention),
+        retention_waived=config.retention_waived,
+        variants=tuple(variants),
+        serve=inputs.serve.artifact if inputs.serve is not None else None,
+        max_answer_mismatches=config.max_answer_mismatches,
+        seeds=_seed_spread(config, inputs.evaluations),
+    )
+
+
+def _candidates(
+    config: RegisterConfig,
+    inputs: RegisterInputs,
+    shipped: str,
+    comparisons: Sequence[Comparison],
+) -> tuple[Candidate, ...]:
+    """Return the shipped model, and the served variant if it is another: what takes traffic has to show the gain."""
+    best = best_baseline(comparisons)
+    first = Candidate(shipped, inputs.evaluations[shipped].artifact.scores, best)
+    served = config.served_variant
+    if served in UNMERGED:
+        return (first,)
+    evaluation = inputs.variant_evaluations.get(served)
+    if evaluation is None:
+        return (first, Candidate(served, {}, None))
+    gain = None
+    if best is not None:
+        metric = config.primary_metric
+        reference = read_items(best.reference, inputs.baselines[best.reference], metric)
+        gain = compare_items(read_items(served, evaluation, metric), reference, metric, config.gate)
+    return (first, Candidate(served, evaluation.artifact.scores, gain))
+
+
+def _variant_loss(config: RegisterConfig, inputs: RegisterInputs, name: str, model: Items) -> Loss:
+    """Measure a variant against its parent: a quantized one against the merged model if that was evaluated."""
+    variant = inputs.variants[name].artifact.variant
+    evaluation = inputs.variant_evaluations.get(name)
+    if evaluation is None:
+        return Loss(name, variant.non_inferiority_margin, None, None)
+    parent = model
+    if variant.scheme != "merged":
+        merged = next(
+            (
+                other
+                for other in sorted(inputs.variants)
+                if inputs.variants[other].artifact.variant.scheme == "merged" and other in inputs.variant_evaluations
+            ),
+            None,
+        )
+        if merged is not None:
+            parent = read_items(merged, inputs.variant_evaluations[merged], config.primary_metric)
+    items = read_items(name, evaluation, config.primary_metric)
+    return _loss(config, name, items, parent, config.primary_metric, variant.non_inferiority_margin)
+
+
+def _retention_loss(config: RegisterConfig, inputs: RegisterInputs, spec: RetentionSpec, shipped: str) -> Loss:
+    before, after = inputs.retention_before.get(spec.name), inputs.retention_after.get(spec.name)
+    if before is None or after is None:
+        return Loss(spec.name, spec.margin, None, None)
+    metric = spec.metric.name
+    candidate, reference = read_items(shipped, after, metric), read_items("base", before, metric)
+    return _loss(config, spec.name, candidate, reference, metric, spec.margin, task=spec.name)
+
+
+def _loss(
+    config: RegisterConfig,
+    name: str,
+    candidate: Items,
+    reference: Items,
+    metric: str,
+    margin: float,
+    *,
+    task: str | None = None,
+) -> Loss:
+    return Loss(
+        name=name,
+        margin=margin,
+        comparison=compare_items(candidate, reference, metric, config.gate, task=task),
+        low=lower_bound(candidate, reference, metric, margin, config.gate),
+    )
+
+
+def _seed_spread(config: RegisterConfig, evaluations: Mapping[str, Stored[EvaluateArtifact]]) -> SeedSpread:
+    from pipeline.statistics import summarize_seeds
+
+    values = {
+        name: evaluation.artifact.scores[config.primary_metric].value
+        for name, evaluation in sorted(evaluations.items())
+    }
+    summary = summarize_seeds(list(values.values()), alpha=config.gate.alpha)
+    return SeedSpread(
+        values=values, mean=summary.mean, standard_deviation=summary.std, low=summary.low, high=summary.high
+    )

@@ -1,0 +1,257 @@
+"""The gate: measured numbers in, a decision out. What was not measured does not pass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from pipeline.registry.words import p_value, percent, points
+from schemas.evaluate import Score
+from schemas.register import Comparison, Condition, Decision, GateOptions, SeedSpread
+from schemas.serve import ServeArtifact
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A model that the version hands out: its scores by metric, and its comparison with the best baseline."""
+
+    name: str
+    scores: Mapping[str, Score]
+    gain: Comparison | None
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What a model may lose against another on the same items: a retention task, or a variant and its parent.
+
+    ``low`` is the one-sided lower bound of the difference; it and ``comparison`` are None where it was not measured.
+    """
+
+    name: str
+    margin: float
+    comparison: Comparison | None
+    low: float | None
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Everything the gate looks at.
+
+    ``baselines``: the shipped model against each. ``candidates``: the shipped model, then the served variant where it
+    is another one.
+    """
+
+    target: Mapping[str, float]
+    gate: GateOptions
+    baselines: tuple[Comparison, ...]
+    candidates: tuple[Candidate, ...]
+    retention: tuple[Loss, ...]
+    retention_waived: str | None
+    variants: tuple[Loss, ...]
+    serve: ServeArtifact | None
+    max_answer_mismatches: int
+    seeds: SeedSpread
+
+
+def decide(evidence: Evidence) -> Decision:
+    """Return the decision: promoted where every required condition passed.
+
+    ``better_than_baseline`` and ``target_reached`` hold for every candidate, so for what is served as well.
+    """
+    gains = [_gain(evidence, candidate) for candidate in evidence.candidates]
+    targets = [
+        _target(evidence, candidate, metric) for candidate in evidence.candidates for metric in sorted(evidence.target)
+    ]
+    conditions = (
+        *gains,
+        *targets,
+        *_retention(evidence),
+        *(_variant(loss) for loss in evidence.variants),
+        *_parity(evidence),
+        *_seeds(evidence),
+    )
+    best = evidence.candidates[0].gain
+    refused = any(condition.required and not condition.passed for condition in conditions)
+    return Decision(
+        verdict="refused" if refused else "promoted",
+        better_than_baseline=all(_is_better(evidence, candidate) for candidate in evidence.candidates),
+        target_reached=all(condition.passed for condition in targets) if targets else None,
+        best_baseline=best.reference if best is not None else "none",
+        conditions=conditions,
+    )
+
+
+def _is_better(evidence: Evidence, candidate: Candidate) -> bool:
+    gain = candidate.gain
+    return gain is not None and gain.difference > 0 and gain.p_value <= evidence.gate.alpha
+
+
+def _suffix(evidence: Evidence, candidate: Candidate) -> str:
+    """Return what tells a condition of the served variant from the same condition of the shipped model."""
+    return "" if candidate is evidence.candidates[0] else f".{candidate.name}"
+
+
+def _gain(evidence: Evidence, candidate: Candidate) -> Condition:
+    gate, gain = evidence.gate, candidate.gain
+    name = f"gain{_suffix(evidence, candidate)}"
+    if gain is None:
+        return Condition(
+            name=name,
+            estimate=None,
+            threshold=gate.minimum_gain,
+            passed=False,
+            text=f"No baseline was compared with {candidate.name}, so no gain is shown: "
+            "set evaluate.baselines.base to true.",
+        )
+    shown = _is_better(evidence, candidate)
+    enough = gain.difference >= gate.minimum_gain
+    versus = (
+        f"{candidate.name} scores {percent(gain.candidate_value)} and the best baseline, {gain.reference}, "
+        f"{percent(gain.reference_value)} by {gain.metric} on the same {gain.n} items: {points(gain.difference)} "
+        f"(interval {points(gain.low)} to {points(gain.high)}; {gain.test}, {p_value(gain.p_value)})"
+    )
+    if not shown:
+        verdict = f"not a significant gain at level {gate.alpha:g}"
+    elif not enough:
+        verdict = f"less than the least gain that counts, {points(gate.minimum_gain)} (gate.minimum_gain)"
+    else:
+        verdict = f"a significant gain at level {gate.alpha:g}"
+    return Condition(
+        name=name,
+        estimate=gain.difference,
+        low=gain.low,
+        high=gain.high,
+        threshold=gate.minimum_gain,
+        passed=shown and enough,
+        text=f"{versus}: {verdict}.",
+    )
+
+
+def _target(evidence: Evidence, candidate: Candidate, metric: str) -> Condition:
+    wanted = evidence.target[metric]
+    name = f"target.{metric}{_suffix(evidence, candidate)}"
+    score = candidate.scores.get(metric)
+    required = evidence.gate.require_target
+    if score is None:
+        measured = ", ".join(sorted(candidate.scores)) or "nothing"
+        return Condition(
+            name=name,
+            estimate=None,
+            threshold=wanted,
+            passed=False,
+            required=required,
+            text=f"{metric} of {candidate.name} was not measured (measured: {measured}): add it to evaluate.metrics.",
+        )
+    reached = score.value >= wanted
+    sure = ", and so is the interval's lower end" if reached and score.low >= wanted else ""
+    return Condition(
+        name=name,
+        estimate=score.value,
+        low=score.low,
+        high=score.high,
+        threshold=wanted,
+        passed=reached,
+        required=required,
+        text=f"{metric} of {candidate.name} is {percent(score.value)} (interval {percent(score.low)} to "
+        f"{percent(score.high)}, {score.n} items), {'at or above' if reached else 'below'} the target of "
+        f"{percent(wanted)}{sure}.",
+    )
+
+
+def _retention(evidence: Evidence) -> Iterator[Condition]:
+    waived = evidence.retention_waived
+    if not evidence.retention:
+        yield Condition(
+            name="retention",
+            estimate=None,
+            threshold=None,
+            passed=waived is not None,
+            text=f"What the base could do before was not measured; waived in these words: {waived!r}."
+            if waived is not None
+            else "What the base could do before was not measured: name its own task in evaluate.retention, or give "
+            "the reason in evaluate.retention_waived.",
+        )
+    for loss in evidence.retention:
+        condition = _loss(loss, f"retention.{loss.name}", f"the base's own task {loss.name}")
+        if waived is not None:
+            note = f" It does not decide; waived in these words: {waived!r}."
+            condition = condition.model_copy(update={"required": False, "text": condition.text + note})
+        yield condition
+
+
+def _variant(loss: Loss) -> Condition:
+    return _loss(loss, f"variant.{loss.name}", f"variant {loss.name}")
+
+
+def _loss(loss: Loss, name: str, what: str) -> Condition:
+    comparison, low = loss.comparison, loss.low
+    if comparison is None or low is None:
+        return Condition(
+            name=name,
+            estimate=None,
+            threshold=-loss.margin,
+            passed=False,
+            text=f"The loss on {what} was not measured: run again with --from evaluate.",
+        )
+    held = low >= -loss.margin
+    return Condition(
+        name=name,
+        estimate=comparison.difference,
+        low=low,
+        threshold=-loss.margin,
+        passed=held,
+        text=f"{what[0].upper()}{what[1:]}: {percent(comparison.reference_value)} with {comparison.reference}, "
+        f"{percent(comparison.candidate_value)} with {comparison.candidate} by {comparison.metric} on the same "
+        f"{comparison.n} items; the change is {points(comparison.difference)} and with one-sided confidence no "
+        f"worse than {points(low)}, {'within' if held else 'beyond'} the margin of {100 * loss.margin:.1f} points.",
+    )
+
+
+def _parity(evidence: Evidence) -> Iterator[Condition]:
+    serve = evidence.serve
+    if serve is None or serve.prompt_mismatches is None:
+        why = "The model was not served" if serve is None else f"{serve.engine} returned no prompt token ids"
+        yield Condition(
+            name="parity.prompts",
+            estimate=None,
+            threshold=0,
+            passed=False,
+            text=f"{why}, so nothing shows that it is served as it was trained: run the serve stage with engine: vllm.",
+        )
+    else:
+        same = serve.prompt_mismatches == 0
+        yield Condition(
+            name="parity.prompts",
+            estimate=serve.prompt_mismatches,
+            threshold=0,
+            passed=same and serve.prompts > 0,
+            text=f"{serve.prompt_mismatches} of {serve.prompts} prompts reached {serve.engine} with token ids other "
+            f"than those of training{'' if same else ': the chat template or tokenizer differs'}.",
+        )
+    if serve is not None:
+        yield Condition(
+            name="parity.answers",
+            estimate=serve.answer_mismatches,
+            threshold=evidence.max_answer_mismatches,
+            passed=serve.answer_mismatches <= evidence.max_answer_mismatches,
+            text=f"{serve.answer_mismatches} of {serve.prompts} served greedy answers differ from the evaluated ones; "
+            f"{evidence.max_answer_mismatches} may.",
+        )
+
+
+def _seeds(evidence: Evidence) -> Iterator[Condition]:
+    seeds, gain = evidence.seeds, evidence.candidates[0].gain
+    if len(seeds.values) < 2 or gain is None:
+        return
+    above = sum(value > gain.reference_value for value in seeds.values.values())
+    yield Condition(
+        name="seeds",
+        estimate=seeds.mean,
+        low=seeds.low,
+        high=seeds.high,
+        threshold=gain.reference_value,
+        passed=above == len(seeds.values),
+        required=False,
+        text=f"{above} of {len(seeds.values)} seeds score above the best baseline, {gain.reference}; their mean "
+        f"{gain.metric} is {percent(seeds.mean)}.",
+    )

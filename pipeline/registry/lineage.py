@@ -1,0 +1,34 @@
+"""Lineage: from the data's digest to the decision, every artifact that a version came from."""
+
+from __future__ import annotations
+
+from schemas.artifacts import Stored
+from schemas.base import ArtifactRef
+from schemas.evaluate import EvaluateArtifact
+from schemas.register import Lineage, RegisterConfig, RegisterInputs
+
+
+def trace(config: RegisterConfig, inputs: RegisterInputs, shipped: str) -> Lineage:
+    """Return the lineage. Evaluations are named ``model.seed-0``, ``baseline.base`` ..."""
+    groups: dict[str, dict[str, Stored[EvaluateArtifact]]] = {
+        "model": inputs.evaluations,
+        "baseline": inputs.baselines,
+        "variant": inputs.variant_evaluations,
+        "retention_before": inputs.retention_before,
+        "retention_after": inputs.retention_after,
+    }
+    evaluations: dict[str, ArtifactRef] = {
+        f"{group}.{name}": evaluation.ref
+        for group, members in groups.items()
+        for name, evaluation in sorted(members.items())
+    }
+    return Lineage(
+        data=inputs.data.ref,
+        data_source_digest=inputs.data.artifact.source_digest,
+        template_digest=inputs.models[shipped].artifact.template_digest,
+        models={name: model.ref for name, model in sorted(inputs.models.items())},
+        variants={name: variant.ref for name, variant in sorted(inputs.variants.items())},
+        evaluations=evaluations,
+        serve=inputs.serve.ref if inputs.serve is not None else None,
+        spec_digest=config.spec_digest,
+    )
