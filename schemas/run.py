@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from schemas.base import Schema, Slug
+from schemas.base import NotFingerprinted, Schema, Slug
 from schemas.data import DataOptions
 from schemas.evaluate import EndpointSubject, GenerationConfig, MetricSpec
 from schemas.optimize import VariantSpec
@@ -19,9 +19,9 @@ from schemas.train import TokenizerSpec, TrainSpec
 class DataSpec(DataOptions):
     """`data:` of a run description: paths (or a Hub id) and how to read them."""
 
-    path: str
-    validation_path: str | None = None
-    test_path: str | None = None
+    path: Annotated[str, NotFingerprinted()]
+    validation_path: Annotated[str | None, NotFingerprinted()] = None
+    test_path: Annotated[str | None, NotFingerprinted()] = None
 
 
 class InitSpec(Schema):

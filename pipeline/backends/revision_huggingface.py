@@ -1,0 +1,62 @@
+"""Resolving a Hub id to a commit: from the Hub, or from the local cache where there is no network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pipeline.core.errors import ModelError, SourceError
+
+
+def resolve_commit(
+    repo_id: str, kind: Literal["model", "dataset"], revision: str | None, token: str | None = None
+) -> str:
+    """Return the commit (40 hexadecimal digits) that ``revision`` of a Hub repository means now.
+
+    Raises:
+        ModelError: the model repository, its revision or the permission is missing.
+        SourceError: the same for a data set, or the Hub cannot be reached and the cache does not have it.
+    """
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
+
+    wrong = ModelError if kind == "model" else SourceError
+    where = f"{repo_id}@{revision}" if revision else repo_id
+    try:
+        info = HfApi(token=token).repo_info(repo_id, revision=revision, repo_type=kind, timeout=20)
+    except GatedRepoError as error:
+        raise wrong(
+            "access to this repository has to be granted",
+            where=where,
+            fix="accept its terms on the Hub and set HF_TOKEN",
+        ) from error
+    except RevisionNotFoundError as error:
+        raise wrong("the repository has no such revision", where=where, fix="check the revision") from error
+    except RepositoryNotFoundError as error:
+        raise wrong(
+            f"no such {kind} folder here, and no such repository on the Hub (or it is private)",
+            where=where,
+            fix="check the name; for a private repository set HF_TOKEN",
+        ) from error
+    except (HfHubHTTPError, OSError) as error:
+        cached = _cached_commit(repo_id, kind, revision)
+        if cached is not None:
+            return cached
+        raise wrong(
+            f"no such {kind} folder here, the Hub cannot be reached and the local cache does not have it",
+            where=where,
+            fix="name an existing folder, or connect to the network",
+        ) from error
+    if info.sha is None:
+        raise wrong("the Hub named no commit for this repository", where=where, fix="give a revision")
+    return str(info.sha)
+
+
+def _cached_commit(repo_id: str, kind: str, revision: str | None) -> str | None:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(repo_id, repo_type=kind, revision=revision, local_files_only=True)).name
+    except (LocalEntryNotFoundError, ValueError):
+        return None

@@ -1,0 +1,209 @@
+"""Reading a run description: YAML, overrides, and every error at once with its path and the nearest valid name."""
+
+from __future__ import annotations
+
+import difflib
+import types
+import typing
+from collections.abc import Hashable, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from pipeline.core.errors import ConfigError, SourceError
+from pipeline.core.foreign_names import FOREIGN_NAMES
+from schemas.run import RunSpec
+
+MAX_SPEC_BYTES = 1 << 20
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """A safe loader that refuses a key given twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[Hashable] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=deep)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is given twice", key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep=deep)
+
+
+def read_spec(path: Path, overrides: Sequence[str] = ()) -> RunSpec:
+    """Read, override and validate a run description.
+
+    Args:
+        path: a YAML file.
+        overrides: ``a.b=c`` each; the value is YAML.
+
+    Raises:
+        SourceError: the file cannot be read.
+        ConfigError: it is not YAML, or not a valid description; the message holds every error.
+    """
+    try:
+        if path.stat().st_size > MAX_SPEC_BYTES:
+            raise ConfigError(
+                "a run description has at most 1 MiB", where=str(path), fix="name the YAML file, not data"
+            )
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise SourceError(f"cannot read: {error.strerror}", where=str(path), fix="check the path") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError("the file is not UTF-8 text", where=str(path), fix="name a YAML file") from error
+    return validate_spec(apply_overrides(_parse(text, str(path)), overrides), source=str(path))
+
+
+def _parse(text: str, source: str) -> dict[str, Any]:
+    try:
+        value = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - a SafeLoader
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark is not None else ""
+        problem = getattr(error, "problem", None) or "not YAML"
+        raise ConfigError(str(problem), where=f"{source}{line}", fix="correct the YAML at this line") from error
+    if not isinstance(value, dict):
+        raise ConfigError(
+            "a run description is a mapping of keys", where=source, fix="see examples/, or write one with hone init"
+        )
+    return value
+
+
+def apply_overrides(values: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """Return ``values`` with each ``a.b=c`` set; lists take an index (``variants.0.group_size=32``).
+
+    Raises:
+        ConfigError: an override has no ``=``, or its path leads through something that is not a mapping or list.
+    """
+    result: dict[str, Any] = _copy(values)
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        if not equals or not key:
+            raise ConfigError(
+                f"{override!r} is not key=value", where="--set", fix="write --set train.learning_rate=1e-4"
+            )
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"{text!r} is not a YAML value", where=f"--set {key}", fix="quote it") from error
+        _assign(result, key.split("."), _number(value), override)
+    return result
+
+
+def _number(value: Any) -> Any:
+    """Return 1e-4 as a number: YAML 1.1 takes it for text."""
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value
+
+
+def _copy(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _copy(item) for key, item in value.items()}
+    return [_copy(item) for item in value] if isinstance(value, list) else value
+
+
+def _assign(target: Any, path: list[str], value: Any, override: str) -> None:
+    head, rest = path[0], path[1:]
+    if isinstance(target, list):
+        if not head.isdigit() or int(head) >= len(target):
+            raise ConfigError(f"{head!r} is no index of a list of {len(target)}", where=f"--set {override}")
+        if rest:
+            _assign(target[int(head)], rest, value, override)
+        else:
+            target[int(head)] = value
+        return
+    if not isinstance(target, dict):
+        raise ConfigError(
+            "the path leads through a plain value", where=f"--set {override}", fix="name an existing section"
+        )
+    if not rest:
+        target[head] = value
+        return
+    if not isinstance(target.get(head), (dict, list)):
+        # A name written short (`base_model: X`) becomes the section it stands for.
+        target[head] = {} if target.get(head) in (None, False) else {"name": target[head]}
+    _assign(target[head], rest, value, override)
+
+
+def validate_spec(values: dict[str, Any], source: str) -> RunSpec:
+    """Validate ``values``.
+
+    Raises:
+        ConfigError: with one line per error.
+    """
+    try:
+        return RunSpec.model_validate(values)
+    except ValidationError as error:
+        lines = [describe_error(dict(item), RunSpec) for item in _relevant(error)]
+        unique = list(dict.fromkeys(lines))
+        count = f"{len(unique)} errors" if len(unique) > 1 else "1 error"
+        raise ConfigError(f"{count} in the run description:\n  " + "\n  ".join(unique), where=source) from error
+
+
+def _relevant(error: ValidationError) -> list[Any]:
+    """Return the errors without those of a union's other branch: where a section was tried, `false` was not meant."""
+    items = list(error.errors())
+    paths = [_path(item) for item in items]
+    inner = {path[:length] for path in paths for length in range(len(path))}
+    return [
+        item for item, path in zip(items, paths, strict=True) if item["type"] != "literal_error" or path not in inner
+    ]
+
+
+def _path(item: Any) -> tuple[int | str, ...]:
+    return tuple(part for part in item["loc"] if not _is_tag(part))
+
+
+def describe_error(item: dict[str, Any], root: type[BaseModel]) -> str:
+    """Return one line for a pydantic error: the key's path, what is wrong, and the name that was probably meant."""
+    location = _path(item)
+    path = ".".join(str(part) for part in location)
+    if item["type"] == "extra_forbidden":
+        return f"{path}: unknown key; {_suggestion(str(location[-1]), _fields_at(root, location[:-1]))}"
+    message = str(item["msg"]).removeprefix("Value error, ")
+    given = item.get("input")
+    shown = f", got {given!r}" if isinstance(given, (str, int, float, bool)) and item["type"] != "missing" else ""
+    return f"{path or 'the description'}: {message[0].lower()}{message[1:]}{shown}"
+
+
+def _is_tag(part: int | str) -> bool:
+    """Tell whether a part of a pydantic location names a union's branch, not a key."""
+    return isinstance(part, str) and (
+        part[:1].isupper() or "[" in part or part in ("literal", "bool", "str", "nullable")
+    )
+
+
+def _suggestion(name: str, known: Sequence[str]) -> str:
+    foreign = FOREIGN_NAMES.get(name)
+    if foreign is not None:
+        return f"hone calls it {foreign.name} ({foreign.source} calls it {name})"
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    if near:
+        return f"did you mean {near[0]}?"
+    return f"known here: {', '.join(sorted(known))}"
+
+
+def _fields_at(model: type[BaseModel], location: Sequence[int | str]) -> list[str]:
+    """Return the field names of the section at ``location``."""
+    models = [model]
+    for part in location:
+        if isinstance(part, int):
+            continue
+        fields = [candidate.model_fields[part].annotation for candidate in models if part in candidate.model_fields]
+        models = [found for annotation in fields for found in _models_in(annotation)]
+    return [name for candidate in models for name in candidate.model_fields]
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    origin = typing.get_origin(annotation)
+    if origin in (typing.Union, types.UnionType, tuple, list, typing.Annotated):
+        return [found for argument in typing.get_args(annotation) for found in _models_in(argument)]
+    return []

@@ -1,0 +1,261 @@
+"""Resolving a run description: files to digests, Hub names to commits, versions to artifacts, defaults to values."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
+
+from pipeline.core.digests import DigestCache
+from pipeline.core.errors import ConfigError, ModelError, SourceError
+from pipeline.core.registry import Registry, resolve
+from pipeline.core.workspace import Store
+from pipeline.execute import load
+from schemas.artifacts import Stored
+from schemas.base import ArtifactRef, Reference
+from schemas.data import DataFiles, DataOptions
+from schemas.evaluate import MetricSpec
+from schemas.plan import Task
+from schemas.register import RegisterArtifact
+from schemas.resolved import Champion, ResolvedRetention, ResolvedRun
+from schemas.run import BaseModelSpec, DataSpec, RunSpec
+from schemas.train import BaseModelRef, ModelInit, TokenizerSpec, TrainArtifact
+
+DEFAULT_METRICS: dict[Task, tuple[str, ...]] = {
+    "classification": ("accuracy", "macro_f1"),
+    "extraction": ("json_exact_match", "field_f1", "json_validity"),
+    "generation": ("exact_match",),
+}
+"""Metrics of a task where the spec names none; the first is the primary one."""
+
+DEFAULT_RETENTION_MARGIN = 0.03
+
+_HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$")
+_VERSION = re.compile(r"^[a-z0-9][a-z0-9._-]*@[a-z0-9]+$")
+
+
+class Runs(Protocol):
+    """Finished runs of this workspace by name or id."""
+
+    def register_artifact(self, run: str) -> ArtifactRef:
+        """Return the register artifact of the newest run called ``run``; raises ConfigError where there is none."""
+
+
+@dataclass(frozen=True)
+class Resolver:
+    """Resolves against one machine: its files, its workspace, its registry.
+
+    Args:
+        folder: where relative paths of the description start.
+        store: the workspace's artifacts.
+        registry: holds versions and aliases.
+        runs: finished runs of the workspace.
+        embedded: bases that come with the runner, by name (``hone:tiny``).
+        token: the Hub's token, if there is one.
+    """
+
+    folder: Path
+    store: Store
+    registry: Registry
+    runs: Runs
+    embedded: Mapping[str, Path]
+    token: str | None = field(default=None, repr=False)
+
+    def resolve(self, spec: RunSpec) -> ResolvedRun:
+        """Return the run that ``spec`` describes, its champion left open.
+
+        Raises:
+            ConfigError, SourceError, ModelError, RegistryError: a reference leads nowhere.
+        """
+        base, parent = self._base(spec.base_model)
+        names = spec.evaluate.metrics or tuple(MetricSpec(name=name) for name in DEFAULT_METRICS[spec.task])
+        metrics = tuple(self._metric(metric) for metric in names)
+        _check_targets(spec, metrics)
+        retention, waived = self._retention(spec, parent)
+        return ResolvedRun(
+            spec=spec,
+            base=base,
+            data=self._files(spec.data, "data"),
+            metrics=metrics,
+            retention=retention,
+            retention_waived=waived,
+        )
+
+    def _cache(self) -> DigestCache:
+        return DigestCache(self.store.root / "digests.json")
+
+    def _path(self, text: str) -> Path:
+        path = Path(text).expanduser()
+        return path if path.is_absolute() else self.folder / path
+
+    def _files(self, data: DataSpec, key: str) -> DataFiles:
+        def reference(text: str | None, name: str) -> Reference | None:
+            return None if text is None else self._source(text, f"{key}.{name}")
+
+        train = self._source(data.path, f"{key}.path")
+        return DataFiles(
+            train=train,
+            validation=reference(data.validation_path, "validation_path"),
+            test=reference(data.test_path, "test_path"),
+        )
+
+    def _source(self, text: str, key: str) -> Reference:
+        path = self._path(text)
+        if path.exists():
+            return Reference(location=str(path.resolve()), digest=self._cache().digest(path))
+        if _HUB_ID.match(text) and not path.suffix:
+            return Reference(location=text, digest=self._commit(text, "dataset", None))
+        siblings = [found.name for found in path.parent.iterdir()] if path.parent.is_dir() else []
+        near = difflib.get_close_matches(path.name, siblings, n=1)
+        fix = f"did you mean {near[0]}?" if near else f"check {key} in the run description"
+        raise SourceError("no such file or folder", where=f"{key}: {path}", fix=fix)
+
+    def _commit(self, repo_id: str, kind: Literal["model", "dataset"], revision: str | None) -> str:
+        from pipeline.backends.revision_huggingface import resolve_commit
+
+        return resolve_commit(repo_id, kind, revision, self.token)
+
+    def _metric(self, metric: MetricSpec) -> MetricSpec:
+        if ":" not in metric.name:
+            from pipeline.metrics import get_metric, metric_names
+
+            if metric.name not in metric_names():
+                get_metric(metric.name)  # raises with the nearest name
+            return metric
+        path = self._path(metric.name.rsplit(":", 1)[0])
+        if not path.is_file():
+            raise SourceError("no such metric file", where=f"evaluate.metrics: {path}", fix="check the path")
+        code = Reference(location=str(path.resolve()), digest=self._cache().digest(path))
+        return metric.model_copy(update={"code": code})
+
+    def _base(self, spec: BaseModelSpec) -> tuple[BaseModelRef, Stored[RegisterArtifact] | None]:
+        """Return the base, and the version record it comes from where it is one of hone's."""
+        if spec.init is not None:
+            return BaseModelRef(name=spec.init.model_type, init=self._init(spec)), None
+        assert spec.name is not None
+        name = spec.name
+        if name in self.embedded:
+            return self._folder_base(name, self.embedded[name], spec), None
+        if name.startswith("hone:"):
+            raise ModelError(
+                "no such embedded base", where=f"base_model: {name}", fix=f"known: {', '.join(sorted(self.embedded))}"
+            )
+        if name.startswith("run:"):
+            return self._version_base(
+                load(self.store, self.runs.register_artifact(name.removeprefix("run:"))), name, spec
+            )
+        path = self._path(name)
+        if _VERSION.match(name) and not path.exists():
+            found = resolve(self.registry, name)
+            return self._version_base(load(self.store, found.ref), str(found), spec)
+        if path.is_dir():
+            return self._folder_base(path.name, path, spec), None
+        if _HUB_ID.match(name):
+            commit = self._commit(name, "model", spec.revision)
+            weights = Reference(location=name, digest=commit)
+            return BaseModelRef(name=name, weights=weights, trust_remote_code=spec.trust_remote_code), None
+        raise ModelError(
+            "no such model folder, Hub id (org/name), run (run:NAME) or version (name@champion)",
+            where=f"base_model: {name}",
+            fix="check the name; the embedded base is hone:tiny",
+        )
+
+    def _folder_base(self, name: str, path: Path, spec: BaseModelSpec) -> BaseModelRef:
+        if not (path / "config.json").is_file():
+            raise ModelError(
+                "the folder holds no config.json", where=f"base_model: {path}", fix="name a model's folder"
+            )
+        if spec.revision is not None:
+            raise ConfigError("a folder has no revisions", where="base_model.revision", fix="remove the key")
+        weights = Reference(location=str(path.resolve()), digest=self._cache().digest(path))
+        return BaseModelRef(name=name, weights=weights, trust_remote_code=spec.trust_remote_code)
+
+    def _version_base(
+        self, record: Stored[RegisterArtifact], name: str, spec: BaseModelSpec
+    ) -> tuple[BaseModelRef, Stored[RegisterArtifact]]:
+        lineage = record.artifact.lineage
+        shipped = load(self.store, lineage.models[record.artifact.shipped])
+        if isinstance(shipped.artifact, TrainArtifact) and shipped.artifact.kind == "full":
+            source = shipped
+        elif "merged" in lineage.variants:
+            source = load(self.store, lineage.variants["merged"])
+        else:
+            raise ModelError(
+                "this version is an adapter and has no merged variant to train on",
+                where=f"base_model: {name}",
+                fix="add `merged` to its variants and run it again",
+            )
+        weights = Reference(location=str(source.path / source.artifact.model), digest=source.content_digest)
+        base = BaseModelRef(name=name, weights=weights, trust_remote_code=spec.trust_remote_code)
+        return base, record
+
+    def _init(self, spec: BaseModelSpec) -> ModelInit:
+        init = spec.init
+        assert init is not None
+        common = {"model_type": init.model_type, "config": init.config, "chat_template": init.chat_template}
+        if isinstance(init.tokenizer, TokenizerSpec):
+            return ModelInit(**common, tokenizer=init.tokenizer)
+        tokenizer, _ = self._base(BaseModelSpec(name=init.tokenizer, revision=spec.revision))
+        return ModelInit(**common, tokenizer_from=tokenizer.weights)
+
+    def _retention(
+        self, spec: RunSpec, parent: Stored[RegisterArtifact] | None
+    ) -> tuple[tuple[ResolvedRetention, ...], str | None]:
+        asked, waived = spec.evaluate.retention, spec.evaluate.retention_waived
+        if asked and waived:
+            raise ConfigError(
+                "retention is both given and waived", where="evaluate.retention_waived", fix="keep one of the two"
+            )
+        if asked is None and waived is None and parent is not None:
+            own = ResolvedRetention(
+                name=parent.artifact.name,
+                metric=MetricSpec(name=parent.artifact.primary_metric),
+                margin=DEFAULT_RETENTION_MARGIN,
+                artifact=parent.artifact.lineage.data,
+            )
+            return (own,), None
+        if not asked and spec.train.replay is not None:
+            raise ConfigError(
+                "replay needs a retention task to replay", where="train.replay", fix="name one in evaluate.retention"
+            )
+        tasks = tuple(
+            ResolvedRetention(
+                name=task.name,
+                metric=self._metric(task.metric),
+                margin=task.margin,
+                files=self._files(task.data, f"evaluate.retention.{task.name}.data"),
+                options=data_options(task.data),
+            )
+            for task in asked or ()
+        )
+        return tasks, waived
+
+    def champion(self, spec: RunSpec) -> Champion | None:
+        """Return the version that a new run of ``spec`` has to beat, if one serves now."""
+        number = self.registry.alias(spec.name, "champion") if spec.evaluate.baselines.champion else None
+        if number is None:
+            return None
+        version = self.registry.get_version(spec.name, number)
+        record: Stored[RegisterArtifact] = load(self.store, version.ref)
+        lineage, served = record.artifact.lineage, record.artifact.served_variant
+        model = lineage.variants.get(served, lineage.models[record.artifact.shipped])
+        return Champion(version=number, model=model, base=record.artifact.base)
+
+
+def data_options(data: DataSpec) -> DataOptions:
+    """Return how to read ``data``, without where it is."""
+    return DataOptions.model_validate({name: getattr(data, name) for name in DataOptions.model_fields})
+
+
+def _check_targets(spec: RunSpec, metrics: tuple[MetricSpec, ...]) -> None:
+    names = [metric.name for metric in metrics]
+    for name in spec.evaluate.target:
+        if name not in names:
+            raise ConfigError(
+                f"the target names {name}, which is not measured",
+                where=f"evaluate.target.{name}",
+                fix=f"add it to evaluate.metrics, or use one of {', '.join(names)}",
+            )

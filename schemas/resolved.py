@@ -1,0 +1,68 @@
+"""A run description whose every outside reference is a content digest: what the flow works from."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from schemas.base import ArtifactRef, Digest, NotFingerprinted, Schema, Slug, canonical_digest
+from schemas.data import DataFiles, DataOptions
+from schemas.evaluate import MetricSpec
+from schemas.run import RunSpec
+from schemas.train import BaseModelRef
+
+
+class ResolvedRetention(Schema):
+    """A retention task: either files to read, or the data artifact of the base's own run."""
+
+    name: Slug
+    metric: MetricSpec
+    margin: float
+    files: DataFiles | None = None
+    options: DataOptions = DataOptions()
+    artifact: ArtifactRef | None = None
+
+
+class Champion(Schema):
+    """The registered version that serves now: the one to beat."""
+
+    version: int
+    model: ArtifactRef
+    base: BaseModelRef
+
+
+class ResolvedRun(Schema):
+    """A run: the spec as written, and what its references were when the run began.
+
+    ``champion`` is that of the first start and stays for the run's life, so that a promoted run can be run again and
+    does nothing; it is not part of the digest.
+    """
+
+    spec: RunSpec
+    base: BaseModelRef
+    data: DataFiles
+    metrics: Annotated[tuple[MetricSpec, ...], Field(min_length=1)]
+    retention: tuple[ResolvedRetention, ...]
+    retention_waived: str | None
+    champion: Annotated[Champion | None, NotFingerprinted()] = None
+
+    def digest(self) -> Digest:
+        """Return the digest of what is asked for: the same words about the same bytes are the same run."""
+        return canonical_digest(self)
+
+    def run_id(self) -> str:
+        """Return the run's name in the workspace: spec name and digest."""
+        return f"{self.spec.name}-{self.digest()[:10]}"
+
+
+class RunFile(ResolvedRun):
+    """``runs/<run>/run.json``: the resolved run, its id, and when it was first started (UTC, ISO 8601)."""
+
+    run: str
+    spec_digest: Digest
+    created_at: str
+
+    def resolved(self) -> ResolvedRun:
+        """Return the run without its record."""
+        return ResolvedRun.model_validate({name: getattr(self, name) for name in ResolvedRun.model_fields})
