@@ -1,0 +1,34 @@
+"""The one render: a conversation becomes token ids and a loss mask, for training, evaluation and serving alike."""
+
+from __future__ import annotations
+
+from pipeline.render.chatml import CHATML
+from pipeline.render.conversation import (
+    Rendered,
+    render_conversation,
+    render_conversations,
+    render_prompt,
+    render_text,
+)
+from pipeline.render.digest import template_digest
+from pipeline.render.ending import end_of_turn_ids
+from pipeline.render.preference import RenderedPair, render_preference
+from pipeline.render.preflight import RenderedRows, check_examples, render_examples
+from pipeline.render.tokenizer import Tokenizer
+
+__all__ = [
+    "CHATML",
+    "Rendered",
+    "RenderedPair",
+    "RenderedRows",
+    "Tokenizer",
+    "check_examples",
+    "end_of_turn_ids",
+    "render_conversation",
+    "render_conversations",
+    "render_examples",
+    "render_preference",
+    "render_prompt",
+    "render_text",
+    "template_digest",
+]

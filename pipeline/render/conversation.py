@@ -1,0 +1,195 @@
+"""The render itself: messages to token ids and loss mask."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pipeline.core.errors import RenderError
+from pipeline.render.ending import end_pattern
+from pipeline.render.layout import Tools, find_turns, render_text_of
+from pipeline.render.tokenizer import Tokenizer
+from schemas.data import Message
+from schemas.render import RenderOptions
+
+_BATCH = 512
+"""Texts handed to the tokenizer at once."""
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """One row as tokens. ``trained[i]`` says that token i is a label; both lists have the row's length."""
+
+    ids: list[int]
+    trained: list[bool]
+    text: str
+
+    @property
+    def labels(self) -> list[int]:
+        """The ids where they are trained, -100 elsewhere."""
+        return [token if kept else -100 for token, kept in zip(self.ids, self.trained, strict=True)]
+
+    def truncated(self, max_length: int) -> Rendered:
+        """Return the row without the tokens after ``max_length``; the text stays whole."""
+        return Rendered(self.ids[:max_length], self.trained[:max_length], self.text)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A conversation's text, the character spans that are trained, and how many of them no special token closes."""
+
+    text: str
+    spans: tuple[tuple[int, int], ...]
+    unended: int
+
+
+def render_conversation(
+    messages: Sequence[Message], tokenizer: Tokenizer, options: RenderOptions, *, tools: Tools = None
+) -> Rendered:
+    """Return the tokens of a conversation and which of them are trained.
+
+    A trained turn is trained from the first token after the generation prompt through its end-of-turn token; what the
+    template writes after that is not. The text is tokenized once and no special token is added to it.
+
+    Raises:
+        RenderError: the template is missing, refuses the conversation, or does not tell where its turns are.
+    """
+    return render_conversations([(messages, tools)], tokenizer, options)[0]
+
+
+def render_conversations(
+    rows: Sequence[tuple[Sequence[Message], Tools]], tokenizer: Tokenizer, options: RenderOptions
+) -> list[Rendered]:
+    """Return `render_conversation` of many ``(messages, tools)``, tokenized together."""
+    pattern = end_pattern(tokenizer)
+    layouts = [lay_out(messages, tokenizer, options, pattern, tools=tools) for messages, tools in rows]
+    return tokenize_layouts(layouts, tokenizer)
+
+
+def render_prompt(
+    messages: Sequence[Message],
+    tokenizer: Tokenizer,
+    options: RenderOptions | None = None,
+    *,
+    tools: Tools = None,
+) -> list[int]:
+    """Return the token ids of a conversation that the model is to continue, generation prompt included.
+
+    Raises:
+        RenderError: the template is missing or refuses the conversation.
+    """
+    text = render_text_of(messages, tokenizer, options, tools=tools, generation_prompt=True)
+    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def render_text(text: str, tokenizer: Tokenizer) -> Rendered:
+    """Return plain text as tokens, all trained, closed by the end token; BOS as the tokenizer adds it, never twice.
+
+    Raises:
+        RenderError: the tokenizer has no end token.
+    """
+    end = tokenizer.eos_token_id
+    if end is None:
+        raise RenderError(
+            "the tokenizer has no end token, so the end of a text could not be learned",
+            where="base_model",
+            fix="use a tokenizer with an eos_token",
+        )
+    ids = list(tokenizer(text)["input_ids"])
+    if len(ids) > 1 and ids[0] == ids[1] == tokenizer.bos_token_id:
+        del ids[0]
+    if not ids or ids[-1] != end:
+        ids.append(end)
+    return Rendered(ids, [True] * len(ids), text)
+
+
+def lay_out(
+    messages: Sequence[Message],
+    tokenizer: Tokenizer,
+    options: RenderOptions,
+    pattern: re.Pattern[str] | None,
+    *,
+    tools: Tools = None,
+) -> Layout:
+    """Return the text of a conversation and the spans that the options train."""
+    text = render_text_of(messages, tokenizer, options, tools=tools)
+    assistants = [index for index, message in enumerate(messages) if message.role == "assistant"]
+    silent = [index for index in assistants if _weight(messages[index]) == 0.0]
+    if not (options.completion_only_loss or options.assistant_only_loss):
+        turns = find_turns(messages, silent, text, tokenizer, options, tools=tools) if silent else []
+        ended = pattern is not None and pattern.search(text) is not None
+        return Layout(text, _outside([(turn.start, turn.end) for turn in turns], len(text)), int(not ended))
+    wanted = assistants[-1:] if options.completion_only_loss else assistants
+    wanted = [index for index in wanted if index not in silent]
+    spans, unended = [], 0
+    for turn in find_turns(messages, wanted, text, tokenizer, options, tools=tools):
+        end, closed = _close(text, turn.start, turn.end, pattern, tokenizer)
+        spans.append((turn.start, end))
+        unended += not closed
+    return Layout(text, tuple(spans), unended)
+
+
+def tokenize_layouts(layouts: Sequence[Layout], tokenizer: Tokenizer) -> list[Rendered]:
+    """Tokenize texts, each once, and mark the tokens that overlap a trained span."""
+    if not tokenizer.is_fast:
+        raise RenderError(
+            "the tokenizer reports no character offsets, so the loss mask cannot be built",
+            where="base_model",
+            fix="use a model with a fast tokenizer (tokenizer.json)",
+        )
+    rendered = []
+    for first in range(0, len(layouts), _BATCH):
+        batch = layouts[first : first + _BATCH]
+        encoding = tokenizer(
+            [layout.text for layout in batch],
+            add_special_tokens=False,
+            return_offsets_mapping=True,
+            return_attention_mask=False,
+        )
+        for layout, ids, offsets in zip(
+            batch, encoding["input_ids"], encoding["offset_mapping"], strict=True
+        ):
+            rendered.append(Rendered(list(ids), _mask(offsets, layout.spans), layout.text))
+    return rendered
+
+
+def _mask(offsets: Sequence[tuple[int, int]], spans: Sequence[tuple[int, int]]) -> list[bool]:
+    """Say for each token whether it covers a character of a span; spans are sorted and disjoint, as tokens are."""
+    mask, current = [], 0
+    for start, end in offsets:
+        while current < len(spans) and spans[current][1] <= start:
+            current += 1
+        if current == len(spans):
+            mask.append(False)
+            continue
+        low, high = spans[current]
+        mask.append(start < high and (end > low if end > start else start > low))
+    return mask
+
+
+def _close(
+    text: str, start: int, end: int, pattern: re.Pattern[str] | None, tokenizer: Tokenizer
+) -> tuple[int, bool]:
+    """Return where the training of a turn ends (after its end-of-turn token), and whether it has one."""
+    found = pattern.search(text, start, end) if pattern is not None else None
+    if found is not None:
+        return found.end("token"), True
+    if tokenizer.eos_token and text.startswith(tokenizer.eos_token, end):
+        return end + len(tokenizer.eos_token), True  # markers that leave the end of turn outside
+    return end, False
+
+
+def _outside(spans: Sequence[tuple[int, int]], length: int) -> tuple[tuple[int, int], ...]:
+    edges = [0, *(edge for span in spans for edge in span), length]
+    return tuple((low, high) for low, high in zip(edges[::2], edges[1::2], strict=True) if high > low)
+
+
+def _weight(message: Message) -> float:
+    weight = 1.0 if message.weight is None else message.weight
+    if weight not in (0.0, 1.0):
+        raise RenderError(
+            f"the weight of a turn is {weight}; a turn is trained (1) or not (0)",
+            fix="set the weight to 0 or 1",
+        )
+    return weight
