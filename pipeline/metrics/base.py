@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import fsum
 from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
@@ -47,10 +47,13 @@ class Metric(Protocol):
 class CorpusMetric(Metric, Protocol):
     """A metric over a set that is no mean of items, and can be computed for many resamples at once."""
 
-    def resampled(self, predictions: Sequence[str], references: Sequence[str], counts: Counts) -> Values:
-        """Return ``corpus`` for each resample, shape (rows,).
+    def statistic(self, predictions: Sequence[str], references: Sequence[str]) -> Callable[[Counts], Values]:
+        """Return a function from counts, shape (rows, items), to ``corpus`` of each row's set, shape (rows,).
 
-        ``counts``, of shape (rows, items), says how often a resample holds each item; no row is all zeros.
+        ``counts`` says how often a set holds each item; no row is all zeros.
+
+        Raises:
+            DataError: no items, or unequal lengths.
         """
 
 

@@ -81,12 +81,8 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _check_depth(value: JsonValue) -> None:
     level: list[Any] = [value]
     for _ in range(_DEEPEST + 1):
-        level = [
-            child
-            for parent in level
-            if isinstance(parent, (dict, list))
-            for child in (parent.values() if isinstance(parent, dict) else parent)
-        ]
+        level = [parent for parent in level if isinstance(parent, (dict, list))]
         if not level:
             return
+        level = [child for parent in level for child in (parent.values() if isinstance(parent, dict) else parent)]
     raise ValueError("nested too deeply")

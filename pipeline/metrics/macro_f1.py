@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import fsum
 from typing import TYPE_CHECKING
 
@@ -45,8 +45,8 @@ class MacroF1:
         hits = Counter(p for p, r in zip(predicted, expected, strict=True) if p == r)
         return fsum(2 * hits[c] / (guessed[c] + support[c]) for c in sorted(support)) / len(support)
 
-    def resampled(self, predictions: Sequence[str], references: Sequence[str], counts: Counts) -> Values:
-        """Return macro-F1 of each resample, shape (rows,); see ``CorpusMetric``.
+    def statistic(self, predictions: Sequence[str], references: Sequence[str]) -> Callable[[Counts], Values]:
+        """Return macro-F1 as a function of counts; see ``CorpusMetric``.
 
         A class that no reference of a resample holds is no class of that resample.
 
@@ -57,23 +57,21 @@ class MacroF1:
         from scipy.sparse import csr_matrix
 
         check_lengths(predictions, references)
+        predicted = [normalize_label(text) for text in predictions]
         expected = [normalize_label(text) for text in references]
         column = {label: number for number, label in enumerate(sorted(set(expected)))}
-        classes, items = len(column), len(expected)
-        rows, columns = [], []
-        # Column blocks: support, guesses, hits.
-        for number, (text, label) in enumerate(zip(predictions, expected, strict=True)):
-            predicted = normalize_label(text)
-            cells = [column[label]]
-            if predicted in column:
-                cells.append(classes + column[predicted])
-            if predicted == label:
-                cells.append(2 * classes + column[label])
-            rows.extend([number] * len(cells))
-            columns.extend(cells)
-        membership = csr_matrix((np.ones(len(rows)), (rows, columns)), shape=(items, 3 * classes))
-        totals = np.asarray(membership.T @ counts.T.astype(np.float64))
-        support, guessed, hits = totals[:classes], totals[classes : 2 * classes], totals[2 * classes :]
-        scores = 2 * hits / np.maximum(guessed + support, 1.0)
-        present = support > 0
-        return np.asarray((scores * present).sum(axis=0) / present.sum(axis=0))
+        classes = len(column)
+        # Each item adds to its class's support, to the guesses of its predicted class, and to its class's hits.
+        cells = [(item, column[label]) for item, label in enumerate(expected)]
+        cells += [(item, classes + column[label]) for item, label in enumerate(predicted) if label in column]
+        cells += [(item, 2 * classes + column[e]) for item, e in enumerate(expected) if e == predicted[item]]
+        membership = csr_matrix((np.ones(len(cells)), tuple(zip(*cells, strict=True))), (len(expected), 3 * classes))
+        per_class = membership.T.tocsr()
+
+        def macro_f1(counts: Counts) -> Values:
+            totals = np.asarray(per_class @ counts.T.astype(np.float64))
+            support, guesses, hits = np.split(totals, 3)
+            scores = np.where(support > 0, 2 * hits / np.maximum(support + guesses, 1.0), 0.0)
+            return np.asarray(scores.sum(axis=0) / (support > 0).sum(axis=0))
+
+        return macro_f1

@@ -28,6 +28,8 @@ def exact_mcnemar(only_candidate: int, only_baseline: int, *, mid_p: bool = Fals
     if only_candidate < 0 or only_baseline < 0:
         raise DataError(f"discordant counts {only_candidate} and {only_baseline}", fix="give counts of 0 or more")
     discordant, smaller = only_candidate + only_baseline, min(only_candidate, only_baseline)
+    if discordant == 0:
+        return 1.0
     p_value = min(1.0, 2 * float(binom.cdf(smaller, discordant, 0.5)))
     if mid_p:
         observed = float(binom.pmf(smaller, discordant, 0.5))

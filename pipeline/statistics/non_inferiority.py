@@ -7,6 +7,7 @@ bootstrap bound will not do: where the two agree on every item it is exactly 0, 
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -93,7 +94,8 @@ def non_inferiority(
         low=max(-1.0, low),
         margin=margin,
         alpha=alpha,
-        p_value=float(t.sf((estimate + margin) / error, freedom)),
+        # Below the smallest float the value is unknown but never zero.
+        p_value=max(sys.float_info.min, float(t.sf((estimate + margin) / error, freedom))),
         non_inferior=low > -margin,
         method=METHOD,
     )
