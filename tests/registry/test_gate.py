@@ -1,0 +1,207 @@
+"""Every condition of the gate, one at a time, from evidence that passes without the change."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.registry.gate import Candidate, Evidence, Loss, decide
+from schemas.evaluate import Score
+from schemas.register import Comparison, Condition, Decision, GateOptions, SeedSpread
+from schemas.serve import ServeArtifact
+
+
+def comparison(difference: float = 0.3, p_value: float = 0.001, **changes: object) -> Comparison:
+    values: dict[str, object] = {
+        "candidate": "seed-0",
+        "reference": "base",
+        "metric": "exact_match",
+        "n": 100,
+        "candidate_value": 0.5 + difference,
+        "reference_value": 0.5,
+        "difference": difference,
+        "low": difference - 0.1,
+        "high": difference + 0.1,
+        "p_value": p_value,
+        "test": "exact McNemar",
+        "interval": "paired bootstrap",
+        **changes,
+    }
+    return Comparison.model_validate(values)
+
+
+def score(value: float) -> Score:
+    return Score(value=value, low=value - 0.05, high=value + 0.05, n=100, method="Wilson")
+
+
+SERVE = ServeArtifact(
+    engine="vllm",
+    engine_version="0.32.0",
+    prompts=50,
+    prompt_mismatches=0,
+    answer_mismatches=1,
+    smoke_prompt="hello",
+    smoke_answer="hi",
+    ready_seconds=1.0,
+)
+
+PASSING = Evidence(
+    target={"exact_match": 0.75},
+    gate=GateOptions(),
+    baselines=(comparison(),),
+    candidates=(Candidate("seed-0", {"exact_match": score(0.8)}, comparison()),),
+    retention=(Loss("old", 0.03, comparison(-0.01, 0.5, task="old"), -0.025),),
+    retention_waived=None,
+    variants=(Loss("merged", 0.02, comparison(0.0, 1.0), -0.01),),
+    serve=SERVE,
+    max_answer_mismatches=1,
+    seeds=SeedSpread(values={"seed-0": 0.8}, mean=0.8, standard_deviation=None, low=None, high=None),
+)
+
+
+def condition(decision: Decision, name: str) -> Condition:
+    return next(condition for condition in decision.conditions if condition.name == name)
+
+
+def test_what_shows_everything_is_promoted() -> None:
+    decision = decide(PASSING)
+    assert decision.verdict == "promoted"
+    assert decision.better_than_baseline
+    assert decision.target_reached
+    assert decision.best_baseline == "base"
+    assert [condition.name for condition in decision.conditions] == [
+        "gain",
+        "target.exact_match",
+        "retention.old",
+        "variant.merged",
+        "parity.prompts",
+        "parity.answers",
+    ]
+    assert condition(decision, "gain").text == (
+        "seed-0 scores 80.0% and the best baseline, base, 50.0% by exact_match on the same 100 items: +30.0 points "
+        "(interval +20.0 points to +40.0 points; exact McNemar, p = 0.0010): a significant gain at level 0.05."
+    )
+
+
+def with_gain(gain: Comparison | None) -> Evidence:
+    return replace(PASSING, candidates=(Candidate("seed-0", {"exact_match": score(0.8)}, gain),))
+
+
+@pytest.mark.parametrize(
+    ("evidence", "failing", "says"),
+    [
+        (with_gain(comparison(0.1, 0.051)), "gain", "not a significant gain"),
+        (with_gain(comparison(-0.3, 0.001)), "gain", "not a significant gain"),
+        (with_gain(None), "gain", "No baseline was compared"),
+        (replace(PASSING, gate=GateOptions(minimum_gain=0.31)), "gain", "+31.0 points (gate.minimum_gain)"),
+        (replace(PASSING, target={"exact_match": 0.81}), "target.exact_match", "below the target of 81.0%"),
+        (replace(PASSING, target={"macro_f1": 0.5}), "target.macro_f1", "measured: exact_match"),
+        (replace(PASSING, retention=()), "retention", "name its own task in evaluate.retention"),
+        (replace(PASSING, retention=(Loss("old", 0.03, None, None),)), "retention.old", "was not measured"),
+        (
+            replace(PASSING, retention=(Loss("old", 0.03, comparison(-0.01), -0.031),)),
+            "retention.old",
+            "beyond the margin of 3.0 points",
+        ),
+        (replace(PASSING, variants=(Loss("w4a16", 0.02, comparison(-0.05), -0.08),)), "variant.w4a16", "beyond"),
+        (replace(PASSING, variants=(Loss("w4a16", 0.02, None, None),)), "variant.w4a16", "was not measured"),
+        (replace(PASSING, serve=None), "parity.prompts", "The model was not served"),
+        (
+            replace(PASSING, serve=SERVE.model_copy(update={"prompt_mismatches": None})),
+            "parity.prompts",
+            "returned no prompt token ids",
+        ),
+        (
+            replace(PASSING, serve=SERVE.model_copy(update={"prompt_mismatches": 1})),
+            "parity.prompts",
+            "the chat template or tokenizer differs",
+        ),
+        (
+            replace(PASSING, serve=SERVE.model_copy(update={"prompts": 0})),
+            "parity.prompts",
+            "0 of 0 prompts",
+        ),
+        (replace(PASSING, max_answer_mismatches=0), "parity.answers", "0 may"),
+    ],
+)
+def test_one_failing_condition_refuses_and_says_why(evidence: Evidence, failing: str, says: str) -> None:
+    decision = decide(evidence)
+    assert decision.verdict == "refused"
+    assert [condition.name for condition in decision.conditions if not condition.passed] == [failing]
+    assert says in condition(decision, failing).text
+
+
+def test_better_and_target_are_said_apart() -> None:
+    missed = decide(replace(PASSING, target={"exact_match": 0.9}))
+    assert missed.better_than_baseline
+    assert missed.target_reached is False
+    not_better = decide(with_gain(comparison(0.3, 0.2)))
+    assert not not_better.better_than_baseline
+    assert not_better.target_reached
+    assert decide(replace(PASSING, target={})).target_reached is None
+
+
+def test_a_small_gain_is_still_better() -> None:
+    decision = decide(replace(PASSING, gate=GateOptions(minimum_gain=0.5)))
+    assert decision.better_than_baseline
+    assert decision.verdict == "refused"
+
+
+def test_a_missed_target_that_is_not_required_is_said_and_does_not_decide() -> None:
+    decision = decide(replace(PASSING, target={"exact_match": 0.9}, gate=GateOptions(require_target=False)))
+    assert decision.verdict == "promoted"
+    assert decision.target_reached is False
+    assert not condition(decision, "target.exact_match").required
+
+
+def test_a_waiver_is_stated_in_its_words() -> None:
+    waived = decide(replace(PASSING, retention=(), retention_waived="the base has no other use"))
+    assert waived.verdict == "promoted"
+    assert "the base has no other use" in condition(waived, "retention").text
+    forgot = Loss("old", 0.03, comparison(-0.5), -0.6)
+    measured = decide(replace(PASSING, retention=(forgot,), retention_waived="the base has no other use"))
+    assert measured.verdict == "promoted"
+    stated = condition(measured, "retention.old")
+    assert (stated.passed, stated.required) == (False, False)
+    assert "the base has no other use" in stated.text
+
+
+def test_the_served_variant_has_to_show_gain_and_target_itself() -> None:
+    first = PASSING.candidates[0]
+    weak = Candidate("w4a16", {"exact_match": score(0.7)}, comparison(0.2, 0.09, candidate="w4a16"))
+    decision = decide(replace(PASSING, candidates=(first, weak)))
+    failed = [condition.name for condition in decision.conditions if not condition.passed]
+    assert failed == ["gain.w4a16", "target.exact_match.w4a16"]
+    assert decision.verdict == "refused"
+    assert not decision.better_than_baseline
+    assert decision.target_reached is False
+
+
+def test_seeds_are_reported_without_deciding() -> None:
+    seeds = SeedSpread(values={"seed-0": 0.8, "seed-1": 0.4}, mean=0.6, standard_deviation=0.28, low=-1.0, high=1.0)
+    decision = decide(replace(PASSING, seeds=seeds))
+    reported = condition(decision, "seeds")
+    assert (reported.passed, reported.required, reported.estimate) == (False, False, 0.6)
+    assert decision.verdict == "promoted"
+
+
+@given(
+    difference=st.floats(-1, 1),
+    p=st.floats(0, 1),
+    low=st.floats(-1, 1),
+    margin=st.floats(0, 1),
+    mismatches=st.none() | st.integers(0, 50),
+)
+def test_promoted_exactly_where_every_required_condition_passed(
+    difference: float, p: float, low: float, margin: float, mismatches: int | None
+) -> None:
+    evidence = replace(
+        with_gain(comparison(difference, p)),
+        retention=(Loss("old", margin, comparison(-0.1), low),),
+        serve=SERVE.model_copy(update={"prompt_mismatches": mismatches}),
+    )
+    expected = difference > 0 and p <= 0.05 and low >= -margin and mismatches == 0
+    assert (decide(evidence).verdict == "promoted") == expected
