@@ -45,14 +45,13 @@ def item_changes(record: RunRecord, baseline: str | None, metric: str | None) ->
 
 
 def _items(evaluation: Finished[EvaluateArtifact], metric: str) -> list[dict[str, Any]]:
-    import pyarrow
-    import pyarrow.parquet
+    from pyarrow import ArrowException, parquet
 
     path = evaluation.path / evaluation.artifact.items
     try:
-        table = pyarrow.parquet.read_table(path, columns=[*_COLUMNS, f"score.{metric}"])
+        table = parquet.read_table(path, columns=[*_COLUMNS, f"score.{metric}"])
         missing = {*_COLUMNS, f"score.{metric}"} - set(table.column_names)
-    except (OSError, pyarrow.ArrowException) as error:
+    except (OSError, ArrowException) as error:
         raise IntegrityError(
             "the per-item results cannot be read", where=str(path), fix="remove this artifact; the run makes it again"
         ) from error

@@ -1,0 +1,290 @@
+"""The measured part of a report's details: scores, tests, seeds, slices, retention, variants, gate, errors, changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from string import ascii_uppercase
+
+from pipeline.report.front_page import score_plot
+from pipeline.report.page import Block, Example, Paragraph, Plot, Section, Table
+from pipeline.report.plots import IntervalRow, Mark, interval_plot, mark_plot
+from pipeline.report.types import ChangedItem, Report, SubjectScores, VariantRow
+from pipeline.report.wording import (
+    clip,
+    count,
+    difference_range,
+    level,
+    p_value,
+    percent,
+    points,
+    score_range,
+    score_text,
+    size,
+)
+from schemas.evaluate import Score
+from schemas.register import Comparison, Condition
+
+_SCORE = ("Score", "95% interval", "n")
+_ANSWER_LENGTH = 240
+_PROMPT_LENGTH = 480
+_CONFUSION_LENGTH = 120
+
+
+def evidence(report: Report) -> Iterator[Section]:
+    """Yield the sections that have something to show."""
+    made = (
+        Section("gate", "The gate, condition by condition", tuple(_gate(report))),
+        Section("scores", "Baselines and tuned model", tuple(_scores(report))),
+        Section("tests", "Paired tests on the same items", tuple(_tests(report))),
+        Section("seeds", "Spread over seeds", tuple(_seeds(report))),
+        Section("slices", "Slices", tuple(_slices(report))),
+        Section("retention", "What the base could do before", tuple(_retention(report))),
+        Section("variants", "Variants: size and score", tuple(_variants(report))),
+        Section("confusions", "Worst confusions", tuple(_confusions(report))),
+        Section("changes", "What tuning fixed and broke", tuple(_changes(report))),
+    )
+    yield from (section for section in made if section.blocks)
+
+
+def score_cells(score: Score | None) -> tuple[str, str, str]:
+    """Return score, interval and n for a table."""
+    return (percent(score.value), score_range(score), f"{score.n:,}") if score is not None else ("not measured", "", "")
+
+
+def _gate(report: Report) -> Iterator[Block]:
+    if report.conditions:
+        yield Table(
+            "As measured; a condition that does not decide is marked",
+            ("Condition", "Outcome", "Estimate", "Bounds", "Threshold", "In words"),
+            tuple(_condition_row(condition) for condition in report.conditions),
+            frozenset({"Estimate", "Bounds", "Threshold"}),
+        )
+
+
+def _condition_row(condition: Condition) -> tuple[str, ...]:
+    whole = condition.name.startswith("parity")
+
+    def written(value: float | None) -> str:
+        if value is None:
+            return ""
+        return f"{value:,.0f}" if whole else f"{100 * value:.1f}%"
+
+    bounds = (
+        f"{written(condition.low)} to {written(condition.high)}"
+        if condition.low is not None and condition.high is not None
+        else f"at least {written(condition.low)}"
+        if condition.low is not None
+        else ""
+    )
+    outcome = ("met" if condition.passed else "not met") + ("" if condition.required else " (does not decide)")
+    estimate = written(condition.estimate) or "not measured"
+    return condition.name, outcome, estimate, bounds, written(condition.threshold), condition.text
+
+
+def _scores(report: Report) -> Iterator[Block]:
+    metrics = list(dict.fromkeys(metric for subject in report.subjects for metric in subject.scores))
+    if report.primary_metric in metrics:
+        metrics.sort(key=lambda metric: metric != report.primary_metric)
+    for metric in metrics:
+        measured = [subject for subject in report.subjects if metric in subject.scores]
+        deciding = ", the metric that decides" if metric == report.primary_metric else ""
+        yield Table(
+            f"{metric}{deciding}",
+            ("Subject", *_SCORE, "Cut answers", "Engine"),
+            tuple((s.title, *score_cells(s.scores[metric]), f"{s.truncated:,}", s.engine) for s in measured),
+            frozenset({*_SCORE, "Cut answers"}),
+        )
+        if metric != report.primary_metric:
+            yield score_plot(f"{metric} with 95% intervals", measured, metric)
+
+
+def _tests(report: Report) -> Iterator[Block]:
+    groups = (
+        ("Against the baselines", report.baseline_comparisons),
+        ("Variants against their parent", report.variant_comparisons),
+        ("The base's own tasks, after against before", report.retention_comparisons),
+    )
+    yield from (_test_table(caption, rows, report.alpha) for caption, rows in groups if rows)
+
+
+def _test_table(caption: str, comparisons: Sequence[Comparison], alpha: float) -> Table:
+    interval = f"{level(alpha)} interval"
+    return Table(
+        f"{caption}; difference in percentage points",
+        (
+            "Candidate",
+            "Reference",
+            "Metric",
+            "Difference",
+            interval,
+            "p",
+            "n",
+            "Only candidate / only reference",
+            "Test",
+        ),
+        tuple(
+            (
+                item.candidate,
+                item.reference,
+                item.metric,
+                points(item.difference).removesuffix(" points"),
+                difference_range(item),
+                p_value(item.p_value).removeprefix("p ").removeprefix("= "),
+                f"{item.n:,}",
+                f"{item.only_candidate:,} / {item.only_reference:,}"
+                if item.only_candidate is not None and item.only_reference is not None
+                else "graded",
+                f"{item.test}; interval: {item.interval}",
+            )
+            for item in comparisons
+        ),
+        frozenset({"Difference", interval, "p", "n", "Only candidate / only reference"}),
+    )
+
+
+def _seeds(report: Report) -> Iterator[Block]:
+    seeds = report.seeds
+    if seeds is None:
+        return
+    values = ", ".join(f"{name}: {percent(value)}" for name, value in seeds.values.items())
+    yield Paragraph(f"{report.primary_metric} on the test items by seed: {values}.")
+    if seeds.standard_deviation is not None and seeds.low is not None and seeds.high is not None:
+        yield Paragraph(
+            f"Mean {percent(seeds.mean)}, standard deviation {points(seeds.standard_deviation).lstrip('+')}, 95% "
+            f"t-interval of the mean {percent(seeds.low)} to {percent(seeds.high)} (n = {len(seeds.values)} seeds)."
+        )
+    else:
+        yield Paragraph("With one seed there is no spread to state.")
+
+
+def _slices(report: Report) -> Iterator[Block]:
+    titles = {"clean": "clean: unlike every training row", "near_train": "near_train: nearly repeats a training row"}
+    metric = report.primary_metric
+    rows = [
+        (subject.title, titles.get(name, name), *score_cells(scores.get(metric)))
+        for subject in report.subjects
+        for name, scores in subject.slices.items()
+        if metric is not None
+    ]
+    if rows:
+        yield Table(f"{metric} by slice", ("Subject", "Slice", *_SCORE), tuple(rows), frozenset(_SCORE))
+
+
+def _retention(report: Report) -> Iterator[Block]:
+    if report.retention_waived is not None:
+        yield Paragraph(f"Waived, in these words: {report.retention_waived}")
+    if not report.retention:
+        return
+    yield Table(
+        "The base's own tasks before and after training",
+        ("Task", "Metric", "Moment", *_SCORE),
+        tuple(
+            (row.task, row.metric, moment, *score_cells(score))
+            for row in report.retention
+            for moment, score in (("before", row.before), ("after", row.after))
+        ),
+        frozenset(_SCORE),
+    )
+    drawn = [
+        IntervalRow(f"{row.task}, {moment}", score.value, score.low, score.high, percent(score.value), kind)
+        for row in report.retention
+        for moment, score, kind in (("before", row.before, "baseline"), ("after", row.after, "tuned"))
+        if score is not None
+    ]
+    spoken = "; ".join(
+        f"{row.task} {moment}: {score_text(score)}"
+        for row in report.retention
+        for moment, score in (("before", row.before), ("after", row.after))
+        if score is not None
+    )
+    if drawn:
+        alternative = f"Retention with 95% intervals. {spoken}."
+        yield Plot("Retention with 95% intervals", interval_plot(drawn, alternative), alternative)
+
+
+def _variants(report: Report) -> Iterator[Block]:
+    if not report.variants:
+        return
+    letters = dict(zip((row.name for row in report.variants), ascii_uppercase, strict=False))
+    yield Table(
+        f"{report.primary_metric} by variant; logit difference to the parent, relative to its largest logit",
+        ("", "Variant", "Scheme", "Size", "Of parent", "Bytes per weight", "Logit difference", *_SCORE),
+        tuple(
+            (
+                letters.get(row.name, ""),
+                row.name,
+                row.scheme,
+                size(row.size_bytes),
+                percent(row.size_bytes / row.parent_size_bytes) if row.parent_size_bytes else "",
+                f"{row.bytes_per_parameter:.2f}",
+                f"{row.logit_difference:.2g}",
+                *score_cells(row.score),
+            )
+            for row in report.variants
+        ),
+        frozenset({"Size", "Of parent", "Bytes per weight", "Logit difference", *_SCORE}),
+    )
+    plot = _variant_plot([row for row in report.variants if row.name in letters], letters, report.primary_metric)
+    if plot is not None:
+        yield plot
+
+
+def _variant_plot(rows: Sequence[VariantRow], letters: dict[str, str], metric: str | None) -> Plot | None:
+    scored = [(row, row.score) for row in rows if row.score is not None]
+    if not scored or metric is None:
+        return None
+    marks = [Mark(letters[row.name], row.size_bytes / 1e6, score.value, score.low, score.high) for row, score in scored]
+    spoken = "; ".join(
+        f"{letters[row.name]}, {row.name}: {size(row.size_bytes)}, {score_text(score)}" for row, score in scored
+    )
+    alternative = f"Size and {metric} of the variants. {spoken}."
+    return Plot("Size and score with 95% intervals", mark_plot(marks, "MB", f"{metric} in %", alternative), alternative)
+
+
+def _confusions(report: Report) -> Iterator[Block]:
+    if not report.confusions:
+        return
+    total = next((s.n for s in report.subjects if s.role == "tuned"), 0)
+    yield Table(
+        f"Of the tuned model on {count(total, 'test item')}",
+        ("Field", "Expected", "Answered", "Items"),
+        tuple(
+            (
+                item.field or "whole answer",
+                clip(item.expected, _CONFUSION_LENGTH),
+                clip(item.predicted, _CONFUSION_LENGTH) or "(nothing)",
+                f"{item.count:,}",
+            )
+            for item in report.confusions
+        ),
+        frozenset({"Items"}),
+    )
+
+
+def _changes(report: Report) -> Iterator[Block]:
+    changes = report.changes
+    if changes is None:
+        return
+    yield Paragraph(
+        f"Against {_title(report.subjects, changes.baseline)}, by {changes.metric}: {changes.fixed:,} of "
+        f"{count(changes.n, 'item')} became better and {changes.broken:,} worse."
+    )
+    for kind, items in (("Fixed", changes.fixed_examples), ("Broken", changes.broken_examples)):
+        for number, item in enumerate(items, start=1):
+            yield _example(f"{kind}, example {number}", item)
+
+
+def _title(subjects: Sequence[SubjectScores], name: str) -> str:
+    return next((subject.title for subject in subjects if subject.name == name), name)
+
+
+def _example(title: str, item: ChangedItem) -> Example:
+    return Example(
+        f"{title} (item {clip(item.id, 40)})",
+        (
+            ("Prompt", clip(item.prompt, _PROMPT_LENGTH)),
+            ("Expected", clip(item.reference, _ANSWER_LENGTH)),
+            ("Before", clip(item.baseline, _ANSWER_LENGTH) or "(nothing)"),
+            ("After", clip(item.tuned, _ANSWER_LENGTH) or "(nothing)"),
+        ),
+    )

@@ -1,0 +1,163 @@
+"""What the first page says in words: what was asked, ship or not and why, and what the numbers cannot show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pipeline.report.configuration import asked_model, shown
+from pipeline.report.progress import not_reached
+from pipeline.report.record import RunRecord
+from pipeline.report.scores import gain
+from pipeline.report.types import Answer, Fact, Registration
+from pipeline.report.wording import count, percent, points, score_text
+from schemas.data import DataArtifact
+from schemas.evaluate import EvaluateArtifact
+from schemas.train import TrainArtifact
+
+_METHODS = {"sft": "supervised fine-tuning", "dpo": "direct preference optimization"}
+_ADAPTERS = {"lora": "a LoRA adapter", "qlora": "a QLoRA adapter (base in 4 bits)", "full": "all weights trained"}
+
+
+def asked(record: RunRecord) -> tuple[Fact, ...]:
+    """Return what the description asks for."""
+    spec = record.spec
+    facts = [Fact(name="Task", text=f"{spec.description} ({spec.task})" if spec.description else spec.task)]
+    facts.append(Fact(name="Base model", text=asked_model(spec)))
+    facts.append(Fact(name="Method", text=f"{_METHODS[spec.train.method]}, {_ADAPTERS[spec.train.adapter]}"))
+    facts.append(Fact(name="Data", text=_data_text(record)))
+    target = ", ".join(f"{metric} of at least {percent(value)}" for metric, value in spec.evaluate.target.items())
+    facts.append(Fact(name="Target", text=target or "none was set"))
+    limits = spec.constraints.model_dump(exclude_none=True)
+    if limits:
+        units = {"max_cost": "{:g} US dollars", "max_gpu_hours": "{:g} GPU hours", "max_hours": "{:g} hours"}
+        text = ", ".join(units[name].format(value) for name, value in limits.items())
+        facts.append(Fact(name="Budget", text=f"at most {text}"))
+    return tuple(facts)
+
+
+def _data_text(record: RunRecord) -> str:
+    source = shown(record.spec.data.path)
+    if record.data is None:
+        return source
+    data = record.data.artifact
+    kept = ", ".join(f"{rows:,} {split}" for split, rows in data.rows.items())
+    return f"{source}: {count(data.read, 'row')} read; {kept}"
+
+
+def answer(record: RunRecord) -> Answer:
+    """Return the verdict for people; a run without a decision has none."""
+    if record.register is None:
+        return "undecided"
+    return "ship" if record.register.artifact.decision.verdict == "promoted" else "do not ship"
+
+
+def reasons(record: RunRecord, registration: Registration) -> tuple[str, ...]:
+    """Return why: what failed first, then what held; of an unfinished run, what stopped it."""
+    if record.register is None:
+        return tuple(_unfinished(record))
+    conditions = record.register.artifact.decision.conditions
+    failed = [condition.text for condition in conditions if condition.required and not condition.passed]
+    noted = [condition.text for condition in conditions if not condition.required and not condition.passed]
+    held = [condition.text for condition in conditions if condition.passed]
+    override = registration.override_reason
+    overridden = [f"The decision was overridden by a person, who gave this reason: {override}"] if override else []
+    return (
+        *overridden,
+        *(f"Not met: {text}" for text in failed),
+        *(f"Missed, but does not decide: {text}" for text in noted),
+        *(f"Met: {text}" for text in held),
+    )
+
+
+def _unfinished(record: RunRecord) -> Iterator[str]:
+    yield "The run has no decision yet."
+    for call_id, call in record.calls.items():
+        if call.error is not None:
+            fix = f" What to do: {call.error.fix}." if call.error.fix else ""
+            where = f"{call.error.where}: " if call.error.where else ""
+            yield f"{call_id} failed: {where}{call.error.message}.{fix}"
+        elif call.status == "failed":
+            yield f"{call_id} failed."
+    missing = not_reached(record)
+    if missing:
+        yield f"Not reached: {', '.join(missing)}."
+
+
+def limitations(record: RunRecord) -> tuple[str, ...]:
+    """Return what a reader must know before trusting the numbers."""
+    found = [*_sample(record)]
+    tuned = record.evaluations.get(record.shipped)
+    if tuned is not None:
+        found += _answers(tuned.artifact, record)
+    if record.data is not None:
+        found += _data(record.data.artifact)
+    found += _forgetting(record)
+    model = record.models.get(record.shipped)
+    if model is not None:
+        found += _training(model.artifact)
+    found += _serving(record)
+    return tuple(found)
+
+
+def _sample(record: RunRecord) -> Iterator[str]:
+    if record.plan is not None:
+        power = record.plan.artifact.power
+        yield (
+            f"With about {count(power.test_rows, 'test row')}, a gain below {points(power.minimum_detectable_gain)} "
+            f"would be found in fewer than {percent(power.power)} of such runs (assumed baseline "
+            f"{percent(power.assumed_baseline)})."
+        )
+    if record.spec.evaluate.max_items is not None:
+        first = count(record.spec.evaluate.max_items, "test item")
+        yield f"Only the first {first} were evaluated (evaluate.max_items)."
+    if len(record.spec.train.seeds) == 1:
+        yield "One seed was trained, so the spread between seeds is not known."
+
+
+def _answers(tuned: EvaluateArtifact, record: RunRecord) -> Iterator[str]:
+    metric = record.register.artifact.primary_metric if record.register is not None else next(iter(tuned.scores))
+    near, clean = (tuned.slices.get(name, {}).get(metric) for name in ("near_train", "clean"))
+    if near is not None and clean is not None:
+        yield (
+            f"{count(near.n, 'test item')} of {tuned.n:,} nearly repeat a training row: {metric} is {score_text(near)} "
+            f"on them and {score_text(clean)} on the others."
+        )
+    if tuned.truncated:
+        yield f"{count(tuned.truncated, 'answer')} of {tuned.n:,} reached the length limit and were cut."
+    best = gain(record)
+    if best is not None and best.difference < 0:
+        yield f"{best.reference} does better than the tuned model: {percent(best.reference_value)} by {metric}."
+
+
+def _data(data: DataArtifact) -> Iterator[str]:
+    yield "hone added no synthetic rows (0% of the training data); what the given files hold is for their owner to say."
+    dropped = sum(item.count for item in data.dropped)
+    if dropped:
+        yield f"{count(dropped, 'row')} of {data.read:,} were removed before training; the reasons are counted below."
+    found = ", ".join(f"{number:,} {kind.replace('_', ' ')}" for kind, number in data.personal_data.items() if number)
+    if found:
+        yield f"Personal data was found by patterns ({found}); patterns miss some."
+
+
+def _forgetting(record: RunRecord) -> Iterator[str]:
+    waived = record.spec.evaluate.retention_waived
+    if waived is not None:
+        yield f"Forgetting was waived, in these words: {waived}"
+    elif record.register is not None and not record.retention:
+        yield "What the base could do before was not measured, so forgetting would go unnoticed."
+
+
+def _training(model: TrainArtifact) -> Iterator[str]:
+    if model.rendered.dropped_long:
+        yield f"{count(model.rendered.dropped_long, 'training row')} longer than max_length were left out."
+    if model.rendered.truncated:
+        yield f"{count(model.rendered.truncated, 'training row')} were cut at max_length."
+    for repair in model.recoveries:
+        yield f"Training was repaired at step {repair.step:,} ({repair.kind.replace('_', ' ')}): {repair.action}."
+
+
+def _serving(record: RunRecord) -> Iterator[str]:
+    if record.spec.serve is False:
+        yield "The model was not served, so nothing shows that it answers there as it was evaluated."
+    elif record.serve is not None and record.serve.artifact.prompt_mismatches is None:
+        yield f"{record.serve.artifact.engine} returns no prompt token ids, so parity of the render was not measured."

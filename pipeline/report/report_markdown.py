@@ -1,0 +1,68 @@
+"""A report as Markdown: the same blocks as the HTML page; a plot stands as the words that describe it."""
+
+from __future__ import annotations
+
+import re
+from typing import assert_never
+
+from pipeline.report.layout import lay_out
+from pipeline.report.page import Block, Bullets, Example, Paragraph, Plot, Section, Table
+from pipeline.report.types import Report
+
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~$!])")
+_ENTITY = re.compile(r"&(?=[#A-Za-z])")
+_LINE_MARKER = re.compile(r"^(\s*)([-+]|\d+[.)])(?=\s)")
+
+
+def report_markdown(report: Report) -> str:
+    """Return the report as one Markdown text (CommonMark with GitHub's tables)."""
+    page = lay_out(report)
+    lines = [
+        f"# {plain(page.title)}",
+        "",
+        plain(page.subtitle),
+        "",
+        f"**{plain(page.verdict)}.** {plain(page.summary)}",
+    ]
+    for section in page.front:
+        lines += _section(section)
+    lines += ["", "---", "", "# Details"]
+    for section in page.details:
+        lines += _section(section)
+    return "\n".join(lines) + "\n"
+
+
+def plain(text: str) -> str:
+    """Return ``text`` so that Markdown shows it as it is, on one line."""
+    escaped = _ENTITY.sub("&amp;", _SPECIAL.sub(r"\\\1", " ".join(text.split())))
+    return _LINE_MARKER.sub(r"\1\\\2", escaped)
+
+
+def table_lines(table: Table) -> list[str]:
+    """Return the lines of a table, without its caption."""
+    rule = ("---:" if column in table.numeric else "---" for column in table.columns)
+    rows = (f"| {' | '.join(plain(cell) for cell in row)} |" for row in table.rows)
+    return [f"| {' | '.join(plain(column) for column in table.columns)} |", f"| {' | '.join(rule)} |", *rows]
+
+
+def _section(section: Section) -> list[str]:
+    lines = ["", f"## {plain(section.title)}"]
+    for block in section.blocks:
+        lines += ["", *_block(block)]
+    return lines
+
+
+def _block(block: Block) -> list[str]:
+    match block:
+        case Paragraph(text=text):
+            return [plain(text)]
+        case Bullets(items=items):
+            return [f"- {plain(item)}" for item in items]
+        case Table(caption=caption):
+            return [*([f"{plain(caption)}:", ""] if caption else []), *table_lines(block)]
+        case Plot(alternative=alternative):
+            return [f"*Plot: {plain(alternative)}*"]
+        case Example(title=title, parts=parts):
+            return [f"**{plain(title)}**", "", *(f"- {name}: {plain(text)}" for name, text in parts)]
+        case _:
+            assert_never(block)
