@@ -1,1 +1,1 @@
-"""Where a run happens on this machine: the `hone` command, local environments, local serving, the tiny base."""
+"""Where, here: the `hone` command, local environments, local serving, the tiny base model."""

@@ -133,11 +133,11 @@ def execute(call: StageCall, root: Path, context: CallContext) -> CallResult:
             done = finished(prepared, store)
             return done if done is not None else _run(prepared, store, context)
     except HoneError as error:
-        return _failed(call, context, error)
+        return failed(call, context, error)
     except OSError as error:
-        return _failed(call, context, _storage_error(error))
+        return failed(call, context, _storage_error(error))
     except MemoryError:
-        return _failed(call, context, OutOfMemory("memory is used up", where=call.id, fix="lower the batch sizes"))
+        return failed(call, context, OutOfMemory("memory is used up", where=call.id, fix="lower the batch sizes"))
     except Exception as error:  # noqa: BLE001 - the boundary: whatever a library raises becomes a result
         unforeseen = InternalError(
             f"{type(error).__name__}: {error}",
@@ -145,7 +145,7 @@ def execute(call: StageCall, root: Path, context: CallContext) -> CallResult:
             fix="this is a defect of hone or of a library; the detail has the traceback",
             detail=traceback.format_exc(),
         )
-        return _failed(call, context, unforeseen)
+        return failed(call, context, unforeseen)
 
 
 def _run(prepared: Prepared, store: Store, context: CallContext) -> CallResult:
@@ -190,7 +190,8 @@ def _manifest(prepared: Prepared, artifact: Artifact, workspace: Workspace, cost
     )
 
 
-def _failed(call: StageCall, context: CallContext, error: HoneError) -> CallResult:
+def failed(call: StageCall, context: CallContext, error: HoneError) -> CallResult:
+    """Return the result of a call that ended with ``error``, and tell it."""
     record = error.record()
     context.emit("failed", str(error), **record.model_dump())
     return CallResult(call_id=call.id, status="failed", error=record)

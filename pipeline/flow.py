@@ -1,8 +1,8 @@
 """Which stage calls come next: a pure function of what is asked and what is finished, the same for every runner.
 
 Call ids: ``plan``; ``data``, ``data.retention-<task>``; ``evaluate.baseline-<kind>``; ``train.seed-<n>``;
-``evaluate.seed-<n>``; ``evaluate.retention-<task>-before|after``; ``optimize.<variant>``; ``evaluate.variant-<variant>``;
-``serve``; ``register``.
+``evaluate.seed-<n>``; ``evaluate.retention-<task>-before|after``; ``optimize.<variant>``;
+``evaluate.variant-<variant>``; ``serve``; ``register``.
 """
 
 from __future__ import annotations

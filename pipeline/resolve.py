@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
@@ -51,7 +51,7 @@ class Resolver:
     Args:
         folder: where relative paths of the description start.
         store: the workspace's artifacts.
-        registry: holds versions and aliases.
+        registry: opens what holds versions and aliases; called only where a version is named.
         runs: finished runs of the workspace.
         embedded: bases that come with the runner, by name (``hone:tiny``).
         token: the Hub's token, if there is one.
@@ -59,7 +59,7 @@ class Resolver:
 
     folder: Path
     store: Store
-    registry: Registry
+    registry: Callable[[], Registry]
     runs: Runs
     embedded: Mapping[str, Path]
     token: str | None = field(default=None, repr=False)
@@ -149,7 +149,7 @@ class Resolver:
             )
         path = self._path(name)
         if _VERSION.match(name) and not path.exists():
-            found = resolve(self.registry, name)
+            found = resolve(self.registry(), name)
             return self._version_base(load(self.store, found.ref), str(found), spec)
         if path.is_dir():
             return self._folder_base(path.name, path, spec), None
@@ -235,10 +235,10 @@ class Resolver:
 
     def champion(self, spec: RunSpec) -> Champion | None:
         """Return the version that a new run of ``spec`` has to beat, if one serves now."""
-        number = self.registry.alias(spec.name, "champion") if spec.evaluate.baselines.champion else None
+        number = self.registry().alias(spec.name, "champion") if spec.evaluate.baselines.champion else None
         if number is None:
             return None
-        version = self.registry.get_version(spec.name, number)
+        version = self.registry().get_version(spec.name, number)
         record: Stored[RegisterArtifact] = load(self.store, version.ref)
         lineage, served = record.artifact.lineage, record.artifact.served_variant
         model = lineage.variants.get(served, lineage.models[record.artifact.shipped])

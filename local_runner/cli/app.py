@@ -1,0 +1,41 @@
+"""The table of commands."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from local_runner.cli import run
+
+app = typer.Typer(
+    name="hone",
+    help="From a task, data, a base model, a target and a budget to a served model that is measurably better.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from pipeline.core.version import CODE_VERSION
+
+        typer.echo(f"hone {CODE_VERSION}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """From a task, data, a base model, a target and a budget to a served model that is measurably better."""
+
+
+app.command()(run.run)
+app.command()(run.demo)
+app.command()(run.status)

@@ -1,0 +1,73 @@
+"""What all commands share: options, output for people and for programs, and where the workspace is."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from pipeline.core.registry import Registry
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+WorkspaceOption = Annotated[
+    Path,
+    typer.Option(
+        "--workspace",
+        "-w",
+        envvar="HONE_WORKSPACE",
+        help="Folder of artifacts, runs and the registry.",
+        show_default=True,
+    ),
+]
+DEFAULT_WORKSPACE = Path(".hone")
+
+
+def console() -> Console:
+    """Return the console for results: standard output."""
+    from rich.console import Console
+
+    return Console(highlight=False, soft_wrap=False)
+
+
+def messages() -> Console:
+    """Return the console for progress and errors: standard error."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False)
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON object, a pydantic model included, on standard output."""
+    from pydantic import BaseModel
+
+    if isinstance(value, BaseModel):
+        value = value.model_dump(mode="json")
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
+
+
+def workspace_root(workspace: Path) -> Path:
+    """Return the workspace as an absolute path, so that a later change of folder does not move it."""
+    return workspace.expanduser().absolute()
+
+
+def registry(root: Path) -> Registry:
+    """Return the registry of a workspace: MLflow on sqlite, or where ``HONE_TRACKING_URI`` says."""
+    from pipeline.backends.track_mlflow import MlflowRegistry
+
+    return MlflowRegistry(root, os.environ.get("HONE_TRACKING_URI"))
+
+
+def secrets() -> dict[str, str]:
+    """Return the secrets that stages may ask for by name: ``HF_TOKEN``, ``*_API_KEY`` and ``HONE_SECRET_*``."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name == "HF_TOKEN" or name.endswith("_API_KEY") or name.startswith("HONE_SECRET_")
+    }

@@ -1,0 +1,153 @@
+"""`hone run`, `hone demo` and `hone status`."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from local_runner.cli.common import (
+    DEFAULT_WORKSPACE,
+    JsonOption,
+    WorkspaceOption,
+    console,
+    messages,
+    print_json,
+    registry,
+    secrets,
+    workspace_root,
+)
+
+if TYPE_CHECKING:
+    from local_runner.controller import Outcome, RunOptions
+    from local_runner.session import Prepared, Session
+
+
+class StageOption(StrEnum):
+    """The stages, as options name them."""
+
+    plan = "plan"
+    data = "data"
+    train = "train"
+    evaluate = "evaluate"
+    optimize = "optimize"
+    serve = "serve"
+    register = "register"
+
+
+SetOption = Annotated[list[str] | None, typer.Option("--set", help="Override one key: train.learning_rate=1e-4.")]
+
+
+@contextmanager
+def interruptible() -> Iterator[Callable[[], bool]]:
+    """Turn the first Ctrl-C (or SIGTERM) into a request to stop and save; a second one stops at once."""
+    asked = {"stop": False}
+
+    def request(_signal: int, _frame: object) -> None:
+        if asked["stop"]:
+            raise KeyboardInterrupt
+        asked["stop"] = True
+        messages().print("stopping after the current step; press Ctrl-C again to stop at once")
+
+    previous = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: asked["stop"]
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def open_session(workspace: Path) -> Session:
+    """Return the session of a workspace."""
+    from local_runner.session import Session
+
+    root = workspace_root(workspace)
+    return Session(root=root, open_registry=lambda: registry(root), secrets=secrets())
+
+
+def run(
+    spec: Annotated[Path, typer.Argument(help="The run description, a YAML file.")],
+    overrides: SetOption = None,
+    first: Annotated[
+        StageOption | None, typer.Option("--from", help="Take earlier stages only as they are stored.")
+    ] = None,
+    last: Annotated[StageOption | None, typer.Option("--until", help="Call nothing after this stage.")] = None,
+    fresh: Annotated[list[StageOption] | None, typer.Option(help="Make this stage again even if it is stored.")] = None,
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    as_json: JsonOption = False,
+) -> int:
+    """Carry out a run; what is finished is not done again."""
+    from local_runner.controller import RunOptions
+
+    options = RunOptions(
+        first=None if first is None else first.value,
+        last=None if last is None else last.value,
+        fresh=frozenset(stage.value for stage in fresh or ()),
+    )
+    return carry_out(open_session(workspace), spec, overrides or [], options, as_json)
+
+
+def carry_out(session: Session, spec: Path, overrides: list[str], options: RunOptions, as_json: bool) -> int:
+    """Carry out a description, write its report, tell how it ended, and return the exit code."""
+    from local_runner.display import Display
+
+    prepared = session.prepare(session.resolve(spec, overrides))
+    out = messages()
+    if not as_json:
+        out.print(f"run [bold]{prepared.directory.run}[/] in {session.root}", soft_wrap=True)
+    with interruptible() as cancelled, Display(out, quiet=as_json) as display:
+        outcome = session.carry_out(prepared, options, display, cancelled)
+    return _conclude(session, prepared, outcome, as_json)
+
+
+def _conclude(session: Session, prepared: Prepared, outcome: Outcome, as_json: bool) -> int:
+    from local_runner.conclusion import conclude, exit_code
+
+    conclusion = conclude(session, prepared, outcome)
+    if as_json:
+        print_json(conclusion.as_json())
+    else:
+        conclusion.show(console(), messages())
+    return int(exit_code(conclusion))
+
+
+def demo(
+    folder: Annotated[Path, typer.Argument(help="Where the demo's data and workspace go.")] = Path("hone-demo"),
+    rows: Annotated[int, typer.Option(min=500, help="Rows of synthetic data to write.")] = 6000,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the synthetic data.")] = 0,
+    overrides: SetOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Run the main job on a synthetic task and a tiny base model that come with hone."""
+    from local_runner.controller import RunOptions
+    from local_runner.demo.spec import write_demo
+
+    spec = write_demo(folder, rows=rows, seed=seed)
+    return carry_out(open_session(folder / ".hone"), spec, overrides or [], RunOptions(), as_json)
+
+
+def status(
+    name: Annotated[str | None, typer.Argument(help="A run's id or name; the newest if left out.")] = None,
+    acp: Annotated[bool, typer.Option("--acp", help="Print the compressed training_status message.")] = False,
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    as_json: JsonOption = False,
+) -> int:
+    """Show how a run stands: every call, live progress, losses."""
+    from local_runner.status import acp_status, run_status
+
+    session = open_session(workspace)
+    directory = session.runs.find(name)
+    if acp:
+        print_json(acp_status(session, directory))
+        return 0
+    current: Any = run_status(session, directory)
+    if as_json:
+        print_json(current.as_json())
+    else:
+        current.show(console())
+    return 0

@@ -1,0 +1,106 @@
+"""The `hone` command's entry: checks that its packages are its own, runs the command, turns errors into exit codes."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+PACKAGES = ("schemas", "pipeline", "local_runner")
+"""Packages that must lie beside each other; their names are common, so something else may be in the way."""
+
+
+def shadowed() -> str | None:
+    """Return a sentence that names the path which shadows one of hone's packages, or None."""
+    home = Path(__file__).resolve().parent.parent
+    for name in PACKAGES:
+        spec = importlib.util.find_spec(name)
+        origin = spec.origin if spec is not None else None
+        found = Path(origin).resolve().parent if origin else None
+        if found is None or found.parent != home:
+            place = found or "nothing"
+            return (
+                f"package {name!r} is found at {place}, but hone's own is at {home / name}; "
+                "run hone from another folder, or remove the other package from PYTHONPATH"
+            )
+    return None
+
+
+def entry() -> None:
+    """Run the command line; the process ends with a documented exit code."""
+    problem = shadowed()
+    if problem is not None:
+        sys.stderr.write(f"error: {problem}\n")
+        sys.exit(5)
+    sys.exit(run_command(sys.argv[1:]))
+
+
+def run_command(arguments: list[str]) -> int:
+    """Run one command and return its exit code; errors are told on standard error, or as JSON with ``--json``."""
+    import click
+
+    from local_runner.cli.app import app
+
+    as_json = "--json" in arguments
+    try:
+        code = app(args=arguments, prog_name="hone", standalone_mode=False)
+        return int(code) if isinstance(code, int) else 0
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.exceptions.Abort:
+        sys.stderr.write("stopped\n")
+        return 130
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except KeyboardInterrupt:
+        sys.stderr.write("\nstopped; run the same command again to go on\n")
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+    except Exception as error:  # noqa: BLE001 - the boundary: no traceback reaches a user
+        return _tell(error, as_json)
+
+
+def _tell(error: Exception, as_json: bool) -> int:
+    from pipeline.core.errors import HoneError, InternalError, StorageError
+
+    if not isinstance(error, HoneError):
+        import traceback
+
+        kind = StorageError if isinstance(error, OSError) else InternalError
+        error = kind(
+            f"{type(error).__name__}: {error}",
+            fix="check the path and its permissions"
+            if kind is StorageError
+            else "report this; --json shows the detail",
+            detail=traceback.format_exc(),
+        )
+    if as_json:
+        sys.stdout.write(json.dumps({"error": error.record().model_dump()}, indent=2) + "\n")
+    else:
+        show_error(error)
+    return int(error.exit_code)
+
+
+def show_error(error: Exception) -> None:
+    """Print an error for people: what, where, and the fix."""
+    from rich.markup import escape
+
+    from local_runner.cli.common import messages
+    from pipeline.core.errors import HoneError
+
+    out = messages()
+    if not isinstance(error, HoneError):
+        out.print(f"[bold red]error[/]: {escape(str(error))}")
+        return
+    place = f"{escape(error.where)}: " if error.where else ""
+    out.print(f"[bold red]error[/]: {place}{escape(error.message)}", soft_wrap=True)
+    if error.fix:
+        out.print(f"  [bold]fix[/]: {escape(error.fix)}", soft_wrap=True)
+
+
+if __name__ == "__main__":
+    entry()

@@ -1,0 +1,190 @@
+"""The record of runs: what was asked, how every call stands, and what each attempt told.
+
+``<root>/runs/<run>/``: ``run.json`` (written once), ``calls.json`` (replaced after each call), ``events/`` (one file
+per call attempt), ``report/``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from pipeline.core.errors import ConfigError, IntegrityError
+from pipeline.core.workspace import write_atomic
+from schemas.artifacts import CallResult, StageCall
+from schemas.base import ArtifactRef
+from schemas.events import Event
+from schemas.resolved import ResolvedRun, RunFile
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """One run's folder."""
+
+    path: Path
+
+    @property
+    def run(self) -> str:
+        """The run's id."""
+        return self.path.name
+
+    def exists(self) -> bool:
+        """Tell whether the run was ever started."""
+        return (self.path / "run.json").is_file()
+
+    def read(self) -> RunFile:
+        """Return the run's description.
+
+        Raises:
+            IntegrityError: the file is damaged or of another version.
+        """
+        path = self.path / "run.json"
+        try:
+            return RunFile.model_validate_json(path.read_text(encoding="utf-8"))
+        except (ValidationError, UnicodeDecodeError) as error:
+            raise IntegrityError(
+                "the run's record is damaged or of another version",
+                where=str(path),
+                fix="remove this folder and run the description again; finished stages are reused",
+            ) from error
+
+    def create(self, run: ResolvedRun) -> None:
+        """Write ``run.json``, once."""
+        record = RunFile(
+            **{name: getattr(run, name) for name in ResolvedRun.model_fields},
+            run=self.run,
+            spec_digest=run.digest(),
+            created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+        write_atomic(self.path / "run.json", record.model_dump_json(indent=2) + "\n")
+
+    def calls(self) -> dict[str, dict[str, Any]]:
+        """Return the last known state of every call."""
+        path = self.path / "calls.json"
+        if not path.is_file():
+            return {}
+        value: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+        return value
+
+    def record(self, call: StageCall, result: CallResult) -> None:
+        """Write down how a call ended; a reused artifact keeps the word of the call that made it."""
+        calls = self.calls()
+        known = calls.get(call.id, {})
+        same = result.ref is not None and known.get("fingerprint") == result.ref.fingerprint
+        if same and result.status == "cached":
+            return
+        calls[call.id] = {
+            "stage": call.stage,
+            "fingerprint": result.ref.fingerprint if result.ref is not None else None,
+            "status": result.status,
+            "cost": result.cost.model_dump() if result.cost is not None else None,
+            "error": result.error.model_dump() if result.error is not None else None,
+        }
+        write_atomic(self.path / "calls.json", json.dumps(calls, indent=2) + "\n")
+
+    @contextmanager
+    def event_file(self, call_id: str) -> Iterator[EventWriter]:
+        """Open the event file of a new attempt: no two writers share one."""
+        folder = self.path / "events"
+        folder.mkdir(parents=True, exist_ok=True)
+        name = f"{call_id}.{time.time_ns()}-{os.getpid()}.jsonl"
+        with (folder / name).open("a", encoding="utf-8", buffering=1) as stream:
+            yield EventWriter(stream)
+
+    def events(self, call_id: str | None = None) -> list[Event]:
+        """Return the events of all attempts, merged by time."""
+        files = sorted((self.path / "events").glob(f"{call_id or ''}*.jsonl"))
+        found = [event for path in files for event in _events_in(path)]
+        return sorted((event for event in found if call_id in (None, event.call_id)), key=lambda event: event.time)
+
+    def spent_seconds(self, prefix: str) -> float:
+        """Return the wall seconds of all attempts of calls that start with ``prefix``.
+
+        A killed attempt counts to its last event.
+        """
+        total = 0.0
+        for path in (self.path / "events").glob(f"{prefix}*.jsonl"):
+            times = [event.time for event in _events_in(path)]
+            if times:
+                total += max(times) - min(times)
+        return total
+
+
+def _events_in(path: Path) -> Iterator[Event]:
+    """Yield the events of one file; a line that a dying process left half-written is skipped."""
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            yield Event.model_validate_json(line)
+        except ValidationError:
+            continue
+
+
+class EventWriter:
+    """Appends events to one file; progress is not kept, it is only shown."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self._last_heartbeat = 0.0
+
+    def __call__(self, event: Event) -> None:
+        """Write one event; of progress, one a second, so that a follower and the ledger know the time."""
+        if event.kind == "progress":
+            if event.time - self._last_heartbeat < 1.0:
+                return
+            self._last_heartbeat = event.time
+        self._stream.write(event.model_dump_json() + "\n")
+
+
+@dataclass(frozen=True)
+class RunList:
+    """All runs of a workspace."""
+
+    root: Path
+
+    def directory(self, run: str) -> RunDirectory:
+        """Return the folder of a run id."""
+        return RunDirectory(self.root / "runs" / run)
+
+    def all(self) -> list[RunDirectory]:
+        """Return every started run, the newest last."""
+        found = [RunDirectory(path.parent) for path in (self.root / "runs").glob("*/run.json")]
+        return sorted(found, key=lambda run: (run.path / "run.json").stat().st_mtime)
+
+    def find(self, name: str | None) -> RunDirectory:
+        """Return a run by id, by the name of its description (the newest), or the newest of all.
+
+        Raises:
+            ConfigError: there is none.
+        """
+        runs = self.all()
+        matching = [run for run in runs if name is None or run.run == name or run.run.rpartition("-")[0] == name]
+        if matching:
+            return matching[-1]
+        known = ", ".join(run.run for run in runs[-5:])
+        raise ConfigError(
+            "no such run in this workspace" if name else "no run in this workspace",
+            where=name or str(self.root),
+            fix=f"known: {known}" if known else "start one with hone run SPEC",
+        )
+
+    def register_artifact(self, run: str) -> ArtifactRef:
+        """Return the register artifact of the newest finished run called ``run``.
+
+        Raises:
+            ConfigError: there is no such run, or it has not come to its end.
+        """
+        found = self.find(run)
+        call = found.calls().get("register", {})
+        fingerprint = call.get("fingerprint")
+        if fingerprint is None:
+            raise ConfigError("this run has not come to its end", where=f"run:{run}", fix="finish it with hone run")
+        return ArtifactRef(stage="register", fingerprint=fingerprint)

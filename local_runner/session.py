@@ -1,0 +1,153 @@
+"""From a description's path to a carried-out, registered and reported run, in one workspace."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from local_runner.controller import Controller, Outcome, RunOptions
+from local_runner.runs import RunDirectory, RunList
+from pipeline.core.errors import RegistryError
+from pipeline.core.registry import Registry, TrackedCall
+from pipeline.core.spec import read_spec
+from pipeline.core.workspace import Store, write_atomic
+from pipeline.execute import load
+from pipeline.resolve import Resolver
+from schemas.artifacts import Stored
+from schemas.base import ArtifactRef
+from schemas.events import Event
+from schemas.register import RegisterArtifact
+from schemas.resolved import ResolvedRun
+
+EMBEDDED: Mapping[str, Path] = {"hone:tiny": Path(__file__).parent / "demo" / "tiny_base"}
+"""Base models that come with hone."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A run that is written down and can be carried out."""
+
+    run: ResolvedRun
+    directory: RunDirectory
+
+
+@dataclass(frozen=True)
+class Session:
+    """One workspace with its registry.
+
+    Args:
+        root: the workspace, absolute.
+        open_registry: opens the registry; called only when it is needed, since that takes seconds.
+        secrets: values by name.
+    """
+
+    root: Path
+    open_registry: Callable[[], Registry]
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def store(self) -> Store:
+        """The workspace's artifacts."""
+        return Store(self.root)
+
+    @property
+    def runs(self) -> RunList:
+        """The workspace's runs."""
+        return RunList(self.root)
+
+    def resolve(self, spec_path: Path, overrides: Sequence[str] = ()) -> ResolvedRun:
+        """Read and resolve a description; a run that was started before keeps its champion.
+
+        Raises:
+            HoneError: whatever is wrong with the description or what it names.
+        """
+        spec = read_spec(spec_path, overrides)
+        resolver = Resolver(
+            folder=spec_path.absolute().parent,
+            store=self.store,
+            registry=self.open_registry,
+            runs=self.runs,
+            embedded=EMBEDDED,
+            token=self.secrets.get("HF_TOKEN"),
+        )
+        run = resolver.resolve(spec)
+        known = self.runs.directory(run.run_id())
+        champion = known.read().champion if known.exists() else resolver.champion(spec)
+        return run.model_copy(update={"champion": champion})
+
+    def prepare(self, run: ResolvedRun) -> Prepared:
+        """Write the run down, unless it is."""
+        directory = self.runs.directory(run.run_id())
+        if not directory.exists():
+            directory.create(run)
+        return Prepared(run, directory)
+
+    def carry_out(
+        self, prepared: Prepared, options: RunOptions, sink: Callable[[Event], None], cancelled: Callable[[], bool]
+    ) -> Outcome:
+        """Carry the run out and project it into the registry, whether it came to its end or not."""
+        controller = Controller(self.root, sink, cancelled, self.secrets)
+        outcome = controller.carry_out(prepared.run, prepared.directory, options)
+        self.track(prepared, outcome)
+        return outcome
+
+    def track(self, prepared: Prepared, outcome: Outcome) -> None:
+        """Show the run in the tracker and register its version; nothing is done where nothing has changed."""
+        calls = prepared.directory.calls()
+        finished = {name: call["fingerprint"] for name, call in calls.items() if call["fingerprint"]}
+        state = {"status": outcome.status, "calls": finished}
+        path = prepared.directory.path / "tracked.json"
+        if path.is_file() and json.loads(path.read_text(encoding="utf-8")).get("state") == state:
+            return
+        registry = self.open_registry()
+        tracked = []
+        for call_id, call in calls.items():
+            if call["fingerprint"]:
+                ref = ArtifactRef(stage=call["stage"], fingerprint=call["fingerprint"])
+                tracked.append(self._tracked(call_id, ref))
+        status = {"finished": "finished", "stopped": "running", "failed": "failed"}[outcome.status]
+        registry.log_run(prepared.run.spec.name, prepared.directory.run, tracked, status)  # type: ignore[arg-type]
+        version, notice = self._register(prepared, registry, finished.get("register"))
+        write_atomic(path, json.dumps({"state": state, "version": version, "notice": notice}, indent=2) + "\n")
+
+    def _tracked(self, call_id: str, ref: ArtifactRef) -> TrackedCall:
+        folder = self.store.directory(ref)
+        manifest = self.store.verify(ref) if call_id == "register" else self.store.manifest(ref)
+        assert manifest is not None
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        return TrackedCall.of(call_id, manifest, config, folder)
+
+    def _register(
+        self, prepared: Prepared, registry: Registry, fingerprint: str | None
+    ) -> tuple[int | None, str | None]:
+        """Give the run's version its number; one that passed its gate becomes candidate, then champion.
+
+        It takes the champion's place only from the version that it was compared with; otherwise it stays candidate and
+        the notice says why.
+        """
+        if fingerprint is None:
+            return None, None
+        record: Stored[RegisterArtifact] = load(self.store, ArtifactRef(stage="register", fingerprint=fingerprint))
+        name = record.artifact.name
+        source = record.path.relative_to(self.root).as_posix()
+        known = registry.find_version(record.ref)
+        version = registry.register_version(name, record.artifact, record.ref, record.content_digest, source)
+        if known is not None or record.artifact.decision.verdict != "promoted":
+            return version, None
+        registry.set_alias(name, "candidate", version, registry.alias(name, "candidate"))
+        beaten = prepared.run.champion.version if prepared.run.champion is not None else None
+        try:
+            registry.set_alias(name, "champion", version, beaten)
+        except RegistryError as error:
+            return version, f"{name}@{version} passed its gate and stays candidate: {error.message}"
+        return version, None
+
+    def registration(self, directory: RunDirectory) -> tuple[int | None, str | None]:
+        """Return the number of the version that a run registered, and what the registry had to say."""
+        path = directory.path / "tracked.json"
+        if not path.is_file():
+            return None, None
+        state = json.loads(path.read_text(encoding="utf-8"))
+        return state.get("version"), state.get("notice")
