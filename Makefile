@@ -1,0 +1,80 @@
+# make demo     set up, and run the main job on an embedded task
+# make test     set up, and run every test that this machine can run
+# make check    style, types, imports and the fast tests
+# make test-full  the long counts, the real-data chain and the benchmarks as well
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check test-full fast docs clean
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+# Where the CPU build of torch comes from; where this index cannot be reached, pip's own configuration decides.
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --no-input
+MAIN := pipeline/environments/main.cpu.txt
+SERVE := pipeline/environments/serve-vllm.cpu.txt
+DEMO := hone-demo
+REPORTS := .reports
+
+help:
+	@grep '^# make' Makefile | sed 's/^# //'
+
+$(VENV)/.python:
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
+	  { echo "hone's pinned environments need Python 3.11; install it, or name it: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11"; exit 1; }
+	"$(PYTHON)" -m venv $(VENV)
+	@touch $@
+
+# torch first, as the CPU build: everything that needs it then finds it in place.
+$(VENV)/.main: $(VENV)/.python $(MAIN)
+	@echo "setting up the main environment (about 2.5 GB)"
+	$(PIP) --no-deps --timeout 10 --retries 0 --index-url $(TORCH_INDEX) "$$(grep '^torch==' $(MAIN))" || \
+	  { echo "PyTorch's index cannot be reached; taking torch from where pip looks"; $(PIP) --no-deps "$$(grep '^torch==' $(MAIN))"; }
+	$(PIP) --no-deps -r $(MAIN)
+	@touch $@
+
+$(VENV)/.hone: $(VENV)/.main pyproject.toml
+	$(PIP) --quiet --no-deps --editable .
+	@touch $@
+
+$(VENV)/.serve: $(VENV)/.hone $(SERVE)
+	$(BIN)/hone env create serve-vllm
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.hone tests/requirements.txt
+	$(PIP) --quiet --no-deps -r tests/requirements.txt
+	@touch $@
+
+setup: $(VENV)/.serve $(VENV)/.dev
+
+demo: $(VENV)/.serve
+	$(BIN)/hone demo $(DEMO)
+
+check: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q
+
+fast: $(VENV)/.dev
+	$(BIN)/python -m pytest -q
+
+test: setup
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -m "not full" --durations=15
+
+test-full: setup
+	$(BIN)/python -m pytest -m "" --durations=30
+	$(BIN)/python -m benchmarks.all --out docs/results.md
+
+docs: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.docs
+
+clean:
+	rm -rf $(DEMO) .hone .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
