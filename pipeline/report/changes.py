@@ -16,7 +16,7 @@ EXAMPLES = 5
 _COLUMNS = ("id", "prompt", "reference", "prediction")
 
 
-def item_changes(record: RunRecord, baseline: str | None, metric: str | None) -> ItemChanges | None:
+def item_changes(record: RunRecord, baseline: str | None, metric: str) -> ItemChanges | None:
     """Compare the shipped model with ``baseline`` item by item; None where one of them was not evaluated.
 
     An item is fixed where its score rose and broken where it fell. Examples keep the split's order.
@@ -26,7 +26,7 @@ def item_changes(record: RunRecord, baseline: str | None, metric: str | None) ->
     """
     before = record.baselines.get(baseline) if baseline is not None else None
     after = record.evaluations.get(record.shipped)
-    if before is None or after is None or baseline is None or metric is None:
+    if before is None or after is None or baseline is None:
         return None
     pairs = _pairs(_items(before, metric), _items(after, metric), after.path / after.artifact.items)
     score = f"score.{metric}"

@@ -126,7 +126,7 @@ def _test_table(caption: str, comparisons: Sequence[Comparison], alpha: float) -
             (
                 item.candidate,
                 item.reference,
-                item.metric,
+                f"{item.metric} ({item.task})" if item.task is not None else item.metric,
                 points(item.difference).removesuffix(" points"),
                 difference_range(item),
                 p_value(item.p_value).removeprefix("p ").removeprefix("= "),
@@ -149,9 +149,10 @@ def _seeds(report: Report) -> Iterator[Block]:
     values = ", ".join(f"{name}: {percent(value)}" for name, value in seeds.values.items())
     yield Paragraph(f"{report.primary_metric} on the test items by seed: {values}.")
     if seeds.standard_deviation is not None and seeds.low is not None and seeds.high is not None:
+        interval = f"{level(report.alpha)} t-interval of the mean {percent(seeds.low)} to {percent(seeds.high)}"
+        spread = points(seeds.standard_deviation).lstrip("+")
         yield Paragraph(
-            f"Mean {percent(seeds.mean)}, standard deviation {points(seeds.standard_deviation).lstrip('+')}, 95% "
-            f"t-interval of the mean {percent(seeds.low)} to {percent(seeds.high)} (n = {len(seeds.values)} seeds)."
+            f"Mean {percent(seeds.mean)}, standard deviation {spread}, {interval} (n = {len(seeds.values)} seeds)."
         )
     else:
         yield Paragraph("With one seed there is no spread to state.")
@@ -164,7 +165,6 @@ def _slices(report: Report) -> Iterator[Block]:
         (subject.title, titles.get(name, name), *score_cells(scores.get(metric)))
         for subject in report.subjects
         for name, scores in subject.slices.items()
-        if metric is not None
     ]
     if rows:
         yield Table(f"{metric} by slice", ("Subject", "Slice", *_SCORE), tuple(rows), frozenset(_SCORE))
@@ -229,9 +229,9 @@ def _variants(report: Report) -> Iterator[Block]:
         yield plot
 
 
-def _variant_plot(rows: Sequence[VariantRow], letters: dict[str, str], metric: str | None) -> Plot | None:
+def _variant_plot(rows: Sequence[VariantRow], letters: dict[str, str], metric: str) -> Plot | None:
     scored = [(row, row.score) for row in rows if row.score is not None]
-    if not scored or metric is None:
+    if not scored:
         return None
     marks = [Mark(letters[row.name], row.size_bytes / 1e6, score.value, score.low, score.high) for row, score in scored]
     spoken = "; ".join(

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pipeline.report.configuration import asked_model, shown
 from pipeline.report.progress import not_reached
 from pipeline.report.record import RunRecord
-from pipeline.report.scores import gain
+from pipeline.report.scores import gain, primary_metric
 from pipeline.report.types import Answer, Fact, Registration
 from pipeline.report.wording import count, percent, points, score_text
 from schemas.data import DataArtifact
@@ -59,8 +59,10 @@ def reasons(record: RunRecord, registration: Registration) -> tuple[str, ...]:
     failed = [condition.text for condition in conditions if condition.required and not condition.passed]
     noted = [condition.text for condition in conditions if not condition.required and not condition.passed]
     held = [condition.text for condition in conditions if condition.passed]
-    override = registration.override_reason
-    overridden = [f"The decision was overridden by a person, who gave this reason: {override}"] if override else []
+    overridden = [
+        f"A person overrode the refusal ({note.time}) and gave this reason: {note.reason}"
+        for note in registration.overrides
+    ]
     return (
         *overridden,
         *(f"Not met: {text}" for text in failed),
@@ -103,7 +105,7 @@ def _sample(record: RunRecord) -> Iterator[str]:
     if record.plan is not None:
         power = record.plan.artifact.power
         yield (
-            f"With about {count(power.test_rows, 'test row')}, a gain below {points(power.minimum_detectable_gain)} "
+            f"With about {count(power.test_rows, 'test row')}, a gain below {points(power.minimum_detectable_gain).lstrip('+')} "
             f"would be found in fewer than {percent(power.power)} of such runs (assumed baseline "
             f"{percent(power.assumed_baseline)})."
         )
@@ -115,15 +117,15 @@ def _sample(record: RunRecord) -> Iterator[str]:
 
 
 def _answers(tuned: EvaluateArtifact, record: RunRecord) -> Iterator[str]:
-    metric = record.register.artifact.primary_metric if record.register is not None else next(iter(tuned.scores))
+    metric = primary_metric(record)
     near, clean = (tuned.slices.get(name, {}).get(metric) for name in ("near_train", "clean"))
     if near is not None and clean is not None:
         yield (
-            f"{count(near.n, 'test item')} of {tuned.n:,} nearly repeat a training row: {metric} is {score_text(near)} "
-            f"on them and {score_text(clean)} on the others."
+            f"Nearly repeating a training row: {count(near.n, 'test item')} of {tuned.n:,}; {metric} is {score_text(near)} "
+            f"there and {score_text(clean)} elsewhere."
         )
     if tuned.truncated:
-        yield f"{count(tuned.truncated, 'answer')} of {tuned.n:,} reached the length limit and were cut."
+        yield f"Cut at the length limit: {count(tuned.truncated, 'answer')} of {tuned.n:,}."
     best = gain(record)
     if best is not None and best.difference < 0:
         yield f"{best.reference} does better than the tuned model: {percent(best.reference_value)} by {metric}."
@@ -133,14 +135,14 @@ def _data(data: DataArtifact) -> Iterator[str]:
     yield "hone added no synthetic rows (0% of the training data); what the given files hold is for their owner to say."
     dropped = sum(item.count for item in data.dropped)
     if dropped:
-        yield f"{count(dropped, 'row')} of {data.read:,} were removed before training; the reasons are counted below."
+        yield f"Removed before training: {count(dropped, 'row')} of {data.read:,}; the reasons are counted below."
     found = ", ".join(f"{number:,} {kind.replace('_', ' ')}" for kind, number in data.personal_data.items() if number)
     if found:
         yield f"Personal data was found by patterns ({found}); patterns miss some."
 
 
 def _forgetting(record: RunRecord) -> Iterator[str]:
-    waived = record.spec.evaluate.retention_waived
+    waived = record.file.retention_waived
     if waived is not None:
         yield f"Forgetting was waived, in these words: {waived}"
     elif record.register is not None and not record.retention:
@@ -149,9 +151,9 @@ def _forgetting(record: RunRecord) -> Iterator[str]:
 
 def _training(model: TrainArtifact) -> Iterator[str]:
     if model.rendered.dropped_long:
-        yield f"{count(model.rendered.dropped_long, 'training row')} longer than max_length were left out."
+        yield f"Left out as longer than max_length: {count(model.rendered.dropped_long, 'training row')}."
     if model.rendered.truncated:
-        yield f"{count(model.rendered.truncated, 'training row')} were cut at max_length."
+        yield f"Cut at max_length: {count(model.rendered.truncated, 'training row')}."
     for repair in model.recoveries:
         yield f"Training was repaired at step {repair.step:,} ({repair.kind.replace('_', ' ')}): {repair.action}."
 

@@ -72,7 +72,7 @@ def _gain(report: Report) -> Iterator[Block]:
     text = gain_text(report)
     yield Paragraph(text or "No gain was measured.")
     measured = [subject for subject in report.subjects if report.primary_metric in subject.scores]
-    if measured and report.primary_metric is not None:
+    if measured:
         yield score_plot(f"{report.primary_metric} with 95% intervals", measured, report.primary_metric)
 
 

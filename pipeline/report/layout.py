@@ -13,7 +13,7 @@ def lay_out(report: Report) -> Page:
     """Return the page of a report."""
     version = report.registration.version
     verdict = VERDICTS[report.answer]
-    if report.registration.override_reason is not None:
+    if report.registration.overrides:
         verdict = f"{verdict} (overridden by a person)"
     return Page(
         title=f"{report.name}: fine-tuning report",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pipeline.report.record import RunRecord
 from pipeline.report.types import CallRow
-from schemas.run import RunSpec
+from schemas.resolved import RunFile
 
 
 def call_rows(record: RunRecord) -> tuple[CallRow, ...]:
@@ -35,27 +35,27 @@ def not_reached(record: RunRecord) -> tuple[str, ...]:
     """Return the calls that the description asks for and the run has not come to; empty once there is a decision."""
     if record.register is not None:
         return ()
-    return tuple(call_id for call_id in expected_calls(record.spec) if call_id not in record.calls)
+    return tuple(call_id for call_id in expected_calls(record.file) if call_id not in record.calls)
 
 
-def expected_calls(spec: RunSpec) -> tuple[str, ...]:
-    """Return the calls that ``spec`` names by itself; a champion or the base's own run may add more."""
-    wanted = spec.evaluate.baselines
-    has_weights = spec.base_model.init is None
-    tfidf = wanted.tfidf if wanted.tfidf is not None else spec.task == "classification"
+def expected_calls(run: RunFile) -> tuple[str, ...]:
+    """Return the calls that ``run`` asks for, in the order of their stages."""
+    wanted = run.spec.evaluate.baselines
+    has_weights = run.base.weights is not None
+    tfidf = wanted.tfidf if wanted.tfidf is not None else run.spec.task == "classification"
     baselines = {
         "base": wanted.base and has_weights,
         "few-shot": wanted.few_shot > 0 and has_weights,
+        "champion": run.champion is not None,
         "tfidf": tfidf,
         "endpoint": wanted.endpoint is not None,
     }
-    tasks = [task.name for task in spec.evaluate.retention or ()]
-    calls = ["plan", "data", *(f"data.retention-{task}" for task in tasks)]
+    seeds = run.spec.train.seeds
+    calls = ["plan", "data", *(f"data.retention-{task.name}" for task in run.retention if task.files is not None)]
     calls += [f"evaluate.baseline-{name}" for name, asked in baselines.items() if asked]
-    calls += [f"train.seed-{seed}" for seed in spec.train.seeds]
-    calls += [f"evaluate.seed-{seed}" for seed in spec.train.seeds]
-    for variant in spec.variants:
+    calls += [f"train.seed-{seed}" for seed in seeds] + [f"evaluate.seed-{seed}" for seed in seeds]
+    if has_weights:
+        calls += [f"evaluate.retention-{task.name}-{when}" for task in run.retention for when in ("before", "after")]
+    for variant in run.spec.variants:
         calls += [f"optimize.{variant.name}", f"evaluate.variant-{variant.name}"]
-    for task in tasks:
-        calls += [f"evaluate.retention-{task}-before", f"evaluate.retention-{task}-after"]
-    return (*calls, *(("serve",) if spec.serve is not False else ()), "register")
+    return (*calls, *(("serve",) if run.spec.serve is not False else ()), "register")

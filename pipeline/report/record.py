@@ -26,6 +26,7 @@ from schemas.evaluate import EvaluateArtifact
 from schemas.optimize import OptimizeArtifact
 from schemas.plan import PlanArtifact
 from schemas.register import RegisterArtifact
+from schemas.resolved import RunFile
 from schemas.run import RunSpec
 from schemas.serve import ServeArtifact
 from schemas.train import TrainArtifact
@@ -100,10 +101,7 @@ class RunRecord:
     """One run. Mappings are keyed by what follows the call id's prefix: baselines by ``tfidf``, seeds by ``seed-0``."""
 
     root: Path
-    run: str
-    spec: RunSpec
-    spec_digest: str
-    created_at: str
+    file: RunFile
     calls: dict[str, CallRecord]
 
     @classmethod
@@ -117,24 +115,28 @@ class RunRecord:
         directory = root / "runs" / run
         if not (directory / "run.json").is_file():
             raise _unknown_run(root, run)
-        described = _read_object(directory / "run.json")
+        calls_file = directory / "calls.json"
         try:
-            calls_file = directory / "calls.json"
-            return cls(
-                root=root,
-                run=described["run"],
-                spec=RunSpec.model_validate(described["spec"]),
-                spec_digest=described["spec_digest"],
-                created_at=described["created_at"],
-                calls=_CALLS.validate_python(_read_object(calls_file)) if calls_file.is_file() else {},
-            )
-        except (KeyError, ValidationError) as error:
+            file = RunFile.model_validate(_read_object(directory / "run.json"))
+            calls = _CALLS.validate_python(_read_object(calls_file)) if calls_file.is_file() else {}
+        except ValidationError as error:
             raise IntegrityError(
                 "the run's record is damaged or of another version",
                 where=str(directory),
-                fix="run the description again; finished stages are reused",
+                fix="remove this folder and run the description again; finished stages are reused",
                 detail=str(error),
             ) from error
+        return cls(root, file, calls)
+
+    @property
+    def run(self) -> str:
+        """The run's id."""
+        return self.file.run
+
+    @property
+    def spec(self) -> RunSpec:
+        """The description as it was written."""
+        return self.file.spec
 
     @cached_property
     def store(self) -> Store:
@@ -203,7 +205,7 @@ class RunRecord:
 
     @property
     def shipped(self) -> str:
-        """The seed whose model variants come from: the decision's, else the first."""
+        """The seed whose model goes on: the decision's; before there is one, the first."""
         return self.register.artifact.shipped if self.register is not None else f"seed-{self.spec.train.seeds[0]}"
 
     def artifacts(self) -> Iterator[tuple[str, CallRecord, Finished[Any] | None]]:
@@ -224,14 +226,6 @@ class RunRecord:
             if item is not None:
                 found[call_id.removeprefix(prefix)] = item
         return found
-
-
-def find_run(root: Path, spec_digest: str) -> RunRecord | None:
-    """Return the run of this description, or None where its record was removed."""
-    for path in sorted((root / "runs").glob("*/run.json")):
-        if _read_object(path).get("spec_digest") == spec_digest:
-            return RunRecord.load(root, path.parent.name)
-    return None
 
 
 def _read_object(path: Path) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from pipeline.core.errors import IntegrityError
+from pipeline.core.registry import LOSS_CURVE
 from pipeline.report import findings
 from pipeline.report.changes import item_changes
 from pipeline.report.configuration import configuration_rows
@@ -17,8 +18,6 @@ from pipeline.report.types import DataCounts, LossPoint, Parity, Registration, R
 from schemas.data import DataArtifact
 from schemas.serve import ServeArtifact
 from schemas.train import TrainArtifact
-
-LOSS_LOG = "log.jsonl"
 
 
 def build_report(record: RunRecord, registration: Registration | None = None) -> Report:
@@ -36,8 +35,8 @@ def build_report(record: RunRecord, registration: Registration | None = None) ->
     return Report(
         run=record.run,
         name=record.spec.name,
-        created_at=record.created_at,
-        spec_digest=record.spec_digest,
+        created_at=record.file.created_at,
+        spec_digest=record.file.spec_digest,
         task=record.spec.task,
         primary_metric=metric,
         alpha=record.spec.gate.alpha,
@@ -61,9 +60,12 @@ def build_report(record: RunRecord, registration: Registration | None = None) ->
         retention_comparisons=decided.retention_comparisons if decided is not None else (),
         seeds=decided.seeds if decided is not None else None,
         retention=retention_rows(record),
-        retention_waived=record.spec.evaluate.retention_waived,
+        retention_waived=record.file.retention_waived,
         variants=variant_rows(record, metric),
-        training=tuple(_training(name, item, name == record.shipped) for name, item in record.models.items()),
+        training=tuple(
+            _training(name, item, record.register is not None and name == record.shipped)
+            for name, item in record.models.items()
+        ),
         confusions=tuned.artifact.confusions if tuned is not None else (),
         changes=item_changes(record, best, metric),
         parity=_parity(record.serve) if record.serve is not None else None,
@@ -116,7 +118,7 @@ def _training(name: str, model: Finished[TrainArtifact], shipped: bool) -> Train
 
 
 def _curve(model: Finished[TrainArtifact]) -> tuple[LossPoint, ...]:
-    path = model.path / LOSS_LOG
+    path = model.path / LOSS_CURVE
     try:
         lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
         points = [

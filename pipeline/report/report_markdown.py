@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from html import escape
 from typing import assert_never
 
 from pipeline.report.layout import lay_out
@@ -58,6 +59,8 @@ def _block(block: Block) -> list[str]:
             return [plain(text)]
         case Bullets(items=items):
             return [f"- {plain(item)}" for item in items]
+        case Table(caption=caption, folded=True):
+            return [f"<details><summary>{escape(caption)}</summary>", "", *table_lines(block), "", "</details>"]
         case Table(caption=caption):
             return [*([f"{plain(caption)}:", ""] if caption else []), *table_lines(block)]
         case Plot(alternative=alternative):

@@ -19,15 +19,9 @@ from schemas.evaluate import (
 from schemas.register import Comparison
 
 
-def primary_metric(record: RunRecord) -> str | None:
-    """Return the metric that decides: the decision's, else the description's, else the first that was measured."""
-    if record.register is not None:
-        return record.register.artifact.primary_metric
-    if record.spec.evaluate.metrics:
-        return record.spec.evaluate.metrics[0].name
-    for item in (*record.evaluations.values(), *record.baselines.values()):
-        return next(iter(item.artifact.scores))
-    return None
+def primary_metric(record: RunRecord) -> str:
+    """Return the metric that decides."""
+    return record.file.metrics[0].name
 
 
 def subjects(record: RunRecord) -> tuple[SubjectScores, ...]:
@@ -86,7 +80,7 @@ def gain(record: RunRecord) -> Comparison | None:
     return next((item for item in found if item.candidate == decided.shipped), found[0] if found else None)
 
 
-def variant_rows(record: RunRecord, metric: str | None) -> tuple[VariantRow, ...]:
+def variant_rows(record: RunRecord, metric: str) -> tuple[VariantRow, ...]:
     """Return every variant with its size and its score on the primary metric."""
     rows = []
     for name, item in record.variants.items():
@@ -108,15 +102,14 @@ def variant_rows(record: RunRecord, metric: str | None) -> tuple[VariantRow, ...
 
 def retention_rows(record: RunRecord) -> tuple[RetentionRow, ...]:
     """Return every task of the base that was measured before or after training."""
-    named = {task.name: task.metric.name for task in record.spec.evaluate.retention or ()}
+    named = {task.name: task.metric.name for task in record.file.retention}
     rows = []
     for task, moments in record.retention.items():
-        measured = next(iter(moments.values())).artifact
-        metric = named.get(task, next(iter(measured.scores)))
+        metric = named[task]
         before, after = (_score(moments.get(moment), metric) for moment in ("before", "after"))
         rows.append(RetentionRow(task=task, metric=metric, before=before, after=after))
     return tuple(rows)
 
 
-def _score(evaluation: Finished[EvaluateArtifact] | None, metric: str | None) -> Score | None:
-    return evaluation.artifact.scores.get(metric) if evaluation is not None and metric is not None else None
+def _score(evaluation: Finished[EvaluateArtifact] | None, metric: str) -> Score | None:
+    return evaluation.artifact.scores.get(metric) if evaluation is not None else None

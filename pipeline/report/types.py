@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pipeline.core.registry import RegisteredVersion
 from schemas.artifacts import Cost
 from schemas.base import ArtifactRef, Schema
 from schemas.data import DropCount
@@ -16,12 +17,27 @@ Role = Literal["baseline", "tuned", "variant"]
 Answer = Literal["ship", "do not ship", "undecided"]
 
 
+class OverrideNote(Schema):
+    """Somebody moved an alias to a version that its gate refused: why, and when (UTC, ISO 8601)."""
+
+    reason: str
+    time: str
+
+
 class Registration(Schema):
-    """What the registry adds to a decision: the version's number, its aliases, and who overrode the gate and why."""
+    """What the registry adds to a decision: the version (``name@3``), its aliases, and every override of the gate."""
 
     version: str | None = None
     aliases: tuple[str, ...] = ()
-    override_reason: str | None = None
+    overrides: tuple[OverrideNote, ...] = ()
+
+    @classmethod
+    def of(cls, version: RegisteredVersion | None) -> Registration:
+        """Return what the registry says of ``version``; nothing where it is not registered."""
+        if version is None:
+            return cls()
+        notes = tuple(OverrideNote(reason=item.reason, time=item.time) for item in version.overrides)
+        return cls(version=str(version), aliases=version.aliases, overrides=notes)
 
 
 class Fact(Schema):
@@ -208,7 +224,7 @@ class Report(Schema):
     created_at: str
     spec_digest: str
     task: str
-    primary_metric: str | None
+    primary_metric: str
     alpha: float
     registration: Registration
     asked: tuple[Fact, ...]

@@ -9,6 +9,7 @@ from schemas.register import Comparison
 
 _CONTROL_PICTURES = 0x2400
 _SMALLEST_P = 0.001
+_REORDERING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 def percent(share: float) -> str:
@@ -77,7 +78,8 @@ def count(number: int, noun: str, plural: str | None = None) -> str:
 def clip(text: str, limit: int) -> str:
     """Return ``text`` on one line of at most ``limit`` characters: its two ends where it is longer.
 
-    Line breaks become ``↵``; other control characters their visible pictures, so that no output can be broken by one.
+    Line breaks become ``↵``; other control characters their visible pictures and marks that reorder text their code
+    points, so that no page can be broken by one.
     """
     shown = "".join(_visible(character) for character in text)
     if len(shown) <= limit:
@@ -91,6 +93,8 @@ def _visible(character: str) -> str:
         return "↵"
     if ord(character) < 0x20:
         return chr(_CONTROL_PICTURES + ord(character))
+    if character in _REORDERING:
+        return f"<U+{ord(character):04X}>"
     if unicodedata.category(character) in ("Cc", "Cs") or character in "\ufffe\uffff":
         return "\ufffd"
     return character

@@ -25,14 +25,14 @@ class ReportFiles:
 def write_report(
     record: RunRecord, directory: Path | None = None, registration: Registration | None = None
 ) -> ReportFiles:
-    """Write ``report.json``, ``report.md`` and ``report.html`` to ``directory`` (the run's own folder by default).
+    """Write ``report.json``, ``report.md`` and ``report.html`` to ``directory``, by default the run's own ``report/``.
 
     The bytes depend on the run's record and the registration alone.
 
     Raises:
         IntegrityError: a manifest or a file behind it is damaged.
     """
-    target = directory if directory is not None else record.directory
+    target = directory if directory is not None else record.directory / "report"
     report = build_report(record, registration)
     files = ReportFiles(target / "report.json", target / "report.md", target / "report.html")
     write_atomic(files.json, report_json(report))
