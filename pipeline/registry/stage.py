@@ -51,7 +51,7 @@ def _check_inputs(inputs: RegisterInputs, shipped: str) -> None:
                 fix="ship one of the seeds that were trained",
             )
     check_same_split({**inputs.evaluations, **inputs.baselines, **inputs.variant_evaluations})
-    for name in inputs.retention_before.keys() & inputs.retention_after.keys():
+    for name in sorted(inputs.retention_before.keys() & inputs.retention_after.keys()):
         check_same_split(
             {
                 f"{name} before": inputs.retention_before[name],
