@@ -1,0 +1,35 @@
+"""What all tests share: no network, the real data sets where they are, the vLLM environment where it is."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Return the folder of real data sets; skip where there is none."""
+    for candidate in (os.environ.get("HONE_DATA"), PROJECT.parent / "shared" / "data"):
+        if candidate and (Path(candidate) / "banking77").is_dir():
+            return Path(candidate)
+    pytest.skip("no real data: set HONE_DATA to a folder with banking77/, clinc150/ ...")
+
+
+@pytest.fixture(scope="session")
+def vllm_python() -> Path:
+    """Return the interpreter of the serve-vllm environment; skip where it is not installed."""
+    from local_runner.environments import environment
+
+    found = environment("serve-vllm")
+    if not found.installed:
+        pytest.skip("the serve-vllm environment is not installed: hone env create serve-vllm")
+    return found.python

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.core.errors import ConfigError, SourceError
+from pipeline.core.foreign_names import FOREIGN_NAMES
+from pipeline.core.spec import apply_overrides, read_spec, validate_spec
+from schemas.run import RunSpec
+
+MINIMAL: dict[str, Any] = {
+    "name": "triage",
+    "task": "extraction",
+    "base_model": "hone:tiny",
+    "data": {"path": "triage.jsonl"},
+}
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "run.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_a_minimal_description_is_valid(tmp_path: Path) -> None:
+    spec = read_spec(write(tmp_path, yaml.safe_dump(MINIMAL)))
+    assert spec.base_model.name == "hone:tiny"
+    assert spec.train.learning_rate is None
+
+
+def test_all_errors_come_at_once_with_path_and_nearest_name() -> None:
+    values = {
+        **MINIMAL,
+        "train": {"sequence_len": 512, "learning_rat": 1e-4, "lora": {"r": -1}},
+        "evaluate": {"taget": {}},
+    }
+    with pytest.raises(ConfigError) as caught:
+        validate_spec(values, "run.yaml")
+    assert str(caught.value).splitlines() == [
+        "run.yaml: 4 errors in the run description:",
+        "  train.lora.r: input should be greater than 0, got -1",
+        "  train.sequence_len: unknown key; hone calls it train.max_length (axolotl calls it sequence_len)",
+        "  train.learning_rat: unknown key; did you mean learning_rate?",
+        "  evaluate.taget: unknown key; did you mean target?",
+    ]
+
+
+def test_an_error_in_a_section_that_may_be_false_does_not_ask_for_false() -> None:
+    with pytest.raises(ConfigError) as caught:
+        validate_spec({**MINIMAL, "serve": {"engin": "vllm"}}, "run.yaml")
+    assert "did you mean engine?" in str(caught.value)
+    assert "False" not in str(caught.value)
+
+
+@pytest.mark.parametrize("foreign", sorted(FOREIGN_NAMES))
+def test_foreign_names_lead_to_keys_that_exist(foreign: str) -> None:
+    path = FOREIGN_NAMES[foreign].name.partition(":")[0].split(".")
+    model: Any = RunSpec
+    for part in path:
+        assert part in model.model_fields, f"{foreign} leads to {'.'.join(path)}, which does not exist"
+        model = model.model_fields[part].annotation
+
+
+def test_a_key_given_twice_is_refused_with_its_line(tmp_path: Path) -> None:
+    path = write(tmp_path, "name: a\ntask: extraction\nname: b\n")
+    with pytest.raises(ConfigError, match=r"run\.yaml:3: key 'name' is given twice"):
+        read_spec(path)
+
+
+@pytest.mark.parametrize("text", ["- a\n- b\n", "just words", "a: [1", ""])
+def test_what_is_no_description_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ConfigError):
+        read_spec(write(tmp_path, text))
+
+
+def test_a_missing_file_and_a_binary_file_are_named(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"none\.yaml"):
+        read_spec(tmp_path / "none.yaml")
+    path = tmp_path / "run.yaml"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match="not UTF-8"):
+        read_spec(path)
+
+
+def test_python_objects_in_yaml_are_not_made(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError):
+        read_spec(write(tmp_path, "name: !!python/object/apply:os.system ['true']\n"))
+
+
+def test_overrides_reach_sections_lists_and_short_forms() -> None:
+    values = {**MINIMAL, "variants": ["merged", {"backend": "llmcompressor", "scheme": "W4A16"}]}
+    changed = apply_overrides(
+        values,
+        [
+            "train.learning_rate=1e-4",
+            "train.lora.r=4",
+            "variants.1.group_size=32",
+            "base_model.revision=main",
+            "evaluate.target.field_f1=0.9",
+        ],
+    )
+    assert changed["train"] == {"learning_rate": 1e-4, "lora": {"r": 4}}
+    assert changed["variants"][1]["group_size"] == 32
+    assert changed["base_model"] == {"name": "hone:tiny", "revision": "main"}
+    assert changed["evaluate"] == {"target": {"field_f1": 0.9}}
+    assert "train" not in values  # the original is untouched
+
+
+@pytest.mark.parametrize("override", ["train.learning_rate", "=3", "name.x.y=1", "variants.7=merged"])
+def test_overrides_that_lead_nowhere_are_refused(override: str) -> None:
+    with pytest.raises(ConfigError):
+        validate_spec(apply_overrides({**MINIMAL, "variants": ["merged"]}, [override]), "run.yaml")
+
+
+@given(st.text(max_size=60))
+def test_no_text_makes_anything_but_a_config_error(text: str) -> None:
+    with contextlib.suppress(ConfigError):
+        apply_overrides(MINIMAL, [text])
+    with contextlib.suppress(ConfigError):
+        validate_spec({**MINIMAL, "name": text}, "run.yaml")
