@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from local_runner.cli import run
+from local_runner.cli import environments, run, versions
 
 app = typer.Typer(
     name="hone",
@@ -39,3 +39,6 @@ def main(
 app.command()(run.run)
 app.command()(run.demo)
 app.command()(run.status)
+app.command()(versions.promote)
+app.command()(versions.rollback)
+app.add_typer(environments.app, name="env")

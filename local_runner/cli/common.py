@@ -58,10 +58,10 @@ def workspace_root(workspace: Path) -> Path:
 
 
 def registry(root: Path) -> Registry:
-    """Return the registry of a workspace: MLflow on sqlite, or where ``HONE_TRACKING_URI`` says."""
+    """Return the registry of a workspace: MLflow on SQLite."""
     from pipeline.backends.track_mlflow import MlflowRegistry
 
-    return MlflowRegistry(root, os.environ.get("HONE_TRACKING_URI"))
+    return MlflowRegistry(root / "mlflow.db")
 
 
 def secrets() -> dict[str, str]:

@@ -1,0 +1,59 @@
+"""`hone promote` and `hone rollback`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from local_runner.cli.common import (
+    DEFAULT_WORKSPACE,
+    JsonOption,
+    WorkspaceOption,
+    console,
+    print_json,
+    registry,
+    workspace_root,
+)
+
+if TYPE_CHECKING:
+    from local_runner.versions import Move
+
+VersionArgument = Annotated[str, typer.Argument(help="name@champion, name@candidate, name@3, or name (its champion).")]
+ReasonOption = Annotated[str | None, typer.Option(help="Why a refused version is promoted; stays on its card.")]
+
+
+def promote(
+    version: VersionArgument,
+    reason: ReasonOption = None,
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    as_json: JsonOption = False,
+) -> int:
+    """Make a version the champion."""
+    from local_runner.versions import promote as move
+
+    return _show(move(registry(workspace_root(workspace)), version, reason), as_json)
+
+
+def rollback(
+    name: Annotated[str, typer.Argument(help="The registered name.")],
+    to: Annotated[
+        int | None, typer.Option(help="The version to go back to; the champion before this one if left out.")
+    ] = None,
+    reason: ReasonOption = None,
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    as_json: JsonOption = False,
+) -> int:
+    """Make an earlier champion the champion again."""
+    from local_runner.versions import roll_back
+
+    return _show(roll_back(registry(workspace_root(workspace)), name, to, reason), as_json)
+
+
+def _show(move: Move, as_json: bool) -> int:
+    if as_json:
+        print_json({"name": move.name, "champion": move.after, "before": move.before, "override_reason": move.reason})
+    else:
+        before = f" (was {move.before})" if move.before is not None else ""
+        console().print(f"{move.name}: version {move.after} is champion{before}")
+    return 0

@@ -1,0 +1,126 @@
+"""From a version's name to the files that serve it, and the verbs that move aliases."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.core.errors import ConfigError, RegistryError
+from pipeline.core.models import ModelFiles, model_files
+from pipeline.core.registry import RegisteredVersion, Registry, resolve
+from pipeline.core.workspace import Store
+from pipeline.execute import load
+from schemas.artifacts import Stored
+from schemas.data import DataArtifact
+from schemas.register import RegisterArtifact
+from schemas.serve import LaunchDescription, ServeArtifact
+
+
+@dataclass(frozen=True)
+class VersionFiles:
+    """A registered version and everything that was made for it."""
+
+    version: RegisteredVersion
+    record: Stored[RegisterArtifact]
+    data: Stored[DataArtifact]
+    serve: Stored[ServeArtifact] | None
+    store: Store
+
+    def model(self, variant: str | None = None) -> Stored[Any]:
+        """Return the artifact of one variant: ``adapter`` or ``model`` is what training left; None what is served.
+
+        Raises:
+            ConfigError: the version has no such variant.
+        """
+        lineage = self.record.artifact.lineage
+        trained = load(self.store, lineage.models[self.record.artifact.shipped])
+        name = variant or self.record.artifact.served_variant
+        if name == ("adapter" if trained.artifact.kind == "adapter" else "model"):
+            return trained
+        if name in lineage.variants:
+            return load(self.store, lineage.variants[name])
+        known = ", ".join([("adapter" if trained.artifact.kind == "adapter" else "model"), *sorted(lineage.variants)])
+        raise ConfigError(f"{self.version} has no variant {name}", where="--variant", fix=f"it has {known}")
+
+    def files(self, variant: str | None = None) -> ModelFiles:
+        """Return what a loader needs for one variant."""
+        return model_files(self.record.artifact.base, self.model(variant))
+
+    def launch(self) -> LaunchDescription:
+        """Return the tried launch description.
+
+        Raises:
+            ConfigError: the run had ``serve: false``.
+        """
+        if self.serve is None:
+            raise ConfigError(
+                f"{self.version} was never served",
+                where="serve",
+                fix="remove `serve: false` and run the description again",
+            )
+        path = self.serve.file(self.serve.artifact.launch)
+        return LaunchDescription.model_validate_json(path.read_text(encoding="utf-8"))
+
+
+def open_version(root: Path, registry: Registry, reference: str) -> VersionFiles:
+    """Return the version that ``name@champion``, ``name@3`` or ``name`` names.
+
+    Raises:
+        RegistryError: there is none.
+        IntegrityError: its artifacts are not here.
+    """
+    store = Store(root)
+    version = resolve(registry, reference)
+    record: Stored[RegisterArtifact] = load(store, version.ref)
+    lineage = record.artifact.lineage
+    serve = load(store, lineage.serve) if lineage.serve is not None else None
+    return VersionFiles(version, record, load(store, lineage.data), serve, store)
+
+
+@dataclass(frozen=True)
+class Move:
+    """An alias moved: from which version to which, and the reason where the gate had refused."""
+
+    name: str
+    before: int | None
+    after: int
+    reason: str | None
+
+
+def promote(registry: Registry, reference: str, reason: str | None) -> Move:
+    """Make a version champion; one that its gate refused needs a reason, which stays on it.
+
+    Raises:
+        RegistryError: there is no such version, or the gate refused it and no reason is given.
+    """
+    version = resolve(registry, reference)
+    refused = version.verdict == "refused"
+    if refused and not reason:
+        raise RegistryError(
+            f"the gate refused {version}",
+            where=reference,
+            fix="see hone show version; to promote it all the same, give --reason, which stays on its card",
+        )
+    before = registry.alias(version.name, "champion")
+    if refused and reason:
+        registry.record_override(version.name, version.version, reason)
+    registry.set_alias(version.name, "champion", version.version, before)
+    return Move(version.name, before, version.version, reason if refused else None)
+
+
+def roll_back(registry: Registry, name: str, to: int | None, reason: str | None) -> Move:
+    """Make the champion before the present one (or version ``to``) champion again.
+
+    Raises:
+        RegistryError: there is no earlier champion, or the gate refused version ``to`` and no reason is given.
+    """
+    history = registry.alias_history(name, "champion")
+    earlier = [version for version in history if not history or version != history[-1]]
+    target = to if to is not None else (earlier[-1] if earlier else None)
+    if target is None:
+        known = ", ".join(str(found.version) for found in registry.list_versions(name)) or "none"
+        raise RegistryError(
+            f"{name} had no other champion", where=name, fix=f"name a version with --to (registered: {known})"
+        )
+    return promote(registry, f"{name}@{target}", reason)
