@@ -71,7 +71,8 @@ class MacroF1:
         def macro_f1(counts: Counts) -> Values:
             totals = np.asarray(per_class @ counts.T.astype(np.float64))
             support, guesses, hits = np.split(totals, 3)
-            scores = np.where(support > 0, 2 * hits / np.maximum(support + guesses, 1.0), 0.0)
+            # Without support there are no hits: such a class adds 0 to the sum and is not counted below.
+            scores = 2 * hits / np.maximum(support + guesses, 1.0)
             return np.asarray(scores.sum(axis=0) / (support > 0).sum(axis=0))
 
         return macro_f1

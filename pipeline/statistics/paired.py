@@ -1,8 +1,8 @@
 """Compare a candidate with a baseline on the same items: difference, interval and p-value in one result.
 
 Unpaired tests throw away that both saw the same items; tests that ignore clusters of near-duplicates reject
-far too often. The p-value is two-sided and exact wherever the scores allow it. It and the interval are computed
-apart and may disagree in the last permille around ``alpha``: decisions use the p-value.
+far too often. The p-value is two-sided and exact wherever the scores allow it. The interval is computed apart;
+as an exact test on counts is conservative, it may exclude 0 where the test does not reject: the test decides.
 """
 
 from __future__ import annotations

@@ -18,6 +18,8 @@ def test_labels_by_hand() -> None:
     ]
     assert worst_confusions(predictions, references, top=1) == [Confusion("a", "b", 2, 2 / 4)]
     assert worst_confusions(references, references) == []
+    # The more frequent first, though it comes later in the alphabet.
+    assert [entry.count for entry in worst_confusions(["b", "c", "c"], ["a", "b", "b"])] == [2, 1]
 
 
 def test_fields_by_hand() -> None:

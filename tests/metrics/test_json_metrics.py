@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from random import Random
 
 import pytest
 from hypothesis import given, settings
@@ -88,6 +89,25 @@ def test_a_set_is_the_mean_over_records() -> None:
     # 1 and 2 * 1 / (1 + 2).
     score = get_metric("field_f1").corpus(['{"a": 1}', '{"a": 1}'], ['{"a": 1}', '{"a": 1, "b": 2}'])
     assert score == pytest.approx((1 + 2 / 3) / 2, abs=1e-12)
+
+
+@given(st.lists(st.tuples(RECORDS, RECORDS), min_size=1, max_size=12), st.randoms(use_true_random=False))
+@settings(deadline=None)
+def test_order_of_records_does_not_matter(pairs: list[tuple[object, object]], random: Random) -> None:
+    texts = [(json.dumps(first), json.dumps(second)) for first, second in pairs]
+    shuffled = list(texts)
+    random.shuffle(shuffled)
+    metric = get_metric("field_f1")
+    assert metric.corpus(*zip(*texts, strict=True)) == metric.corpus(*zip(*shuffled, strict=True))
+
+
+def test_the_mean_is_exact() -> None:
+    # One right field of 1, 1 and 5: scores 1, 1 and 2 / (1 + 5), whose rounded sum depends on where one begins.
+    references = [json.dumps({str(key): 0 for key in range(size)}) for size in (1, 1, 5)]
+    metric = get_metric("field_f1")
+    score = metric.corpus(['{"0": 0}'] * 3, references)
+    assert score == metric.corpus(['{"0": 0}'] * 3, references[::-1])
+    assert score == pytest.approx((1 + 1 + 1 / 3) / 3, abs=1e-12)
 
 
 @given(RECORDS, RECORDS)

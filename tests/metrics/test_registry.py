@@ -116,6 +116,15 @@ def test_user_metric(root: Path) -> None:
     assert get_metric("my_metric.py:number", root=root).item("a", "b") == 0.5
 
 
+def test_a_user_file_keeps_its_own_future(root: Path) -> None:
+    # hone's own `from __future__ import annotations` would turn these annotations into texts.
+    (root / "typed.py").write_text(
+        "def score(prediction: str, reference: str) -> float:\n"
+        "    return float(score.__annotations__['return'] is float)\n"
+    )
+    assert get_metric("./typed.py:score", root=root).item("a", "b") == 1.0
+
+
 def test_an_edited_file_is_read_again(root: Path) -> None:
     assert get_metric("./my_metric.py:score", root=root).item("a", "b") == 0.25
     (root / "my_metric.py").write_text(USER_CODE.replace("0.25", "0.75"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline.core.errors import ConfigError, DataError
 from pipeline.statistics import bootstrap_interval, bootstrap_mean_interval, score_interval, wilson_interval
+from pipeline.statistics.intervals import expanded_percentiles
 
 Z = 1.959963984540054  # the normal's 97.5% point
 
@@ -74,6 +77,20 @@ def test_two_units_give_the_whole_range() -> None:
     interval = bootstrap_mean_interval([0.2, 0.6])
     assert (interval.low, interval.high) == pytest.approx((0.2, 0.6), abs=1e-12)
     assert interval.estimate == pytest.approx(0.4, abs=1e-12)
+
+
+def test_expanded_percentiles_by_hand() -> None:
+    # Draws evenly over [0, 1]: the limits are the tail itself. k = 5: t(.975, 4) = 2.776445105197793, times
+    # sqrt(5 / 4) is 3.104160, and Phi(-3.104160) = erfc(3.104160 / sqrt(2)) / 2.
+    tail = math.erfc(2.776445105197793 * (5 / 4) ** 0.5 / 2**0.5) / 2
+    low, high = expanded_percentiles(np.linspace(0, 1, 100_001), 5, alpha=0.05)
+    assert (low, high) == pytest.approx((tail, 1 - tail), abs=1e-10)
+
+
+def test_size_of_clusters_is_no_spread() -> None:
+    # A mean over items is a ratio: clusters that differ in size only leave no uncertainty.
+    interval = bootstrap_mean_interval([0.5] * 14, clusters=[0] + [1] * 4 + [2] * 9)
+    assert (interval.low, interval.high) == pytest.approx((0.5, 0.5), abs=1e-12)
 
 
 @pytest.mark.parametrize("distinct", [5, 1000], ids=["multinomial draws", "index draws"])
