@@ -53,10 +53,10 @@ def non_inferiority(
 
     Bound: Bonett & Price, Adjusted Wald Confidence Interval for a Difference of Binomial Proportions Based on
     Paired Data, Journal of Educational and Behavioral Statistics 37(4), 2012: one item won and one item lost are
-    added before the Wald bound. Deviations: with ``clusters`` a cluster of mean size is won and one lost and the standard error
-    is that of a ratio over clusters; the sample variance has k - 1 in its denominator; t quantiles of the
-    observed units minus 1 replace normal ones; graded scores in [0, 1] take the same formula, which
-    is then conservative.
+    added before the Wald bound. Deviations: with ``clusters`` a cluster of mean size is won and one lost, and the
+    standard error is that of a ratio over clusters; the sample variance has k - 1 in its denominator; t
+    quantiles of the observed units minus 1 replace normal ones; graded scores in [0, 1] take the same
+    formula, which is then conservative.
 
     Raises:
         DataError: fewer than two items, unequal lengths, a score outside [0, 1], not one cluster id per item,
