@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from local_runner.cli import environments, run, versions
+from local_runner.cli import environments, run, upkeep, versions
 
 app = typer.Typer(
     name="hone",
@@ -42,3 +42,5 @@ app.command()(run.status)
 app.command()(versions.promote)
 app.command()(versions.rollback)
 app.add_typer(environments.app, name="env")
+app.command()(upkeep.gc)
+app.command()(upkeep.doctor)

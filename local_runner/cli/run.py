@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -138,15 +138,16 @@ def status(
     as_json: JsonOption = False,
 ) -> int:
     """Show how a run stands: every call, live progress, losses."""
-    from local_runner.status import acp_status, run_status
+    from local_runner.status import run_status
 
     session = open_session(workspace)
     directory = session.runs.find(name)
+    current = run_status(session.store, directory)
     if acp:
-        print_json(acp_status(session, directory))
-        return 0
-    current: Any = run_status(session, directory)
-    if as_json:
+        from local_runner.acp import training_status
+
+        print_json(training_status(directory, current))
+    elif as_json:
         print_json(current.as_json())
     else:
         current.show(console())

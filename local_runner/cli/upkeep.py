@@ -1,0 +1,69 @@
+"""`hone gc` and `hone doctor`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from local_runner.cli.common import (
+    DEFAULT_WORKSPACE,
+    JsonOption,
+    WorkspaceOption,
+    console,
+    print_json,
+    registry,
+    workspace_root,
+)
+
+
+def gc(
+    run: Annotated[list[str] | None, typer.Option(help="Forget this run first, by id or name.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be removed.")] = False,
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    as_json: JsonOption = False,
+) -> int:
+    """Remove artifacts that no run and no version refers to, and abandoned work."""
+    from local_runner.gc import find_garbage, forget_run, remove
+
+    root = workspace_root(workspace)
+    versions = registry(root)
+    if not dry_run:
+        for name in run or ():
+            forget_run(root, versions, name)
+    garbage = find_garbage(root, versions)
+    if not dry_run:
+        remove(root, garbage)
+    if as_json:
+        print_json(
+            {
+                "artifacts": [str(ref) for ref in garbage.artifacts],
+                "work": [str(path) for path in garbage.work],
+                "bytes": garbage.bytes,
+                "removed": not dry_run,
+            }
+        )
+    else:
+        verb = "would remove" if dry_run else "removed"
+        console().print(
+            f"{verb} {len(garbage.artifacts)} artifacts and {len(garbage.work)} unfinished calls, "
+            f"{garbage.bytes / 2**20:.1f} MiB"
+        )
+    return 0
+
+
+def doctor(workspace: WorkspaceOption = DEFAULT_WORKSPACE, as_json: JsonOption = False) -> int:
+    """Look at this machine and say what is missing and how to get it."""
+    from local_runner.doctor import examine
+    from schemas.errors import ExitCode
+
+    checks = examine(workspace_root(workspace))
+    if as_json:
+        print_json([asdict(check) for check in checks])
+    else:
+        marks = {"ok": "[green]✓[/]", "warning": "[yellow]![/]", "error": "[red]✗[/]"}
+        for check in checks:
+            fix = f"  → {check.fix}" if check.fix else ""
+            console().print(f"{marks[check.level]} {check.name}: {check.found}{fix}", soft_wrap=True)
+    return int(ExitCode.ENVIRONMENT if any(check.level == "error" for check in checks) else ExitCode.OK)

@@ -1,0 +1,107 @@
+"""`hone doctor`: what this machine lacks, and how to get it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import psutil
+
+from local_runner.environments import CURRENT, list_environments
+from local_runner.main import shadowed
+from pipeline.environments import requirements
+
+Level = Literal["ok", "warning", "error"]
+
+PYTHON = (3, 11)
+NEEDED_DISK = 4 << 30
+NEEDED_MEMORY = 4 << 30
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at; ``fix`` is empty where nothing has to be done."""
+
+    name: str
+    level: Level
+    found: str
+    fix: str = ""
+
+
+def examine(root: Path) -> list[Check]:
+    """Return every check, in the order in which a newcomer should mend them."""
+    return [_python(), _packages_in_place(), *_pins(), *_environments(), _disk(root), _memory(), _writable(root)]
+
+
+def _python() -> Check:
+    version = ".".join(str(part) for part in sys.version_info[:3])
+    if sys.version_info[:2] == PYTHON:
+        return Check("python", "ok", version)
+    return Check("python", "warning", version, "the pinned environments were measured with Python 3.11")
+
+
+def _packages_in_place() -> Check:
+    problem = shadowed()
+    return Check("packages", "ok", "hone's own") if problem is None else Check("packages", "error", problem, problem)
+
+
+def _pins() -> Iterator[Check]:
+    wrong = []
+    for line in requirements(CURRENT):
+        name, _, rest = line.partition("==")
+        wanted = rest.split(" ")[0].split(";")[0].strip()
+        try:
+            installed = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            wrong.append(f"{name} is missing")
+            continue
+        if installed.split("+")[0] != wanted:
+            wrong.append(f"{name} is {installed}, pinned {wanted}")
+    if wrong:
+        shown = "; ".join(wrong[:5]) + (f"; and {len(wrong) - 5} more" if len(wrong) > 5 else "")
+        yield Check("main environment", "error", shown, "install pipeline/environments/main.cpu.txt (make setup)")
+    else:
+        yield Check("main environment", "ok", f"{len(requirements(CURRENT))} packages as pinned")
+
+
+def _environments() -> Iterator[Check]:
+    for found in list_environments():
+        if found.name != CURRENT:
+            level: Level = "ok" if found.installed else "warning"
+            fix = "" if found.installed else f"hone env create {found.name}"
+            yield Check(f"{found.name} environment", level, "installed" if found.installed else "not installed", fix)
+
+
+def _existing(path: Path) -> Path:
+    return next(parent for parent in (path, *path.parents) if parent.exists())
+
+
+def _disk(root: Path) -> Check:
+    free = shutil.disk_usage(_existing(root)).free
+    found = f"{free / 2**30:.1f} GiB free"
+    return (
+        Check("disk", "ok", found)
+        if free > NEEDED_DISK
+        else Check("disk", "warning", found, "free some space; hone gc")
+    )
+
+
+def _memory() -> Check:
+    free = psutil.virtual_memory().available
+    found = f"{free / 2**30:.1f} GiB free, {os.cpu_count()} cores"
+    if free > NEEDED_MEMORY:
+        return Check("memory", "ok", found)
+    return Check("memory", "warning", found, "vLLM alone takes about 3 GB")
+
+
+def _writable(root: Path) -> Check:
+    place = _existing(root)
+    if os.access(place, os.W_OK):
+        return Check("workspace", "ok", str(root))
+    return Check("workspace", "error", f"{place} cannot be written", "choose another with --workspace")
