@@ -1,0 +1,118 @@
+"""SFT and DPO by TRL: its losses, over rows that hone has rendered and the shared parts of every training."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from datasets import Dataset
+from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
+from trl.data_utils import pack_dataset
+
+from pipeline.backends.training.adapters import adapter_config
+from pipeline.backends.training.arguments import common_arguments
+from pipeline.backends.training.base_model import prepare_model
+from pipeline.backends.training.guarded import GuardedTrainer
+from pipeline.backends.training.job import Row, TrainJob, TrainOutcome
+from pipeline.backends.training.loop import run_training
+from pipeline.backends.training.settings import AttemptSettings
+from pipeline.render import Rendered, RenderedPair
+
+
+class GuardedSFTTrainer(GuardedTrainer, SFTTrainer):
+    """SFT over rows with ``input_ids`` and ``labels``."""
+
+    def batch_weight(self, inputs: dict[str, torch.Tensor]) -> int:
+        """Return the number of trained tokens: a row's first token is never predicted."""
+        return int((inputs["labels"][:, 1:] != -100).sum())
+
+
+class GuardedDPOTrainer(GuardedTrainer, DPOTrainer):
+    """DPO over rows with ``prompt_ids``, ``chosen_ids`` and ``rejected_ids``."""
+
+    def _prepare_dataset(self, dataset: Dataset, *_: Any) -> Dataset:
+        """Return the rows as they are: hone has rendered them."""
+        return dataset
+
+    def batch_weight(self, inputs: dict[str, torch.Tensor]) -> int:
+        """Return the number of pairs: each is two sequences of the batch."""
+        return int(inputs["input_ids"].shape[0]) // 2
+
+
+def train_sft(job: TrainJob) -> TrainOutcome:
+    """Supervised fine-tuning: mean negative log-likelihood of the trained tokens."""
+    return run_training(job, build_sft)
+
+
+def train_dpo(job: TrainJob) -> TrainOutcome:
+    """Direct preference optimization (Rafailov et al. 2023); the reference is the base itself."""
+    lora = job.config.lora
+    if lora is not None and lora.lora_dropout:
+        job.context.warn("DPO trains without dropout, so that policy and reference differ by training alone")
+    return run_training(job, build_dpo)
+
+
+def build_sft(job: TrainJob, settings: AttemptSettings) -> GuardedTrainer:
+    """Return a fresh SFT trainer."""
+    config = job.config
+    arguments = SFTConfig(
+        **common_arguments(job, settings),
+        max_length=config.max_length if config.packing else None,
+        packing=config.packing,
+        eval_packing=False,
+        dataset_kwargs={"skip_prepare_dataset": True},
+    )
+    train = _labelled(job.train)
+    if config.packing:
+        train = pack_dataset(train, config.max_length, "bfd")
+    model = prepare_model(config, job.tokenizer)
+    return GuardedSFTTrainer(
+        model=model,
+        args=arguments,
+        train_dataset=train,
+        eval_dataset=_labelled(job.validation) if job.validation else None,
+        processing_class=job.tokenizer,
+        peft_config=adapter_config(config, model),
+    )
+
+
+def build_dpo(job: TrainJob, settings: AttemptSettings) -> GuardedTrainer:
+    """Return a fresh DPO trainer; without an adapter the reference is a frozen copy of the base."""
+    config = job.config
+    arguments = DPOConfig(
+        **common_arguments(job, settings),
+        max_length=None,
+        beta=config.dpo.beta,
+        loss_type=list(config.dpo.loss_type),
+        label_smoothing=config.dpo.label_smoothing,
+    )
+    model = prepare_model(config, job.tokenizer)
+    return GuardedDPOTrainer(
+        model=model,
+        ref_model=copy.deepcopy(model) if config.lora is None else None,
+        args=arguments,
+        train_dataset=_paired(job.train),
+        eval_dataset=_paired(job.validation) if job.validation else None,
+        processing_class=job.tokenizer,
+        peft_config=adapter_config(config, model),
+    )
+
+
+def _labelled(rows: Sequence[Row]) -> Dataset:
+    texts = [row for row in rows if isinstance(row, Rendered)]
+    return Dataset.from_dict(
+        {"input_ids": [row.ids for row in texts], "labels": [row.labels for row in texts]}
+    )
+
+
+def _paired(rows: Sequence[Row]) -> Dataset:
+    pairs = [row for row in rows if isinstance(row, RenderedPair)]
+    return Dataset.from_dict(
+        {
+            "prompt_ids": [pair.prompt_ids for pair in pairs],
+            "chosen_ids": [pair.chosen_ids for pair in pairs],
+            "rejected_ids": [pair.rejected_ids for pair in pairs],
+        }
+    )

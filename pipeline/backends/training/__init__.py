@@ -1,0 +1,1 @@
+"""What all trainers share, written once: models, adapters, checkpoints, budget, events, recovery, export."""

@@ -1,0 +1,44 @@
+"""The part of TrainingArguments that is the same for every trainer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipeline.backends.training.base_model import precision_of
+from pipeline.backends.training.job import TrainJob
+from pipeline.backends.training.settings import AttemptSettings
+
+
+def common_arguments(job: TrainJob, settings: AttemptSettings) -> dict[str, Any]:
+    """Return keyword arguments for a TRL config. Saving, logging and evaluation are decided by `Watch`, not by them."""
+    import torch
+
+    config = job.config
+    cpu = not torch.cuda.is_available()
+    return {
+        "output_dir": str(job.scratch / "trainer"),
+        "per_device_train_batch_size": settings.micro_batch,
+        "per_device_eval_batch_size": settings.micro_batch,
+        "gradient_accumulation_steps": settings.accumulation,
+        "learning_rate": settings.learning_rate,
+        "num_train_epochs": config.num_train_epochs,
+        "max_steps": config.max_steps or -1,
+        "lr_scheduler_type": config.lr_scheduler_type,
+        "warmup_steps": config.warmup_ratio,
+        "weight_decay": config.weight_decay,
+        "max_grad_norm": config.max_grad_norm,
+        "neftune_noise_alpha": config.neftune_noise_alpha,
+        "gradient_checkpointing": config.gradient_checkpointing,
+        "bf16": precision_of(config) == "bfloat16",
+        "use_cpu": cpu,
+        "dataloader_pin_memory": not cpu,
+        "seed": config.seed,
+        "data_seed": config.seed,
+        "eval_strategy": "no",
+        "save_strategy": "no",
+        "logging_strategy": "no",
+        "logging_nan_inf_filter": False,
+        "report_to": "none",
+        "disable_tqdm": True,
+        "push_to_hub": False,
+    }

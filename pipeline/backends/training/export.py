@@ -1,0 +1,90 @@
+"""The finished model: plain Hugging Face files whose bytes depend on nothing but the training."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pipeline.backends.tokenizer_transformers import load_tokenizer
+from pipeline.backends.training.job import TrainJob
+from pipeline.core.errors import IntegrityError
+from pipeline.render import Tokenizer, end_of_turn_ids, template_digest
+
+_EMBEDDINGS = ("embed_tokens", "lm_head", "wte")
+
+
+def export_model(model: Any, job: TrainJob) -> None:
+    """Write the adapter, or the whole model, with tokenizer and chat template into ``job.output``, and check it.
+
+    Raises:
+        IntegrityError: the reloaded tokenizer renders with another template, or tied embeddings came apart.
+    """
+    output = job.output
+    output.mkdir(parents=True, exist_ok=True)
+    if job.config.adapter == "full":
+        _export_full(model, output, job.tokenizer)
+    else:
+        _export_adapter(model, output, job)
+    job.tokenizer.save_pretrained(output)
+    _check_tokenizer(job.tokenizer, output)
+
+
+def _export_full(model: Any, output: Path, tokenizer: Tokenizer) -> None:
+    stops = model.generation_config.eos_token_id
+    known = [stops] if isinstance(stops, int) else list(stops or [])
+    model.generation_config.eos_token_id = sorted({*known, *end_of_turn_ids(tokenizer)})
+    model.config.use_cache = True
+    model.save_pretrained(output)
+    _scrub(output / "config.json", "_name_or_path")
+    if model.config.get_text_config().tie_word_embeddings and not _is_tied(output):
+        raise IntegrityError(
+            "the saved model holds its output weights apart although its config ties them to the embeddings",
+            where="model",
+            fix="train with a config whose tie_word_embeddings fits the weights",
+        )
+
+
+def _export_adapter(model: Any, output: Path, job: TrainJob) -> None:
+    lora = job.config.lora
+    assert lora is not None
+    named = [
+        *(lora.modules_to_save or ()),
+        *(() if isinstance(lora.target_modules, str) else lora.target_modules),
+    ]
+    embeddings = any(name in _EMBEDDINGS for name in named)
+    model.save_pretrained(output, save_embedding_layers=embeddings)
+    (output / "README.md").unlink(missing_ok=True)
+    path = output / "adapter_config.json"
+    settings = json.loads(path.read_text(encoding="utf-8"))
+    settings["base_model_name_or_path"] = job.config.base.name
+    _write_json(path, settings)
+
+
+def _check_tokenizer(tokenizer: Tokenizer, output: Path) -> None:
+    if template_digest(load_tokenizer(str(output))) != template_digest(tokenizer):
+        raise IntegrityError(
+            "the saved tokenizer renders with another chat template than training did",
+            where=str(output / "chat_template.jinja"),
+            fix="report this: the tokenizer's class does not keep its template",
+        )
+
+
+def _is_tied(output: Path) -> bool:
+    from safetensors import safe_open
+
+    names: set[str] = set()
+    for path in output.glob("*.safetensors"):
+        with safe_open(path, framework="pt") as stored:
+            names.update(stored.keys())
+    return "lm_head.weight" not in names
+
+
+def _scrub(path: Path, key: str) -> None:
+    settings = json.loads(path.read_text(encoding="utf-8"))
+    if settings.pop(key, None) is not None:
+        _write_json(path, settings)
+
+
+def _write_json(path: Path, value: dict[str, Any]) -> None:
+    path.write_text(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,0 +1,183 @@
+"""What hone adds to a Hugging Face Trainer, as a mixin: whole checkpoints, finite numbers, exact evaluation, a journal.
+
+Mixed in before any trainer of TRL or transformers. It writes no file of its own accord: checkpoints go through
+`CheckpointStore`, and nothing else is saved.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from pipeline.backends.training.checkpoints import Checkpoint, CheckpointStore
+from pipeline.backends.training.journal import Journal
+from pipeline.core.errors import IntegrityError
+
+if TYPE_CHECKING:
+    from transformers import Trainer
+else:
+    Trainer = object
+
+WEIGHTS = "weights.safetensors"
+_STATE = "trainer_state.json"  # the name that transformers reads
+
+
+class NotFinite(ArithmeticError):
+    """A loss or gradient norm is NaN or infinite; the weights are still those of ``step`` - 1."""
+
+    def __init__(self, step: int, what: str) -> None:
+        super().__init__(f"{what} at step {step}")
+        self.step = step
+        self.what = what
+
+
+class GuardedTrainer(Trainer):
+    """Mixin for trainers. `attach` must be called before `train`."""
+
+    def attach(self, store: CheckpointStore, journal: Journal, learning_rate: float) -> None:
+        """Give the trainer its checkpoint store, its journal, and the peak learning rate of this attempt."""
+        self.store = store
+        self.journal = journal
+        self.peak_rate = learning_rate
+        self.step_loss = 0.0
+        self.step_rate = learning_rate
+        self.interrupted = False
+
+    # Numbers
+
+    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """Run one micro-batch; its loss must be finite.
+
+        Raises:
+            NotFinite: it is not.
+        """
+        loss: torch.Tensor = super().training_step(*args, **kwargs)
+        value = float(loss)
+        if value != value or value in (float("inf"), float("-inf")):
+            raise NotFinite(self.state.global_step + 1, "loss")
+        self.step_loss += value
+        return loss
+
+    def _clip_grad_norm(self, model: Any) -> Any:
+        """Clip; called right before the optimizer's step, so that a gradient that is not finite never reaches it."""
+        norm = super()._clip_grad_norm(model)
+        value = float(norm)
+        if value != value or value in (float("inf"), float("-inf")):
+            raise NotFinite(self.state.global_step + 1, "gradient norm")
+        self.step_rate = self.optimizer.param_groups[0]["lr"]
+        return norm
+
+    def take_step_loss(self) -> float:
+        """Return the loss of the step that has just ended, and start the next one at zero."""
+        loss, self.step_loss = self.step_loss, 0.0
+        return loss
+
+    def floating_point_ops(self, inputs: Any) -> int:  # noqa: ARG002
+        """Return 0: nothing here reads the count, and it walks all parameters at every step."""
+        return 0
+
+    # Evaluation
+
+    def batch_weight(self, inputs: dict[str, torch.Tensor]) -> int:
+        """Return how many terms the mean loss of a batch is over (trained tokens, or pairs)."""
+        raise NotImplementedError
+
+    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
+        """Return ``{"eval_loss"}`` over all validation rows: the mean over terms, whatever the batches.
+
+        Rows of like length share a batch. No random number is drawn, so that evaluating changes no training.
+        """
+        rows = [dict(row) for row in self.eval_dataset]
+        rows.sort(key=lambda row: sum(len(value) for value in row.values()))
+        size = self.args.per_device_eval_batch_size
+        self.model.eval()
+        total, terms = 0.0, 0
+        for first in range(0, len(rows), size):
+            inputs = self._prepare_inputs(self.data_collator(rows[first : first + size]))
+            weight = self.batch_weight(inputs)
+            loss, _, _ = self.prediction_step(self.model, inputs, prediction_loss_only=True)
+            total += float(loss) * weight
+            terms += weight
+        metrics = {"eval_loss": total / terms}
+        self.log(dict(metrics))
+        self.control: Any = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+    # Checkpoints
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:  # noqa: ARG002
+        self.journal.finished = self.control.should_training_stop and not self.interrupted
+        best = self.journal.best_step
+        self.store.write(self.state.global_step, self._write_files, keep=() if best is None else (best,))
+
+    def _write_files(self, directory: Path) -> None:
+        save_trained(self.model, directory / WEIGHTS)
+        self._save_optimizer_and_scheduler(str(directory))
+        self._save_scaler(str(directory))
+        self._save_rng_state(str(directory))
+        self.state.save_to_json(str(directory / _STATE))
+        self.journal.save(directory)
+
+    def load_weights(self, checkpoint: Checkpoint) -> None:
+        """Put the weights of a checkpoint into the model.
+
+        Raises:
+            IntegrityError: it holds other parameters than the model trains.
+        """
+        load_trained(self.model, checkpoint.path / WEIGHTS)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:  # noqa: ARG002
+        load_trained(self.model, Path(resume_from_checkpoint) / WEIGHTS)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        """Load both, then apply this attempt's learning rate, which a rollback may have lowered."""
+        super()._load_optimizer_and_scheduler(checkpoint)
+        if checkpoint is None:
+            return
+        scheduler, peak = self.lr_scheduler, self.peak_rate
+        scheduler.base_lrs = [peak for _ in scheduler.base_lrs]
+        rates = [
+            base * schedule(scheduler.last_epoch)
+            for base, schedule in zip(scheduler.base_lrs, scheduler.lr_lambdas, strict=True)
+        ]
+        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
+            group["initial_lr"], group["lr"] = peak, rate
+        scheduler._last_lr = rates  # noqa: SLF001  torch's schedulers have no setter for it
+
+
+def trained_tensors(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Return what training changes: parameters with a gradient, each once, and persistent buffers."""
+    kept = {name: value for name, value in model.named_parameters() if value.requires_grad}
+    stored = model.state_dict().keys()
+    return kept | {name: value for name, value in model.named_buffers() if name in stored}
+
+
+def save_trained(model: torch.nn.Module, path: Path) -> None:
+    """Write what training changes as safetensors."""
+    save_file({name: value.detach().contiguous() for name, value in trained_tensors(model).items()}, path)
+
+
+def load_trained(model: torch.nn.Module, path: Path) -> None:
+    """Put what `save_trained` wrote back into ``model``, bit for bit.
+
+    Raises:
+        IntegrityError: the names or shapes differ.
+    """
+    stored = load_file(path)
+    current = trained_tensors(model)
+    different = stored.keys() ^ current.keys()
+    different |= {
+        name for name in stored.keys() & current.keys() if stored[name].shape != current[name].shape
+    }
+    if different:
+        raise IntegrityError(
+            f"the checkpoint holds other parameters than the model trains, such as {min(different)}",
+            where=str(path),
+            fix="remove the training's work folder and run again",
+        )
+    with torch.no_grad():
+        for name, value in current.items():
+            value.copy_(stored[name])

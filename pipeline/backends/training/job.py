@@ -1,0 +1,58 @@
+"""What a trainer is given and what it gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from pipeline.core.context import CallContext
+from pipeline.render import Rendered, RenderedPair, Tokenizer
+from schemas.train import Recovery, TrainConfig
+
+if TYPE_CHECKING:
+    from pipeline.backends.training.guarded import GuardedTrainer
+    from pipeline.backends.training.settings import AttemptSettings
+
+Row: TypeAlias = Rendered | RenderedPair
+Precision: TypeAlias = Literal["float32", "bfloat16"]
+
+
+@dataclass(frozen=True)
+class TrainJob:
+    """One training: its config, its rows as tokens, and where it works.
+
+    ``scratch`` keeps checkpoints from attempt to attempt; ``output`` receives the finished model's files.
+    """
+
+    config: TrainConfig
+    train: Sequence[Row]
+    validation: Sequence[Row]
+    tokenizer: Tokenizer
+    scratch: Path
+    output: Path
+    context: CallContext
+
+
+@dataclass(frozen=True)
+class TrainOutcome:
+    """How a training went. ``log`` holds one entry per logged step or evaluation; losses are means, in nats."""
+
+    parameters: int
+    trainable_parameters: int
+    steps: int
+    epochs: float
+    train_loss: float
+    eval_loss: float | None
+    best_step: int | None
+    stopped_early: bool
+    micro_batch: int
+    accumulation: int
+    dtype: Precision
+    recoveries: tuple[Recovery, ...]
+    log: tuple[dict[str, float | int], ...]
+
+
+TrainerBuilder: TypeAlias = "Callable[[TrainJob, AttemptSettings], GuardedTrainer]"
+"""Makes a fresh trainer over a freshly loaded model; called again after every recovery."""

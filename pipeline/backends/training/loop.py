@@ -1,0 +1,161 @@
+"""The loop around a trainer: resume, recover from divergence and lack of memory, stop with a checkpoint, export."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from pipeline.backends.training.base_model import count_parameters
+from pipeline.backends.training.checkpoints import Checkpoint, CheckpointStore
+from pipeline.backends.training.export import export_model
+from pipeline.backends.training.guarded import GuardedTrainer, NotFinite
+from pipeline.backends.training.job import Precision, TrainerBuilder, TrainJob, TrainOutcome
+from pipeline.backends.training.journal import Journal
+from pipeline.backends.training.settings import AttemptSettings
+from pipeline.backends.training.watch import Watch, first_interrupt_waits
+from pipeline.core.errors import IntegrityError
+from schemas.train import TrainConfig
+
+_NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
+
+
+class _NoMemory(Exception):
+    """An attempt ran out of memory after ``step`` steps."""
+
+    def __init__(self, step: int) -> None:
+        super().__init__(step)
+        self.step = step
+
+
+def run_training(job: TrainJob, build: TrainerBuilder) -> TrainOutcome:
+    """Train to the end, from the last whole checkpoint if there is one, and write the model to ``job.output``.
+
+    Raises:
+        DivergenceError: the loss or gradient became NaN or infinite, again after one rollback.
+        OutOfMemory: one row at a time does not fit.
+        BudgetError, Cancelled, KeyboardInterrupt: the run must stop; a checkpoint was written first.
+    """
+    store = CheckpointStore(job.scratch / "checkpoints", job.context)
+    settings = AttemptSettings.load(job.config, job.scratch)
+    while True:
+        try:
+            return _attempt(job, build, store, settings)
+        except NotFinite as error:
+            checkpoint = store.newest_whole()
+            settings = settings.after_divergence(error.step, checkpoint.step if checkpoint else 0, error.what)
+        except _NoMemory as error:
+            settings = settings.after_out_of_memory(error.step)
+        settings.save(job.scratch)
+        latest = settings.recoveries[-1]
+        job.context.emit("recovery", latest.action, **latest.model_dump())
+        _free_memory()
+
+
+def _attempt(
+    job: TrainJob, build: TrainerBuilder, store: CheckpointStore, settings: AttemptSettings
+) -> TrainOutcome:
+    checkpoint = store.newest_whole()
+    with _memory_errors(checkpoint.step if checkpoint else 0) as progress:
+        trainer = build(job, settings)
+        journal = Journal.load(checkpoint.path) if checkpoint else Journal()
+        trainer.attach(store, journal, settings.learning_rate)
+        if checkpoint is not None:
+            job.context.emit("log", f"going on from step {checkpoint.step}", step=checkpoint.step)
+        progress.append(trainer)
+        if checkpoint is not None and journal.finished:
+            trainer.load_weights(checkpoint)
+            trainer.state.global_step, trainer.state.epoch = checkpoint.step, _epoch_of(checkpoint)
+        else:
+            _train(job, trainer, checkpoint)
+        best = _restore_best(job.config, trainer, store)
+        outcome = _outcome(trainer, settings, best)
+        export_model(trainer.model, job)
+    return outcome
+
+
+def _train(job: TrainJob, trainer: GuardedTrainer, checkpoint: Checkpoint | None) -> None:
+    from transformers import PrinterCallback
+
+    evaluates = bool(job.validation)
+    with ExitStack() as bars:
+        watch = Watch(job.config, job.context, trainer, bars, evaluates=evaluates)
+        trainer.remove_callback(PrinterCallback)
+        trainer.add_callback(watch)
+        with first_interrupt_waits(watch.interrupt):
+            trainer.train(resume_from_checkpoint=str(checkpoint.path) if checkpoint else None)
+    if watch.stop is not None:
+        raise watch.stop
+
+
+def _restore_best(config: TrainConfig, trainer: GuardedTrainer, store: CheckpointStore) -> int | None:
+    """Under early stopping put the best weights back and return their step.
+
+    Raises:
+        IntegrityError: their checkpoint is damaged.
+    """
+    best = trainer.journal.best_step
+    if config.early_stopping_patience is None or best is None:
+        return None
+    if best != trainer.state.global_step:
+        checkpoint = store.whole(best)
+        if checkpoint is None:
+            raise IntegrityError(
+                f"the checkpoint with the lowest evaluation loss (step {best}) is damaged",
+                where="checkpoints",
+                fix="run again with --fresh train",
+            )
+        trainer.load_weights(checkpoint)
+    return best
+
+
+def _outcome(trainer: GuardedTrainer, settings: AttemptSettings, best: int | None) -> TrainOutcome:
+    journal, model = trainer.journal, trainer.model
+    evaluations = journal.evaluations
+    shown = best if best is not None else max(evaluations, default=None)
+    precision: Precision = "bfloat16" if trainer.args.bf16 else "float32"
+    return TrainOutcome(
+        parameters=count_parameters(model),
+        trainable_parameters=count_parameters(model, only_trainable=True),
+        steps=trainer.state.global_step,
+        epochs=float(trainer.state.epoch),
+        train_loss=journal.mean_loss,
+        eval_loss=None if shown is None else evaluations[shown],
+        best_step=best,
+        stopped_early=journal.stopped_early,
+        micro_batch=settings.micro_batch,
+        accumulation=settings.accumulation,
+        dtype=precision,
+        recoveries=settings.recoveries,
+        log=tuple(journal.lines),
+    )
+
+
+def _epoch_of(checkpoint: Checkpoint) -> float:
+    from transformers import TrainerState
+
+    return float(TrainerState.load_from_json(str(checkpoint.path / "trainer_state.json")).epoch)
+
+
+@contextmanager
+def _memory_errors(step: int) -> Iterator[list[GuardedTrainer]]:
+    """Turn every library's way of saying "out of memory" into one exception; the list tells how far it came."""
+    trainers: list[GuardedTrainer] = []
+    try:
+        yield trainers
+    except (MemoryError, RuntimeError) as error:
+        if not (isinstance(error, MemoryError) or any(text in str(error) for text in _NO_MEMORY)):
+            raise
+        reached = int(trainers[0].state.global_step) if trainers else step
+    else:
+        return
+    trainers.clear()
+    raise _NoMemory(reached)
+
+
+def _free_memory() -> None:
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

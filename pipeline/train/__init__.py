@@ -1,0 +1,1 @@
+"""The train stage: rows to tokens, tokens to a model."""

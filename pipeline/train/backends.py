@@ -1,0 +1,43 @@
+"""The one door from this stage to the frameworks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import assert_never
+
+from pipeline.backends.training.job import TrainJob, TrainOutcome
+from pipeline.render import Tokenizer
+from schemas.train import TrainMethod
+
+
+def train(method: TrainMethod, job: TrainJob) -> TrainOutcome:
+    """Train by ``method``; see `pipeline.backends.training.loop.run_training` for the errors."""
+    match method:
+        case "sft":
+            from pipeline.backends.train_trl import train_sft
+
+            return train_sft(job)
+        case "dpo":
+            from pipeline.backends.train_trl import train_dpo
+
+            return train_dpo(job)
+        case _:
+            assert_never(method)
+
+
+def load_tokenizer(
+    source: str, *, revision: str | None, chat_template: str | None, trust_remote_code: bool
+) -> Tokenizer:
+    """Load a tokenizer; see `pipeline.backends.tokenizer_transformers.load_tokenizer`."""
+    from pipeline.backends import tokenizer_transformers
+
+    return tokenizer_transformers.load_tokenizer(
+        source, revision=revision, chat_template=chat_template, trust_remote_code=trust_remote_code
+    )
+
+
+def train_tokenizer(texts: Iterable[str], *, vocab_size: int, chat_template: str | None) -> Tokenizer:
+    """Train a byte-level BPE tokenizer."""
+    from pipeline.backends.tokenizer_transformers import train_bpe_tokenizer
+
+    return train_bpe_tokenizer(texts, vocab_size=vocab_size, chat_template=chat_template)

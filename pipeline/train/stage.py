@@ -1,0 +1,78 @@
+"""The train stage: from rows and a base to a model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+from pipeline.backends.training.job import TrainJob, TrainOutcome
+from pipeline.core.context import CallContext
+from pipeline.core.workspace import Workspace, hash_file
+from pipeline.train import backends
+from pipeline.train.methods import check_kind
+from pipeline.train.rows import TrainingRows, prepare_rows, read_split
+from pipeline.train.tokenizer import choose_tokenizer
+from schemas.train import TrainArtifact, TrainConfig, TrainInputs
+
+
+def run(
+    config: TrainConfig, inputs: TrainInputs, context: CallContext, workspace: Workspace
+) -> TrainArtifact:
+    """Train one model with one seed; goes on from the last whole checkpoint of a killed attempt.
+
+    Raises:
+        ConfigError, DataError, RenderError, ModelError: the config, rows and base do not fit each other; the message
+            names the key or rows.
+        DivergenceError, OutOfMemory: training failed in spite of its recoveries.
+        BudgetError, Cancelled: it must stop; a checkpoint was written.
+    """
+    kind = inputs.data.artifact.kind
+    check_kind(config.method, kind, "data")
+    own = read_split(inputs.data, "train")
+    tokenizer = choose_tokenizer(config, own, kind)
+    rows = prepare_rows(config, inputs, own, tokenizer, context)
+    job = TrainJob(
+        config=config,
+        train=rows.train,
+        validation=rows.validation,
+        tokenizer=tokenizer,
+        scratch=workspace.scratch,
+        output=workspace.file("model"),
+        context=context,
+    )
+    outcome = backends.train(config.method, job)
+    write_log(workspace, outcome.log)
+    return _artifact(config, rows, outcome, hash_file(job.output / "tokenizer.json"))
+
+
+def write_log(workspace: Workspace, log: Iterable[dict[str, float | int]]) -> None:
+    """Write ``log.jsonl``: one object per logged step or evaluation."""
+    lines = "".join(json.dumps(entry) + "\n" for entry in log)
+    workspace.file("log.jsonl").write_text(lines, encoding="utf-8")
+
+
+def _artifact(
+    config: TrainConfig, rows: TrainingRows, outcome: TrainOutcome, tokenizer_digest: str
+) -> TrainArtifact:
+    return TrainArtifact(
+        kind="full" if config.adapter == "full" else "adapter",
+        base=config.base,
+        method=config.method,
+        seed=config.seed,
+        parameters=outcome.parameters,
+        trainable_parameters=outcome.trainable_parameters,
+        steps=outcome.steps,
+        epochs=outcome.epochs,
+        rendered=rows.report,
+        replay_rows=rows.replayed,
+        train_loss=outcome.train_loss,
+        eval_loss=outcome.eval_loss,
+        best_step=outcome.best_step,
+        stopped_early=outcome.stopped_early,
+        micro_batch=outcome.micro_batch,
+        accumulation=outcome.accumulation,
+        dtype=outcome.dtype,
+        recoveries=outcome.recoveries,
+        template_digest=rows.report.template_digest,
+        tokenizer_digest=tokenizer_digest,
+    )

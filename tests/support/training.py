@@ -1,0 +1,92 @@
+"""Data artifacts and configs for tests of training: small, made from seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline.core.examples import write_examples
+from schemas.artifacts import Stored
+from schemas.base import Reference
+from schemas.data import DataArtifact, Example, ExampleKind, Message, Split
+from schemas.train import BaseModelRef, TrainConfig
+from tests.support.stored import stored
+
+WORDS = ("refund", "order", "login", "app", "account", "update", "help", "find", "arrived", "last")
+
+
+def conversation(number: int, *, prefix: str = "") -> Example:
+    """Return row ``number``: words in, and the same words in capitals out."""
+    words = [WORDS[(number * step + step) % len(WORDS)] for step in range(1, 3 + number % 4)]
+    question, answer = " ".join(words), " ".join(word.upper() for word in words[:2])
+    turns = (Message(role="user", content=prefix + question), Message(role="assistant", content=answer))
+    return Example(id=f"row{number}", row=number + 1, messages=turns, cluster=number)
+
+
+def preference(number: int) -> Example:
+    """Return a pair: the right answer is chosen, its first word alone is rejected."""
+    row = conversation(number)
+    rejected = Message(role="assistant", content=row.answer.split()[0].lower())
+    return row.model_copy(
+        update={"messages": row.prompt, "chosen": (row.messages[-1],), "rejected": (rejected,)}
+    )
+
+
+def text_row(number: int) -> Example:
+    """Return a row of plain text."""
+    text = " ".join(turn.content for turn in conversation(number).messages)
+    return Example(id=f"row{number}", row=number + 1, text=text, cluster=number)
+
+
+def data_artifact(
+    directory: Path,
+    train: Sequence[Example],
+    validation: Sequence[Example] = (),
+    kind: ExampleKind = "conversation",
+) -> Stored[DataArtifact]:
+    """Write the split files and return the artifact."""
+    files: dict[Split, str] = {"train": "train.jsonl"}
+    write_examples(directory / "train.jsonl", train)
+    if validation:
+        files["validation"] = "validation.jsonl"
+        write_examples(directory / "validation.jsonl", validation)
+    artifact = DataArtifact(
+        kind=kind,
+        read=len(train) + len(validation),
+        rows={"train": len(train), "validation": len(validation), "test": 0},
+        dropped=(),
+        labels=None,
+        personal_data={},
+        leaked={},
+        near_train_test_rows=0,
+        clusters=len(train),
+        encoding={},
+        source_digest="0" * 64,
+        template_digest="0" * 64,
+        files=files,
+    )
+    return stored("data", directory, artifact)
+
+
+def base(directory: Path) -> BaseModelRef:
+    """Refer to a base that `write_tiny_base` wrote."""
+    return BaseModelRef(name="tiny", weights=Reference(location=str(directory), digest="0" * 64))
+
+
+def train_config(base_model: BaseModelRef, **changes: Any) -> TrainConfig:
+    """Return a config: LoRA r 4 for one epoch of batches of 4 with seed 0, with ``changes``."""
+    settings: dict[str, Any] = {
+        "base": base_model,
+        "lora": {"r": 4, "lora_alpha": 8},
+        "learning_rate": 1e-2,
+        "num_train_epochs": 1,
+        "per_device_train_batch_size": 4,
+        "gradient_accumulation_steps": 1,
+        "max_length": 64,
+        "seed": 0,
+        **changes,
+    }
+    if settings.get("adapter") == "full":
+        settings["lora"] = None
+    return TrainConfig.model_validate(settings)
