@@ -200,7 +200,9 @@ class DataArtifact(Artifact):
     """What the data stage leaves.
 
     Files: ``train.jsonl``, ``validation.jsonl``, ``test.jsonl`` (`Example` lines), ``dropped.jsonl`` (source row,
-    reason), ``card.md``. ``rows`` counts kept rows per split, ``read`` all rows seen.
+    reason), ``card.md``. ``rows`` counts kept rows per split, ``read`` all rows seen. ``leaked`` counts rows with
+    the very words of a training row; ``conflicting_near_duplicates`` training rows with a near-duplicate that has
+    another answer.
     """
 
     kind: ExampleKind
@@ -212,6 +214,7 @@ class DataArtifact(Artifact):
     leaked: dict[str, int]
     near_train_test_rows: int
     clusters: int
+    conflicting_near_duplicates: int = 0
     encoding: dict[str, str]
     source_digest: str
     template_digest: Digest

@@ -21,15 +21,15 @@ def read_examples(path: Path, limit: int | None = None) -> list[Example]:
     examples = []
     try:
         with path.open("rb") as stream:
-            for number, line in enumerate(islice(stream, limit), start=1):
-                examples.append(Example.model_validate_json(line))
+            for line in islice(stream, limit):
+                examples.append(Example.model_validate_json(line))  # noqa: PERF401 - the message counts what was read
     except FileNotFoundError:
         raise IntegrityError(
             "the split file is missing", where=str(path), fix="run with --fresh data to make it again"
         ) from None
     except ValidationError as error:
         raise IntegrityError(
-            f"line {number} is not an example: {error.errors()[0]['msg']}",
+            f"line {len(examples) + 1} is not an example: {error.errors()[0]['msg']}",
             where=str(path),
             fix="run with --fresh data to make it again",
         ) from error

@@ -1,0 +1,1 @@
+"""The data stage: sources become rows, rows conversations, conversations splits, and everything removed is counted."""

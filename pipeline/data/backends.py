@@ -1,0 +1,50 @@
+"""The data stage's door to the backends: data set libraries and the tokenizer of the preflight."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, assert_never
+
+if TYPE_CHECKING:
+    from pipeline.backends.data_datasets import LoadedDataset
+    from pipeline.render import Tokenizer
+    from schemas.render import RenderConfig
+
+DatasetHome = Literal["folder", "hub"]
+_COMMIT_LENGTH = 40
+
+
+def load_dataset(
+    home: DatasetHome, location: str, split_names: Sequence[str], revision: str | None, token: str | None = None
+) -> LoadedDataset:
+    """Open the first split of ``split_names`` that a Hugging Face data set has; a lone split whatever its name.
+
+    Raises:
+        SourceError, DataError: see `pipeline.backends.data_datasets`.
+    """
+    from pipeline.backends import data_datasets
+
+    match home:
+        case "folder":
+            return data_datasets.load_saved(Path(location), split_names)
+        case "hub":
+            return data_datasets.load_hub(location, revision, split_names, token)
+        case other:
+            assert_never(other)
+
+
+def load_tokenizer(config: RenderConfig) -> Tokenizer:
+    """Load the tokenizer of the preflight.
+
+    Raises:
+        ModelError: it is missing.
+    """
+    from pipeline.backends.tokenizer_transformers import load_tokenizer as load
+
+    digest = config.tokenizer.digest
+    return load(
+        config.tokenizer.location,
+        revision=digest if digest is not None and len(digest) == _COMMIT_LENGTH else None,
+        chat_template=config.options.chat_template,
+    )

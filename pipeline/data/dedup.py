@@ -1,0 +1,111 @@
+"""Which repeated rows go, and which rows belong together: exact copies, near-duplicates, clusters."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+from pipeline.core.context import CallContext
+from pipeline.data.contradictions import answer_key, prompt_key
+from pipeline.data.near import near_duplicate_pairs, similarity
+from pipeline.data.rows import Draft
+from pipeline.data.text import words
+
+
+@dataclass(frozen=True)
+class Copy:
+    """Row ``index`` repeats row ``original`` (both indexes into the list of drafts), with this similarity."""
+
+    index: int
+    original: int
+    similarity: float = 1.0
+
+
+@dataclass(frozen=True)
+class Neighborhood:
+    """The near-duplicates of a list of drafts: pairs of indexes, and the cluster of each draft.
+
+    A cluster is everything that pairs join, numbered by its first row.
+    """
+
+    pairs: list[tuple[int, int, float]]
+    clusters: list[int]
+
+
+def exact_copies(drafts: Sequence[Draft]) -> list[Copy]:
+    """Return the rows whose prompt and answer repeat an earlier row's, up to case and white space."""
+    first: dict[Hashable, int] = {}
+    copies = []
+    for index, draft in enumerate(drafts):
+        original = first.setdefault((prompt_key(draft), answer_key(draft), draft.label), index)
+        if original != index:
+            copies.append(Copy(index, original))
+    return copies
+
+
+def find_neighbors(drafts: Sequence[Draft], threshold: float | None, context: CallContext) -> Neighborhood:
+    """Return which rows ask nearly the same; without a ``threshold`` only rows with the very same words do."""
+    texts = [draft.prompt_text for draft in drafts]
+    pairs = _same_words(texts) if threshold is None else list(near_duplicate_pairs(texts, threshold, context))
+    return Neighborhood(pairs, _clusters(len(drafts), pairs))
+
+
+def near_copies(
+    drafts: Sequence[Draft], pairs: Sequence[tuple[int, int, float]], threshold: float
+) -> tuple[list[Copy], list[int]]:
+    """Return the rows to remove, and the rows with a near-duplicate that has another answer (noise in the labels).
+
+    In order of rows, a row goes if an earlier row that stays asks nearly the same and answers the same: each removed
+    row is within the threshold of one that is kept. Rows that answer differently both stay.
+    """
+    earlier: dict[int, list[tuple[int, float]]] = {}
+    conflicting: set[int] = set()
+    for left, right, likeness in pairs:
+        if _same_answer(drafts[left], drafts[right], threshold):
+            earlier.setdefault(right, []).append((left, likeness))
+        else:
+            conflicting |= {left, right}
+    gone: set[int] = set()
+    copies = []
+    for index in sorted(earlier):
+        kept = [(likeness, -original) for original, likeness in earlier[index] if original not in gone]
+        if kept:
+            likeness, original = max(kept)
+            gone.add(index)
+            copies.append(Copy(index, -original, likeness))
+    return copies, sorted(conflicting)
+
+
+def _same_answer(left: Draft, right: Draft, threshold: float) -> bool:
+    if left.label != right.label:
+        return False
+    if left.label is not None or answer_key(left) == answer_key(right):
+        return True
+    return similarity(left.answer_text, right.answer_text) >= threshold
+
+
+def _same_words(texts: Sequence[str]) -> list[tuple[int, int, float]]:
+    first: dict[tuple[str, ...], int] = {}
+    pairs = []
+    for index, text in enumerate(texts):
+        original = first.setdefault(tuple(words(text)), index)
+        if original != index:
+            pairs.append((original, index, 1.0))
+    return pairs
+
+
+def _clusters(count: int, pairs: Sequence[tuple[int, int, float]]) -> list[int]:
+    """Return the connected component of each index, numbered from 0 by first index (union-find, path halving)."""
+    parent = list(range(count))
+
+    def root(index: int) -> int:
+        while parent[index] != index:
+            parent[index] = parent[parent[index]]
+            index = parent[index]
+        return index
+
+    for left, right, _ in pairs:
+        first, second = sorted((root(left), root(right)))
+        parent[second] = first
+    numbers: dict[int, int] = {}
+    return [numbers.setdefault(root(index), len(numbers)) for index in range(count)]

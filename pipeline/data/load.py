@@ -1,0 +1,118 @@
+"""Reading a source to the end: drafts of its good rows, and every bad row with its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
+
+from pipeline.core.context import CallContext
+from pipeline.core.errors import DataError
+from pipeline.data.columns import Layout, find_layout
+from pipeline.data.formats import Formatter
+from pipeline.data.rows import BadRow, Draft, SourceRow
+from pipeline.data.sources import Source, open_source
+from schemas.base import Reference
+from schemas.data import BadRows, DataOptions, Split
+
+_PEEK = 1000
+"""Rows from which columns and format are found."""
+
+_NAMED = 20
+"""Bad rows that an error message names."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """One source, read: ``read`` counts all its rows, good and bad."""
+
+    role: Split
+    location: str
+    encoding: str
+    layout: Layout
+    drafts: list[Draft]
+    bad: list[BadRow]
+    unread_keys: dict[str, int]
+    own_system: int
+
+    @property
+    def read(self) -> int:
+        """Number of rows, good and bad."""
+        return len(self.drafts) + len(self.bad)
+
+
+def load_source(reference: Reference, role: Split, options: DataOptions, context: CallContext) -> Loaded:
+    """Read a source whole.
+
+    Raises:
+        SourceError, DataError, ConfigError, IntegrityError: it cannot be read, holds no rows, or fits no format.
+    """
+    source = open_source(reference, role, context)
+    head = list(islice(source.rows, _PEEK))
+    good = [row for row in head if isinstance(row, SourceRow)]
+    if not good:
+        raise _nothing_readable(source, head)
+    layout = find_layout(options, good, source.location)
+    formatter = Formatter(layout, options)
+    drafts: list[Draft] = []
+    bad: list[BadRow] = []
+    for row in chain(head, source.rows):
+        result = _draft(row, formatter, role)
+        if isinstance(result, Draft):
+            drafts.append(result)
+        else:
+            bad.append(result)
+    return Loaded(
+        role, source.location, source.encoding, layout, drafts, bad, dict(formatter.unread_keys), formatter.own_system
+    )
+
+
+def check_bad_rows(loaded: Sequence[Loaded], options: BadRows) -> None:
+    """Stop where bad rows may not be dropped, or are too many. All of them are in the error's detail.
+
+    Raises:
+        DataError: naming file, row and reason of the first bad rows.
+    """
+    for source in loaded:
+        share = len(source.bad) / max(source.read, 1)
+        if not source.bad or (options.action == "drop" and share <= options.cap and source.drafts):
+            continue
+        lines = [f"row {row.number}: {row.reason}" for row in source.bad]
+        more = f"; and {len(lines) - _NAMED} more" if len(lines) > _NAMED else ""
+        over = "" if options.action == "stop" else f", over the cap of {options.cap:.1%} (data.bad_rows.cap)"
+        raise DataError(
+            f"{len(lines)} of {source.read} rows cannot be used{over}: {'; '.join(lines[:_NAMED])}{more}",
+            where=source.location,
+            fix="correct them"
+            + (", or set data.bad_rows.action to drop" if options.action == "stop" else ", or raise the cap"),
+            detail="\n".join(lines),
+        )
+
+
+def _draft(row: SourceRow | BadRow, formatter: Formatter, role: Split) -> Draft | BadRow:
+    if isinstance(row, BadRow):
+        return row
+    try:
+        return formatter.draft(row, role)
+    except ValueError as error:
+        return BadRow(row.number, str(error), row.values)
+
+
+def _nothing_readable(source: Source, head: Sequence[SourceRow | BadRow]) -> DataError:
+    bad = [row for row in chain(head, _rest(source)) if isinstance(row, BadRow)]
+    if not bad:
+        return DataError("the file holds no rows", where=source.location, fix="give a file with rows")
+    lines = [f"row {row.number}: {row.reason}" for row in bad]
+    more = f"; and {len(lines) - _NAMED} more" if len(lines) > _NAMED else ""
+    return DataError(
+        f"none of the first {len(bad)} rows can be read: {'; '.join(lines[:_NAMED])}{more}",
+        where=source.location,
+        fix="check that the file is of the kind that its ending says, and is saved as UTF-8",
+        detail="\n".join(lines),
+    )
+
+
+def _rest(source: Source) -> Iterator[SourceRow | BadRow]:
+    """No further rows: the first thousand being bad says enough."""
+    del source
+    return iter(())

@@ -1,0 +1,174 @@
+"""Personal data in text: found by patterns with checks, one detector per kind, and replaced by the kind's name.
+
+Patterns find what has a form (an address, a number with a check digit); names of people have none and are not found.
+Another detector, such as one of a library, is one more entry of `DETECTORS`.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal
+
+from pipeline.data.rows import Draft
+from schemas.data import Message
+
+Kind = Literal["email", "phone", "credit_card", "iban", "ip_address", "ssn"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Personal data at ``text[start:end]``."""
+
+    kind: Kind
+    start: int
+    end: int
+
+
+Detector = Callable[[str], Iterator[tuple[int, int]]]
+"""Yields the places of one kind of personal data in a text, left to right."""
+
+
+def luhn_valid(digits: str) -> bool:
+    """Return whether the last digit is the check digit of ISO/IEC 7812-1 (Luhn)."""
+    total = 0
+    for position, digit in enumerate(reversed(digits)):
+        value = int(digit) * (2 if position % 2 else 1)
+        total += value - 9 if value > 9 else value
+    return total % 10 == 0
+
+
+def iban_valid(text: str) -> bool:
+    """Return whether the check digits of ISO 13616 are right (ISO 7064 mod 97-10). ``text`` has no spaces."""
+    moved = text[4:] + text[:4]
+    return int("".join(str(int(letter, 36)) for letter in moved)) % 97 == 1
+
+
+def _pattern(pattern: str, check: Callable[[str], bool] = bool, flags: re.RegexFlag = re.ASCII) -> Detector:
+    compiled = re.compile(pattern, flags)
+
+    def detect(text: str) -> Iterator[tuple[int, int]]:
+        return (match.span() for match in compiled.finditer(text) if check(match[0]))
+
+    return detect
+
+
+def _digits(text: str) -> str:
+    return re.sub(r"\D", "", text)
+
+
+def _is_card(text: str) -> bool:
+    digits = _digits(text)
+    return len(set(digits)) > 1 and luhn_valid(digits)
+
+
+def _is_iban(text: str) -> bool:
+    return iban_valid(re.sub(r"[ -]", "", text).upper())
+
+
+def _is_phone(text: str) -> bool:
+    return 7 <= len(_digits(text)) <= 15  # ITU-T E.164: at most 15 digits
+
+
+def _is_ip(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_ssn(text: str) -> bool:
+    area, group, serial = text.split("-")
+    return area not in ("000", "666") and area < "900" and group != "00" and serial != "0000"
+
+
+DETECTORS: Final[dict[Kind, Detector]] = {
+    "email": _pattern(
+        r"(?<![\w.+-])[\w][\w.+-]*@[A-Z0-9](?:[A-Z0-9-]*[A-Z0-9])?(?:\.[A-Z0-9-]+)*\.[A-Z]{2,}(?![\w-])",
+        flags=re.ASCII | re.IGNORECASE,
+    ),
+    "iban": _pattern(r"(?<!\w)[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]{4}){2,7}(?:[ -]?[A-Z0-9]{1,3})?(?!\w)", _is_iban),
+    "credit_card": _pattern(r"(?<![\w.-])\d(?:[ -]?\d){12,18}(?![\w-])(?!\.\d)", _is_card),
+    "ssn": _pattern(r"(?<![\w.-])\d{3}-\d{2}-\d{4}(?![\w-])", _is_ssn),
+    "ip_address": _pattern(
+        r"(?<![\w.:])(?:\d{1,3}(?:\.\d{1,3}){3}|(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{1,4})(?![\w:])(?!\.\d)", _is_ip
+    ),
+    "phone": _pattern(
+        r"(?<![\w.+-])(?:\+\d{1,3}[ .-]?(?:\(\d{1,4}\)[ .-]?)?\d{1,4}(?:[ .-]?\d{2,4}){1,5}"
+        r"|(?:\(\d{3}\) ?|\d{3}[ .-])\d{3}[ .-]\d{4}"
+        r"|0\d{2,4}[ /-]\d{3,4}[ -]?\d{3,4})(?![\w-])(?!\.\d)",
+        _is_phone,
+    ),
+}
+"""Detectors in order of precedence: where two overlap, the earlier kind holds."""
+
+
+def find(text: str, kinds: Collection[Kind]) -> list[Finding]:
+    """Return the personal data in ``text``, left to right, without overlaps."""
+    found: list[Finding] = []
+    if not any(mark in text for mark in "@:") and not any(map(str.isdigit, text)):
+        return found
+    for kind, detect in DETECTORS.items():
+        if kind in kinds:
+            new = (Finding(kind, start, end) for start, end in detect(text))
+            found += [item for item in new if all(item.end <= old.start or old.end <= item.start for old in found)]
+    return sorted(found, key=lambda item: item.start)
+
+
+def redact(text: str, kinds: Collection[Kind], counts: Counter[str]) -> str:
+    """Return ``text`` with each finding replaced by its kind (``[EMAIL]``), and count the findings."""
+    parts, last = [], 0
+    for finding in find(text, kinds):
+        parts += [text[last : finding.start], f"[{finding.kind.upper()}]"]
+        last = finding.end
+        counts[finding.kind] += 1
+    return "".join([*parts, text[last:]]) if parts else text
+
+
+def redact_value(value: Any, kinds: Collection[Kind], counts: Counter[str]) -> Any:
+    """Return JSON data with every text in it redacted."""
+    if isinstance(value, str):
+        return redact(value, kinds, counts)
+    if isinstance(value, dict):
+        return {key: redact_value(item, kinds, counts) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(redact_value(item, kinds, counts) for item in value)
+    return value
+
+
+def redact_draft(draft: Draft, kinds: Collection[Kind]) -> tuple[Draft, Counter[str], Counter[str]]:
+    """Return the draft redacted, the findings by kind, and those of them in the answer.
+
+    Everything that is trained on or shown is searched, tool calls included; the label and the group stay as they are.
+    """
+    asked: Counter[str] = Counter()
+    answered: Counter[str] = Counter()
+    is_pair = bool(draft.chosen)
+    turns = [
+        _redact_turn(turn, kinds, answered if index == len(draft.messages) - 1 and not is_pair else asked)
+        for index, turn in enumerate(draft.messages)
+    ]
+    redacted = replace(
+        draft,
+        messages=tuple(turns),
+        chosen=tuple(_redact_turn(turn, kinds, answered) for turn in draft.chosen),
+        rejected=tuple(_redact_turn(turn, kinds, answered) for turn in draft.rejected),
+        text=None if draft.text is None else redact(draft.text, kinds, asked),
+        tools=redact_value(draft.tools, kinds, asked),
+        own_text=None if draft.own_text is None else redact(draft.own_text, kinds, Counter()),
+    )
+    found = asked + answered
+    return (redacted if found else draft), found, answered
+
+
+def _redact_turn(turn: Message, kinds: Collection[Kind], counts: Counter[str]) -> Message:
+    update = {
+        name: redacted
+        for name in ("content", "reasoning_content", "name", "tool_calls")
+        if (value := getattr(turn, name)) and (redacted := redact_value(value, kinds, counts)) != value
+    }
+    return turn.model_copy(update=update) if update else turn

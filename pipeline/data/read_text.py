@@ -1,0 +1,200 @@
+"""Rows of JSONL, JSON and CSV files: a row that cannot be read is a `BadRow`, and reading goes on behind it."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TextIO
+
+from pipeline.core.errors import DataError
+from pipeline.data.encoding import Encoding, invalid_text, open_text
+from pipeline.data.rows import BadRow, SourceRow
+
+MAX_LINE = 10_000_000
+"""Characters from which a line (a cell, in CSV) is a bad row: it is a wrong file or a missing line break."""
+
+_EXCERPT = 500
+_DELIMITERS = ",;\t|"
+
+
+def read_json(path: Path, encoding: Encoding) -> Iterator[SourceRow | BadRow]:
+    """Yield the rows of a JSON file, whether it holds an array or one object per line.
+
+    An object that spans the whole file and holds one list is the list's wrapper: ``{"data": [...]}``.
+
+    Raises:
+        DataError: the file is one JSON value that is no list of rows.
+    """
+    with open_text(path, encoding) as stream:
+        by_line = _is_by_line(stream, by_default=path.suffix.lower() != ".json")
+        stream.seek(0)
+        yield from _read_lines(stream) if by_line else _read_array(stream, path)
+
+
+def _is_by_line(stream: TextIO, *, by_default: bool) -> bool:
+    """Whether one of the first two lines with text is an object by itself, and not the wrapper of a list."""
+    lines = (text for line in iter(lambda: stream.readline(MAX_LINE), "") if (text := line.strip()))
+    first, second = next(lines, ""), next(lines, "")
+    if first.startswith("["):
+        return False
+    if first and not second and _wrapped_list(_value_or_none(first)) is not None:
+        return False
+    return by_default or any(isinstance(_value_or_none(text), dict) for text in (first, second))
+
+
+def _value_or_none(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _wrapped_list(value: object) -> list[Any] | None:
+    if isinstance(value, dict) and len(value) == 1:
+        (only,) = value.values()
+        if isinstance(only, list) and all(isinstance(item, dict) for item in only):
+            return only
+    return None
+
+
+def _read_lines(stream: TextIO) -> Iterator[SourceRow | BadRow]:
+    number = 0
+    while line := stream.readline(MAX_LINE + 1):
+        number += 1
+        if len(line) > MAX_LINE:
+            excerpt = line[:_EXCERPT]
+            while line and not line.endswith(("\n", "\r")):
+                line = stream.readline(MAX_LINE)
+            yield BadRow(number, f"the line is longer than {MAX_LINE // 1_000_000} MB", excerpt)
+        elif text := line.strip():
+            yield _parse_line(number, text)
+
+
+def _parse_line(number: int, text: str) -> SourceRow | BadRow:
+    if reason := invalid_text(text):
+        return BadRow(number, reason, text[:_EXCERPT])
+    try:
+        value = _loads(text)
+    except ValueError as error:
+        return BadRow(number, f"not JSON: {_complaint(error)}", text[:_EXCERPT])
+    except RecursionError:
+        return BadRow(number, "not JSON: nested too deeply", text[:_EXCERPT])
+    return _json_row(number, value, escapes="\\u" in text)
+
+
+def _read_array(stream: TextIO, path: Path) -> Iterator[SourceRow | BadRow]:
+    text = stream.read()
+    try:
+        value = _loads(text)
+    except (ValueError, RecursionError) as error:
+        what = "nested too deeply" if isinstance(error, RecursionError) else _complaint(error, with_line=True)
+        raise DataError(
+            f"not JSON: {what}", where=str(path), fix="correct the file, or give one object per line"
+        ) from error
+    rows = value if isinstance(value, list) else _wrapped_list(value)
+    if rows is None:
+        raise DataError(
+            f"the file holds {json_type(value)}, not a list of rows",
+            where=str(path),
+            fix="give an array of objects, or one object per line",
+        )
+    for number, item in enumerate(rows, start=1):
+        yield _json_row(number, item, escapes=True)
+
+
+def _json_row(number: int, value: Any, *, escapes: bool) -> SourceRow | BadRow:
+    if not isinstance(value, dict):
+        return BadRow(number, f"a row is an object with named values, not {json_type(value)}", value)
+    if escapes and (reason := invalid_text(json.dumps(value, ensure_ascii=False))):
+        return BadRow(number, reason, json.dumps(value)[:_EXCERPT])
+    return SourceRow(number, value)
+
+
+def _loads(text: str) -> Any:
+    return json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_no_constant)
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"key {twice!r} stands twice in one object")
+    return values
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not a JSON value")
+
+
+def _complaint(error: Exception, *, with_line: bool = False) -> str:
+    if not isinstance(error, json.JSONDecodeError):
+        return str(error)
+    place = f"line {error.lineno} column {error.colno}" if with_line else f"column {error.colno}"
+    return f"{error.msg[0].lower()}{error.msg[1:]} at {place}"
+
+
+def json_type(value: object) -> str:
+    """Return what JSON calls the type of ``value``, for messages."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "a boolean"
+    if isinstance(value, str):
+        return "a string"
+    if isinstance(value, (int, float)):
+        return "a number"
+    if isinstance(value, (list, tuple)):
+        return "a list"
+    return "an object" if isinstance(value, dict) else type(value).__name__
+
+
+def read_csv(path: Path, encoding: Encoding, delimiter: str | None = None) -> Iterator[SourceRow | BadRow]:
+    """Yield the rows of a CSV file with a header; without ``delimiter`` the header's most frequent of ``, ; tab |``.
+
+    Raises:
+        DataError: a column has no name, or two have the same.
+    """
+    with open_text(path, encoding) as stream:
+        header_line = stream.readline(MAX_LINE)
+        stream.seek(0)
+        delimiter = delimiter or max(_DELIMITERS, key=header_line.count)
+        csv.field_size_limit(MAX_LINE)
+        reader = csv.reader(stream, delimiter=delimiter, strict=True)
+        header = _header(reader, path)
+        while True:
+            start = reader.line_num + 1
+            try:
+                cells = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                yield BadRow(start, f"not CSV: {error}")
+                continue
+            if cells:
+                yield _csv_row(start, cells, header)
+
+
+def _header(reader: Iterator[list[str]], path: Path) -> list[str]:
+    try:
+        header = [name.strip() for name in next(reader)]
+    except (StopIteration, csv.Error) as error:
+        raise DataError("the file has no header line", where=str(path), fix="name the columns in line 1") from error
+    for position, name in enumerate(header, start=1):
+        if not name or invalid_text(name):
+            raise DataError(f"column {position} has no name", where=str(path), fix="name every column in line 1")
+        if header.count(name) > 1:
+            raise DataError(f"two columns are named {name!r}", where=str(path), fix="give each column its own name")
+    return header
+
+
+def _csv_row(number: int, cells: list[str], header: list[str]) -> SourceRow | BadRow:
+    values = dict(zip(header, cells, strict=False))
+    for name, cell in values.items():
+        if reason := invalid_text(cell):
+            return BadRow(number, f"column {name!r} is {reason}", values)
+    if len(cells) != len(header):
+        return BadRow(number, f"{len(cells)} cells where the header names {len(header)} columns", cells)
+    return SourceRow(number, values)

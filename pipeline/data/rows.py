@@ -1,0 +1,73 @@
+"""What passes between the steps: a source row, a bad row, and a draft (a row that has a form but no split yet)."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from schemas.data import Message, Split
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRow:
+    """A row as its source gave it. ``number`` counts from 1: the line of a text file, the position elsewhere."""
+
+    number: int
+    values: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """A row that cannot be used. ``content`` is what is set aside: its values, or the start of its text."""
+
+    number: int
+    reason: str
+    content: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A row that reads as a conversation, a preference or a text.
+
+    ``source`` is the file it came from (as ``train``, ``validation`` or ``test``). ``own_text`` is what the row itself
+    says where a template wraps it: similarity is measured on it, so that the template's words count for nothing.
+    """
+
+    source: Split
+    row: int
+    messages: tuple[Message, ...] = ()
+    chosen: tuple[Message, ...] = ()
+    rejected: tuple[Message, ...] = ()
+    text: str | None = None
+    tools: tuple[dict[str, Any], ...] | None = None
+    label: str | None = None
+    group: str | None = None
+    own_text: str | None = None
+
+    @property
+    def prompt(self) -> tuple[Message, ...]:
+        """The turns before the answer."""
+        return self.messages if self.chosen else self.messages[:-1]
+
+    @property
+    def prompt_text(self) -> str:
+        """What the row asks, without a system turn, for comparing rows."""
+        if self.text is not None:
+            return self.text
+        if self.own_text is not None:
+            return self.own_text
+        return "\n".join(spoken(message) for message in self.prompt if message.role != "system")
+
+    @property
+    def answer_text(self) -> str:
+        """What the row teaches, for comparing rows; empty for a text."""
+        if self.chosen:
+            return "\n".join(map(spoken, self.chosen)) + "\n\0\n" + "\n".join(map(spoken, self.rejected))
+        return spoken(self.messages[-1]) if self.messages else ""
+
+
+def spoken(message: Message) -> str:
+    """Return everything a turn says: its content, reasoning and tool calls."""
+    calls = json.dumps(message.tool_calls, sort_keys=True, ensure_ascii=False) if message.tool_calls else ""
+    return "\n".join(part for part in (message.reasoning_content, message.content, calls) if part)

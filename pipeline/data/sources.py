@@ -1,0 +1,200 @@
+"""Where rows come from: one file, a folder of files, a saved data set, or the Hub."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from pipeline.core.context import CallContext
+from pipeline.core.digests import DigestCache
+from pipeline.core.errors import ConfigError, DataError, IntegrityError, SourceError
+from pipeline.data.backends import DatasetHome, load_dataset
+from pipeline.data.encoding import Detected, detect_encoding, unreadable
+from pipeline.data.names import nearest
+from pipeline.data.read_tables import count_table_rows, number_rows, read_arrow, read_parquet
+from pipeline.data.read_text import read_csv, read_json
+from pipeline.data.rows import BadRow, SourceRow
+from schemas.base import Reference
+from schemas.data import Split
+
+TEXT_SUFFIXES: Final = (".jsonl", ".ndjson", ".json", ".csv", ".tsv")
+TABLE_SUFFIXES: Final = (".parquet", ".arrow", ".feather")
+
+SPLIT_NAMES: Final[dict[Split, tuple[str, ...]]] = {
+    "train": ("train", "training"),
+    "validation": ("validation", "valid", "val", "dev", "eval"),
+    "test": ("test", "testing"),
+}
+"""What data sets call the three splits."""
+
+_HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(:[\w.-]+)?$")
+_DIGEST = re.compile(r"^[0-9a-f]{64}$")
+_COMMIT = re.compile(r"^[0-9a-f]{40}$")
+
+_REPORT_EVERY = 200
+
+Rows = Iterator[SourceRow | BadRow]
+
+
+@dataclass(frozen=True)
+class Source:
+    """An opened source: its rows, read as they are asked for, and its encoding (``-`` where it is no text)."""
+
+    role: Split
+    location: str
+    encoding: str
+    rows: Rows
+
+
+def open_source(reference: Reference, role: Split, context: CallContext) -> Source:
+    """Open the source of one split.
+
+    Raises:
+        SourceError: nothing is there, or it cannot be read.
+        ConfigError: it is of a kind that is not read.
+        DataError: it is empty or damaged (some damage shows only while rows are read).
+        IntegrityError: it has changed since the run was resolved.
+    """
+    location = reference.location
+    path = Path(location)
+    try:
+        is_file, is_folder = path.is_file(), path.is_dir()
+    except OSError as error:
+        raise unreadable(path, error) from error
+    if "://" in location:
+        raise ConfigError(
+            "addresses are not read by the data stage", where=location, fix="download the file and give its path"
+        )
+    if is_file or is_folder:
+        _verify(path, reference.digest)
+    if is_file:
+        encoding, rows = _open_file(path, role, context)
+        return Source(role, location, encoding, rows)
+    if is_folder:
+        return _open_folder(path, role, context)
+    if _HUB_ID.match(location) and path.suffix not in (*TEXT_SUFFIXES, *TABLE_SUFFIXES) and not path.parent.is_dir():
+        revision = reference.digest if reference.digest and _COMMIT.match(reference.digest) else None
+        return _open_dataset("hub", location, role, context, revision)
+    raise _missing(path)
+
+
+def _verify(path: Path, digest: str | None) -> None:
+    if digest is None or not _DIGEST.match(digest):
+        return
+    if DigestCache(None).digest(path) != digest:
+        raise IntegrityError(
+            "the data changed after the run was resolved", where=str(path), fix="run the same command again"
+        )
+
+
+def _missing(path: Path) -> SourceError:
+    siblings = [item.name for item in path.parent.iterdir()] if path.parent.is_dir() else []
+    near = nearest(path.name, siblings)
+    fix = f"did you mean {near!r}?" if near else "check the path"
+    return SourceError("no such file or folder", where=str(path), fix=fix)
+
+
+def _open_folder(path: Path, role: Split, context: CallContext) -> Source:
+    if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
+        return _open_dataset("folder", str(path), role, context, None)
+    files = _files_of_split(path, role)
+    opened = [_open_file(file, role, context) for file in files]
+    encodings = sorted({encoding for encoding, _ in opened} - {"-"})
+    return Source(role, str(path), ", ".join(encodings) or "-", _chain([rows for _, rows in opened], files))
+
+
+def _files_of_split(path: Path, role: Split) -> list[Path]:
+    """Return the data files whose name, or folder's name, says that they are of the split; all where none says so."""
+    suffixes = (*TEXT_SUFFIXES, *TABLE_SUFFIXES)
+    files = [file for file in sorted(path.rglob("*")) if file.is_file() and file.suffix.lower() in suffixes]
+    files = [file for file in files if not any(part.startswith(".") for part in file.relative_to(path).parts)]
+    if not files:
+        raise SourceError("the folder holds no data files", where=str(path), fix=f"give files of {', '.join(suffixes)}")
+    by_split: dict[Split | None, list[Path]] = {}
+    for file in files:
+        by_split.setdefault(_split_of(file.relative_to(path)), []).append(file)
+    found = by_split.get(role) or by_split.get(None)
+    if found is None:
+        raise DataError(
+            f"no file of the {role} split; there are {', '.join(file.name for file in files[:12])}",
+            where=str(path),
+            fix=f"name the file, or let its name contain {role!r}",
+        )
+    if len({file.suffix.lower() for file in found}) > 1:
+        raise DataError(
+            f"files of several kinds: {', '.join(file.name for file in found[:12])}",
+            where=str(path),
+            fix="keep one kind, or name one file",
+        )
+    return found
+
+
+def _split_of(file: Path) -> Split | None:
+    parts = re.split(r"[^a-z0-9]+", file.with_suffix("").as_posix().lower())
+    return next((split for split, names in SPLIT_NAMES.items() if any(name in parts for name in names)), None)
+
+
+def _chain(sources: list[Rows], files: list[Path]) -> Rows:
+    """Yield the rows of several files, numbered on; a bad row's reason names its file."""
+    offset = 0
+    for rows, file in zip(sources, files, strict=True):
+        last = 0
+        for row in rows:
+            last = row.number
+            if isinstance(row, SourceRow):
+                yield SourceRow(offset + row.number, row.values)
+            else:
+                yield BadRow(offset + row.number, f"{file.name} row {row.number}: {row.reason}", row.content)
+        offset += last
+
+
+def _open_file(path: Path, role: Split, context: CallContext) -> tuple[str, Rows]:
+    suffix = path.suffix.lower()
+    if suffix not in (*TEXT_SUFFIXES, *TABLE_SUFFIXES):
+        raise ConfigError(
+            f"files with the ending {suffix!r} are not read" if suffix else "a file without an ending is not read",
+            where=str(path),
+            fix=f"give one of {', '.join((*TEXT_SUFFIXES, *TABLE_SUFFIXES))}",
+        )
+    if suffix in TABLE_SUFFIXES:
+        rows = read_parquet(path) if suffix == ".parquet" else read_arrow(path)
+        return "-", _tracked(rows, role, count_table_rows(path), context)
+    detected = detect_encoding(path)
+    if suffix in (".csv", ".tsv"):
+        rows = read_csv(path, detected.name, "\t" if suffix == ".tsv" else None)
+    else:
+        rows = read_json(path, detected.name)
+    if detected.name not in ("utf-8", "utf-8-sig"):
+        context.warn(f"{path.name} is not UTF-8: read as {detected.name}")
+    return detected.name, _tracked(_decoded(rows, path, detected), role, detected.lines, context)
+
+
+def _decoded(rows: Rows, path: Path, detected: Detected) -> Rows:
+    try:
+        yield from rows
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"not valid {detected.name}: {error.reason} at byte {error.start}", where=str(path), fix="save it as UTF-8"
+        ) from error
+
+
+def _tracked(rows: Rows, role: Split, total: int, context: CallContext) -> Rows:
+    done = 0
+    with context.progress(f"reading {role}", total) as advance:
+        for row in rows:
+            if row.number - done >= _REPORT_EVERY and row.number <= total:
+                advance(row.number - done)
+                done = row.number
+            yield row
+        advance(max(total - done, 0))
+
+
+def _open_dataset(home: DatasetHome, location: str, role: Split, context: CallContext, revision: str | None) -> Source:
+    token = context.secrets.get("HF_TOKEN")
+    loaded = load_dataset(home, location, SPLIT_NAMES[role], revision, token)
+    if loaded.split is not None and loaded.split.lower() not in SPLIT_NAMES[role]:
+        context.warn(f"{location} has the one split {loaded.split}, which is used for {role}")
+    return Source(role, location, "-", _tracked(number_rows(loaded.rows), role, loaded.size, context))

@@ -1,0 +1,268 @@
+"""The data stage: files become split files of conversations; every row that is not kept is counted and set aside."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.core.context import CallContext
+from pipeline.core.digests import DigestCache
+from pipeline.core.errors import ConfigError, DataError
+from pipeline.core.examples import write_examples
+from pipeline.core.workspace import Workspace
+from pipeline.data.backends import load_tokenizer
+from pipeline.data.card import CardFacts, write_card
+from pipeline.data.examples import make_examples
+from pipeline.data.filters import (
+    Distinct,
+    PersonalCounts,
+    check_labels,
+    clean_personal_data,
+    limit_rows,
+    name_labels,
+    remove_copies,
+    resolve_contradictions,
+)
+from pipeline.data.formats import kind_of
+from pipeline.data.leakage import Leakage, find_leakage
+from pipeline.data.ledger import Dropped, Ledger
+from pipeline.data.load import Loaded, check_bad_rows, load_source
+from pipeline.data.personal_data import redact_value
+from pipeline.data.split import assign_splits, make_units
+from schemas.base import Reference, canonical_digest
+from schemas.data import DataArtifact, DataConfig, DataInputs, DataOptions, Example, ExampleKind, Split
+from schemas.render import RenderConfig, RenderReport
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """Everything known once rows have their splits."""
+
+    loaded: list[Loaded]
+    kind: ExampleKind
+    ledger: Ledger
+    personal: PersonalCounts
+    distinct: Distinct
+    leakage: Leakage
+    examples: dict[Split, list[Example]]
+
+
+def run(config: DataConfig, inputs: DataInputs, context: CallContext, workspace: Workspace) -> DataArtifact:
+    """Read, check, clean, part and write the data.
+
+    Raises:
+        SourceError, ConfigError, DataError, IntegrityError: a source, an option or rows are not as they must be.
+        RenderError, ModelError: the preflight refuses the rows, or has no tokenizer.
+    """
+    del inputs
+    prepared = _prepare(config, context)
+    preflight = _preflight(config.render, prepared.examples, context) if config.render is not None else None
+    artifact = _artifact(config, prepared, preflight)
+    _write(config.options, prepared, artifact, context, workspace)
+    return artifact
+
+
+def _prepare(config: DataConfig, context: CallContext) -> _Prepared:
+    options = config.options
+    loaded = _load(config, context)
+    kind = _one_kind(loaded)
+    ledger = Ledger()
+    for source in loaded:
+        ledger.entries += [
+            Dropped(source.role, row.number, "bad_row", row.reason, None, row.content) for row in source.bad
+        ]
+    drafts = [draft for source in loaded for draft in source.drafts]
+    drafts = limit_rows(drafts, options.max_rows, options.split.seed, ledger)
+    drafts, personal = clean_personal_data(drafts, options.personal_data, ledger, context)
+    drafts = resolve_contradictions(drafts, options.contradictions, ledger, context)
+    drafts = name_labels(drafts)
+    distinct = remove_copies(drafts, options.deduplicate, ledger, context)
+    check_labels(distinct.drafts, context)
+    splits = _splits(config, distinct, loaded)
+    leakage = find_leakage(distinct.drafts, splits, distinct.pairs)
+    _tell_leakage(leakage, distinct, splits, context)
+    examples = make_examples(distinct, splits, leakage)
+    return _Prepared(loaded, kind, ledger, personal, distinct, leakage, examples)
+
+
+def _load(config: DataConfig, context: CallContext) -> list[Loaded]:
+    references: dict[Split, Reference | None] = {
+        "train": config.files.train,
+        "validation": config.files.validation,
+        "test": config.files.test,
+    }
+    loaded = [
+        load_source(reference, role, config.options, context)
+        for role, reference in references.items()
+        if reference is not None
+    ]
+    check_bad_rows(loaded, config.options.bad_rows)
+    for source in loaded:
+        if source.bad:
+            context.warn(f"{len(source.bad)} of {source.read} rows of {source.role} cannot be used and are set aside")
+        if source.unread_keys:
+            named = ", ".join(f"{key} ({count})" for key, count in sorted(source.unread_keys.items()))
+            context.warn(f"turns of {source.role} have keys that nothing reads: {named}")
+        if source.own_system:
+            context.warn(
+                f"{source.own_system} rows of {source.role} keep their own system turn; data.system is not used"
+            )
+    return loaded
+
+
+def _one_kind(loaded: Sequence[Loaded]) -> ExampleKind:
+    kinds = {source.role: kind_of(source.layout.format) for source in loaded}
+    if len(set(kinds.values())) > 1:
+        told = ", ".join(f"{role} holds {kind} rows" for role, kind in kinds.items())
+        raise DataError(f"the files differ: {told}", where="data.format", fix="give files of one format")
+    return kinds["train"]
+
+
+def _splits(config: DataConfig, distinct: Distinct, loaded: Sequence[Loaded]) -> list[Split]:
+    """Return the split of each row: its file's where that is given, else cut from the training file."""
+    options = config.options.split
+    given = {source.role for source in loaded}
+    wanted: dict[Split, float] = {"test": options.test, "validation": options.validation}
+    shares = {split: share for split, share in wanted.items() if split not in given}
+    pool = [index for index, draft in enumerate(distinct.drafts) if draft.source == "train"]
+    drafts = [distinct.drafts[index] for index in pool]
+    if not drafts:
+        raise DataError("no row is left to train on", where="data", fix="see the counts of removed rows above")
+    labels = [draft.label for draft in drafts] if options.by in ("stratified", "cluster") else [None] * len(drafts)
+    if options.by == "stratified" and None in labels:
+        raise ConfigError(
+            "rows have no labels to stratify by",
+            where="data.split.by",
+            fix="declare data.labels or data.columns.label, or use cluster",
+        )
+    if any(share > 0 for share in shares.values()) and _labels_are_named(config.options, loaded):
+        _check_lone_labels(labels)
+    keys: Sequence[object] = range(len(pool))
+    if options.by == "cluster":
+        keys = [distinct.clusters[index] for index in pool]
+    elif options.by == "group":
+        keys = [draft.group for draft in drafts]
+    splits: list[Split] = [draft.source for draft in distinct.drafts]
+    for index, split in zip(pool, assign_splits(make_units(keys, labels), shares, options.seed), strict=True):
+        splits[index] = split
+    return splits
+
+
+def _labels_are_named(options: DataOptions, loaded: Sequence[Loaded]) -> bool:
+    return options.labels is not None or loaded[0].layout.format == "label"
+
+
+def _check_lone_labels(labels: Sequence[str | None]) -> None:
+    lone = sorted(label for label, count in Counter(labels).items() if count == 1 and label is not None)
+    if lone:
+        raise DataError(
+            f"{'label' if len(lone) == 1 else 'labels'} {', '.join(map(repr, lone[:12]))} "
+            f"{'has' if len(lone) == 1 else 'have'} one row, which cannot be both trained and tested",
+            where="data.split.by",
+            fix="add rows of it, remove it, or set data.split.by to random",
+        )
+
+
+def _tell_leakage(leakage: Leakage, distinct: Distinct, splits: Sequence[Split], context: CallContext) -> None:
+    for split, count in leakage.copies.items():
+        if count:
+            context.warn(f"{count} rows of {split} have the same words as a training row")
+    near = sum(splits[index] == "test" for index in leakage.near_train)
+    if near:
+        context.warn(
+            f"{near} test rows have a near-duplicate among the training rows; scores without them are shown apart"
+        )
+    if distinct.conflicting:
+        context.warn(
+            f"{distinct.conflicting} rows have a near-duplicate with another answer: their labels may be noisy"
+        )
+
+
+def _preflight(render: RenderConfig, examples: dict[Split, list[Example]], context: CallContext) -> RenderReport | None:
+    """Check tokens and masks of every split; the report is the training rows'."""
+    from pipeline.render import check_examples
+
+    tokenizer = load_tokenizer(render)
+    reports = {}
+    for split, rows in examples.items():
+        context.check()
+        report = check_examples(rows, tokenizer, render.options, render.max_length, source=split)
+        reports[split] = report
+        if report.dropped_long or report.truncated:
+            context.warn(
+                f"{report.dropped_long} rows of {split} are longer than {render.max_length} tokens and are left out, "
+                f"{report.truncated} are cut"
+            )
+    return reports.get("train")
+
+
+def _artifact(config: DataConfig, prepared: _Prepared, preflight: RenderReport | None) -> DataArtifact:
+    options, train = config.options, prepared.loaded[0]
+    drafts = prepared.distinct.drafts
+    labels = options.labels
+    if labels is None and _labels_are_named(options, prepared.loaded):
+        labels = tuple(sorted({draft.label for draft in drafts if draft.label is not None}))
+    return DataArtifact(
+        kind=prepared.kind,
+        read=sum(source.read for source in prepared.loaded),
+        rows={split: len(rows) for split, rows in prepared.examples.items()},
+        dropped=prepared.ledger.counts(),
+        labels=labels,
+        personal_data=dict(sorted(prepared.personal.found.items())),
+        leaked=prepared.leakage.copies,
+        near_train_test_rows=sum(example.near_train for example in prepared.examples.get("test", [])),
+        clusters=len(set(prepared.distinct.clusters)),
+        conflicting_near_duplicates=prepared.distinct.conflicting,
+        encoding={source.role: source.encoding for source in prepared.loaded},
+        source_digest=_source_digest(prepared.loaded, config),
+        template_digest=canonical_digest(
+            [train.layout.format, options.prompt_template, options.completion_template, options.system]
+        ),
+        preflight=preflight,
+        files={split: f"{split}.jsonl" for split in prepared.examples},
+    )
+
+
+def _source_digest(loaded: Sequence[Loaded], config: DataConfig) -> str:
+    digests: dict[str, str] = {}
+    for source in loaded:
+        reference: Reference = getattr(config.files, source.role)
+        path = Path(reference.location)
+        digests[source.role] = reference.digest or (DigestCache(None).digest(path) if path.exists() else "unresolved")
+    return canonical_digest(digests)
+
+
+def _write(
+    options: DataOptions, prepared: _Prepared, artifact: DataArtifact, context: CallContext, workspace: Workspace
+) -> None:
+    total = sum(artifact.rows.values())
+    with context.progress("writing", total) as advance:
+        for split, path in artifact.files.items():
+            write_examples(workspace.file(path), prepared.examples[split])
+            advance(artifact.rows[split])
+    personal = options.personal_data
+
+    def clean(value: Any) -> Any:
+        return redact_value(value, personal.kinds, Counter()) if personal.action in ("redact", "drop") else value
+
+    prepared.ledger.write(workspace.file("dropped.jsonl"), clean)
+    layout = prepared.loaded[0].layout
+    facts = CardFacts(
+        artifact=artifact,
+        options=options,
+        row_format=layout.format,
+        columns={str(slot): name for slot, name in layout.columns.items()},
+        unused_columns=layout.unused,
+        conflicting=prepared.distinct.conflicting,
+        answers_with_personal_data=prepared.personal.answers,
+        label_counts=_label_counts(prepared.examples),
+    )
+    workspace.file("card.md").write_text(write_card(facts), encoding="utf-8", newline="\n")
+
+
+def _label_counts(examples: dict[Split, list[Example]]) -> dict[Split, dict[str, int]]:
+    counts = {split: Counter(row.label for row in rows if row.label is not None) for split, rows in examples.items()}
+    return {split: dict(count) for split, count in counts.items()} if any(counts.values()) else {}

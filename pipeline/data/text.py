@@ -1,0 +1,33 @@
+"""How texts are compared: one normal form for copies, one sequence of words for similarity."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+_NO_SPACES_BETWEEN_WORDS = (
+    "\u0e00-\u0eff"  # Thai, Lao
+    "\u1000-\u109f\u1780-\u17ff"  # Myanmar, Khmer
+    "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"  # Japanese, Chinese
+)
+_WORD = re.compile(rf"[{_NO_SPACES_BETWEEN_WORDS}]|[^\W{_NO_SPACES_BETWEEN_WORDS}]+")
+
+
+def normalize(text: str) -> str:
+    """Return ``text`` composed (NFC), case-folded, every run of white space one space: copies become equal.
+
+    Punctuation stays: ``3 + 4`` and ``3 - 4`` are not the same prompt.
+    """
+    if not text.isascii():
+        text = unicodedata.normalize("NFC", text)
+    return " ".join(text.casefold().split())
+
+
+def words(text: str) -> list[str]:
+    """Return the words of ``text`` (case-folded, no punctuation); each character where a script sets no spaces.
+
+    A text without a letter or digit is one word, its normal form.
+    """
+    if not text.isascii():
+        text = unicodedata.normalize("NFC", text)
+    return _WORD.findall(text.casefold()) or text.casefold().split()
