@@ -1,7 +1,7 @@
-"""The second synthetic task, which the tiny base model masters and must not forget: a spoken command becomes three words.
+"""The second synthetic task, which the tiny base model masters and must not forget: from a command to three words.
 
-"Leave the fan in the hall, dim the kitchen lamp" is answered with "kitchen lamp down". As in the triage messages, half of the
-commands also name something that is not to be done.
+"Leave the fan in the hall as it is and dim the kitchen lamp" is answered with "kitchen lamp down". As in the
+triage messages, most commands also name something that is not meant.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def draw_commands(count: int, random: Random) -> list[Command]:
     commands: list[Command] = []
     while len(commands) < count:
         command = draw_command(random)
-        if index.highest(command.utterance) < SEPARATION:
+        if not index.has_similar(command.utterance, SEPARATION):
             index.add(command.utterance)
             commands.append(command)
     return commands

@@ -1,4 +1,4 @@
-"""The text that the tiny base model is made from: commands, small reading tasks and support messages without records."""
+"""The text that the tiny base model is made from: commands, small exercises, and messages without their records."""
 
 from __future__ import annotations
 
@@ -7,21 +7,40 @@ from random import Random
 from typing import Final
 
 from local_runner.demo import commands, reading, triage
-from local_runner.demo.files import JsonRow, write_jsonl
+from local_runner.demo.files import draw_commands, write_jsonl
 
-MESSAGE_ROWS: Final = 5000
-EXERCISE_ROWS: Final = 9000
+EXERCISE_ROWS: Final = 6000
+MESSAGE_ROWS: Final = 800
+WRITE_PROMPT: Final = "Write a support message."
+
+ChatRow = dict[str, list[dict[str, str]]]
 
 
-def base_rows(*, seed: int = 0) -> list[JsonRow]:
-    """Chat rows of the base model's training text, shuffled.
+def base_rows(*, seed: int = 0) -> list[ChatRow]:
+    """Chat rows (`{"messages": [...]}`) of the base model's training text, shuffled.
 
-    Its commands are exactly those of the retention task's training file. Support messages appear as something to be written, so that
-    their words are known; no row holds a triage record or answers a question about a support message.
+    The commands are exactly the retention task's training file of the same seed. Support messages appear as
+    something to be written, so that their words are known; no row holds a triage record or a question about a
+    support message.
     """
-    random = Random(f"base {seed}")
-    rows = [command_row(command) for command in training_commands(seed=seed)]
-    rows += [_message_row(random) for _ in range(MESSAGE_ROWS)]
-    rows += [_exercise_row(random) for _ in range(EXERCISE_ROWS)]
+    random = Random(f"base {seed}")  # noqa: S311 - chance that must be repeatable
+    train, _ = draw_commands(seed=seed)
+    rows = [_row(commands.SYSTEM_PROMPT, command.utterance, command.answer) for command in train]
+    for _ in range(EXERCISE_ROWS):
+        exercise = reading.draw_exercise(random)
+        rows.append(_row(exercise.instruction, exercise.text, exercise.answer))
+    rows += [_row(None, WRITE_PROMPT, triage.draw_ticket(random).message) for _ in range(MESSAGE_ROWS)]
     random.shuffle(rows)
     return rows
+
+
+def write_base_corpus(directory: Path, *, seed: int = 0) -> Path:
+    """Writes `base.jsonl` into `directory`, one chat row per line, and returns its path."""
+    path = directory / "base.jsonl"
+    write_jsonl(path, base_rows(seed=seed))
+    return path
+
+
+def _row(system: str | None, user: str, assistant: str) -> ChatRow:
+    opening = [{"role": "system", "content": system}] if system else []
+    return {"messages": [*opening, {"role": "user", "content": user}, {"role": "assistant", "content": assistant}]}

@@ -1,7 +1,7 @@
-"""The flaws of real data, planted into the synthetic rows and written down, so that a report about them can be checked.
+"""The flaws of real data, planted into the synthetic rows and written down, so that reports on them can be checked.
 
-Every flaw has lines of its own: no line belongs to two kinds. Line numbers start at 1. Without the planted pairs no two messages
-reach a Jaccard similarity (word bigrams) of `SEPARATION`; planted near copies reach at least `NEAR`.
+Every flaw has lines of its own: no line belongs to two kinds. Line numbers start at 1. Drawn messages stay below a
+Jaccard similarity (word bigrams) of `SEPARATION` to each other; planted near copies reach at least `NEAR`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from random import Random
 from typing import Final, TypeVar
 
 from local_runner.demo import personal
-from local_runner.demo.phrases import CLOSINGS, GREETINGS
 from local_runner.demo.similarity import SimilarityIndex, bigrams, jaccard
 from local_runner.demo.triage import INTENTS, URGENCIES, Ticket, draw_ticket, swap_letters
 
@@ -155,7 +154,7 @@ def draw_separate(count: int, random: Random) -> list[Ticket]:
     tickets: list[Ticket] = []
     while len(tickets) < count:
         ticket = draw_ticket(random)
-        if index.highest(ticket.message) < SEPARATION:
+        if not index.has_similar(ticket.message, SEPARATION):
             index.add(ticket.message)
             tickets.append(ticket)
     return tickets

@@ -1,7 +1,8 @@
 """Invented personal data for the synthetic messages: valid in form, reserved or impossible in fact.
 
-E-mail addresses use the domains that RFC 2606 reserves, telephone numbers the range 555-0100 to 555-0199 kept for fiction, card numbers
-carry a correct Luhn digit and IBANs correct check digits (ISO 13616), IPv4 addresses come from the private ranges of RFC 1918.
+E-mail addresses use the domains that RFC 2606 reserves, telephone numbers the range 555-0100 to 555-0199 that is
+kept for fiction, card numbers carry a correct Luhn digit and IBANs correct check digits (ISO 13616), and IPv4
+addresses come from a private range of RFC 1918.
 """
 
 from __future__ import annotations

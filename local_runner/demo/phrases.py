@@ -1,7 +1,7 @@
 """Word tables of the synthetic support messages: products, needs, distractors and urgency.
 
-Every phrase was written for this project. `{p}` stands for the product that a phrase is about, `{d}` for another product that the
-message mentions only in passing.
+Every phrase was written for this project. `{p}` stands for the product that a phrase is about, `{d}` for another
+product that the message mentions only in passing.
 """
 
 from __future__ import annotations
@@ -9,9 +9,7 @@ from __future__ import annotations
 from typing import Final, Literal
 
 Intent = Literal["fault", "setup", "billing", "refund", "delivery", "cancel", "advice"]
-Product = Literal[
-    "camera", "router", "thermostat", "doorbell", "speaker", "lock", "hub", "sensor", "lamp", "plug"
-]
+Product = Literal["camera", "router", "thermostat", "doorbell", "speaker", "lock", "hub", "sensor", "lamp", "plug"]
 Urgency = Literal["low", "normal", "high"]
 
 PRODUCTS: Final[dict[Product, tuple[str, ...]]] = {
@@ -198,7 +196,7 @@ CHOICE: Final = (
 GREETINGS: Final = ("hello", "hi there", "good morning", "dear team", "hey", "good evening", "to whom it may concern")
 CLOSINGS: Final = ("thanks", "kind regards", "thank you", "cheers", "best wishes", "many thanks")
 
-# How pressing it is. Several pairs differ only in a negation, and many name a fact and leave the conclusion to the reader.
+# How pressing it is. Several pairs differ only in a negation, and many name a fact and leave the conclusion open.
 URGENCY: Final[dict[Urgency, tuple[str, ...]]] = {
     "high": (
         "this cannot wait",

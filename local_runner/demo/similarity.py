@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Set
+from itertools import pairwise
+from math import ceil
 from typing import Final
 
 _WORD: Final = re.compile(r"\w+")
@@ -13,7 +14,7 @@ _WORD: Final = re.compile(r"\w+")
 def bigrams(text: str) -> frozenset[tuple[str, str]]:
     """The set of neighboring word pairs of `text`, in lower case and without punctuation."""
     words = _WORD.findall(text.lower())
-    return frozenset(zip(words, words[1:], strict=False))
+    return frozenset(pairwise(words))
 
 
 def jaccard(left: Set[object], right: Set[object]) -> float:
@@ -23,24 +24,28 @@ def jaccard(left: Set[object], right: Set[object]) -> float:
 
 
 class SimilarityIndex:
-    """Texts seen so far, with the exact highest similarity of a new text to any of them."""
+    """Texts seen so far, asked whether a new one is too similar to any of them."""
 
     def __init__(self) -> None:
-        self._sizes: list[int] = []
-        self._postings: dict[tuple[str, str], list[int]] = {}
+        self._texts: list[frozenset[tuple[str, str]]] = []
+        self._holders: dict[tuple[str, str], list[int]] = {}
 
-    def highest(self, text: str) -> float:
-        """The highest Jaccard similarity of word bigrams between `text` and any text added before; 0.0 if none."""
+    def has_similar(self, text: str, threshold: float) -> bool:
+        """Whether the similarity of word bigrams between `text` and any text added before is `threshold` or more.
+
+        The answer is exact. A text that similar shares at least ceil(threshold * n) of the n pairs, so it holds one
+        of any n - ceil(threshold * n) + 1 of them: only texts that hold one of the rarest pairs are compared
+        (prefix filtering; Chaudhuri, Ganti and Kaushik, ICDE 2006, section 4).
+        """
         pairs = bigrams(text)
-        shared: Counter[int] = Counter()
-        for pair in pairs:
-            shared.update(self._postings.get(pair, ()))
-        size = len(pairs)
-        return max((count / (size + self._sizes[index] - count) for index, count in shared.items()), default=0.0)
+        rarest = sorted(pairs, key=lambda pair: len(self._holders.get(pair, ())))
+        enough = len(pairs) - ceil(threshold * len(pairs) - 1e-9) + 1
+        candidates = {index for pair in rarest[:enough] for index in self._holders.get(pair, ())}
+        return any(jaccard(pairs, self._texts[index]) >= threshold for index in candidates)
 
     def add(self, text: str) -> None:
         """Remembers `text`."""
         pairs = bigrams(text)
         for pair in pairs:
-            self._postings.setdefault(pair, []).append(len(self._sizes))
-        self._sizes.append(len(pairs))
+            self._holders.setdefault(pair, []).append(len(self._texts))
+        self._texts.append(pairs)

@@ -1,8 +1,8 @@
 """The synthetic task of the embedded default: a support message becomes a JSON triage record.
 
-A grammar draws the record first and then a message that states it, so every label is right by construction. Most messages name a
-second product or a second need in passing, and urgency is often a fact or a negated phrase: which words occur says little, how they
-stand to each other decides.
+A grammar draws the record first and then a message that states it, so every label is right by construction. Most
+messages name a second product or a second need in passing, and urgency is often a fact, a negated phrase or one of
+two voices: which words occur says little, how they stand to each other decides.
 """
 
 from __future__ import annotations
@@ -61,10 +61,9 @@ class Ticket:
 
 
 def draw_record(random: Random) -> Record:
-    """A record with every intent and product equally likely, and faults twice as likely as any other need."""
+    """A record: all products and urgencies equally likely, and faults twice as likely as any other intent."""
     intent = random.choice((*INTENTS, "fault"))
-    urgency = random.choices(URGENCIES, weights=[3, 3, 3])[0]
-    return Record(intent=intent, product=random.choice(tuple(PRODUCTS)), urgency=urgency)
+    return Record(intent=intent, product=random.choice(tuple(PRODUCTS)), urgency=random.choice(URGENCIES))
 
 
 def draw_ticket(random: Random) -> Ticket:
@@ -117,9 +116,9 @@ def _urgency(urgency: Urgency, random: Random) -> str:
     if urgency == "normal":
         return random.choice(URGENCY["normal"]) if random.random() < 0.6 else ""
     if random.random() < 0.4:
-        valid, overruled = ("high", "low") if urgency == "high" else ("low", "high")
-        facts = {"b": random.choice(OVERRULED_FACTS[valid]), "a": random.choice(OVERRULED_FACTS[overruled])}
-        return random.choice(OVERRULED).format(**facts)
+        opposite: Urgency = "low" if urgency == "high" else "high"
+        valid, overruled = random.choice(OVERRULED_FACTS[urgency]), random.choice(OVERRULED_FACTS[opposite])
+        return random.choice(OVERRULED).format(a=overruled, b=valid)
     return random.choice(URGENCY[urgency])
 
 
