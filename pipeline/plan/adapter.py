@@ -1,0 +1,73 @@
+"""Which parameters are trained, counted exactly, and whether vLLM can serve the adapter that results."""
+
+from __future__ import annotations
+
+import re
+
+from pipeline.plan.architecture import Architecture
+from schemas.train import LoraSettings
+
+MAX_VLLM_RANK = 512
+"""The largest ``--max-lora-rank`` of vLLM 0.32 (``vllm.config.lora.MaxLoRARanks``)."""
+
+
+def lora_parameters(architecture: Architecture, lora: LoraSettings) -> int:
+    """Return the trainable parameters of a LoRA adapter: r (inputs + outputs) for each adapted layer.
+
+    Hu et al., LoRA (arXiv:2106.09685), section 4.1. DoRA adds one magnitude per output; ``bias`` trains the base's
+    biases (``all``: in adapted layers or not); ``modules_to_save`` are trained whole. Names match as in PEFT: a text is
+    a pattern for the full name, a list matches the ends of names.
+    """
+    total = 0
+    for linear in architecture.linears():
+        adapted = _is_adapted(linear.name, lora.target_modules)
+        if adapted:
+            total += _rank(linear.name, lora) * (linear.inputs + linear.outputs)
+            total += linear.outputs if lora.use_dora else 0
+        if linear.bias and (lora.bias == "all" or (lora.bias == "lora_only" and adapted)):
+            total += linear.outputs
+        if _ends_with(linear.name, lora.modules_to_save or ()):
+            total += linear.parameters
+    for name in ("embed_tokens", "lm_head"):
+        if name in (lora.modules_to_save or ()):
+            total += architecture.embedding_parameters
+    return total
+
+
+def not_servable(lora: LoraSettings) -> list[str]:
+    """Return why vLLM 0.32 would not load this adapter, or would serve another model than was trained.
+
+    After ``vllm/lora/peft_helper.py``: it takes plain LoRA and rsLoRA, also with patterns of ranks.
+    """
+    reasons = []
+    rank = max([lora.r, *lora.rank_pattern.values()])
+    if lora.use_dora:
+        reasons.append("vLLM does not serve DoRA (lora.use_dora)")
+    if lora.bias != "none":
+        reasons.append(f"vLLM does not serve trained biases (lora.bias: {lora.bias})")
+    if lora.modules_to_save:
+        reasons.append("vLLM does not serve whole trained modules beside an adapter (lora.modules_to_save)")
+    if lora.init_lora_weights in ("pissa", "olora"):
+        reasons.append(f"{lora.init_lora_weights} changes the base's own weights (lora.init_lora_weights)")
+    if rank > MAX_VLLM_RANK:
+        reasons.append(f"vLLM serves ranks up to {MAX_VLLM_RANK}, not {rank} (lora.r)")
+    return reasons
+
+
+def _rank(name: str, lora: LoraSettings) -> int:
+    for pattern, rank in lora.rank_pattern.items():
+        if re.match(rf"(.*\.)?({pattern})$", name):
+            return rank
+    return lora.r
+
+
+def _is_adapted(name: str, target: tuple[str, ...] | str) -> bool:
+    if target == "all-linear":
+        return True
+    if isinstance(target, str):
+        return re.fullmatch(target, name) is not None
+    return _ends_with(name, target)
+
+
+def _ends_with(name: str, ends: tuple[str, ...]) -> bool:
+    return any(name == end or name.endswith(f".{end}") for end in ends)

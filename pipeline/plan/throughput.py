@@ -1,0 +1,92 @@
+"""How long a run takes: floating-point operations over the speed that is reached in practice.
+
+Operations per token: Kaplan et al., Scaling Laws (arXiv:2001.08361), section 2.1: 2 N forward and 4 N backward, N being
+the parameters that multiply. A frozen base needs no gradients of its weights: 4 N and 6 for each trained parameter.
+Gradient checkpointing runs the forward pass again: 2 N more. Attention: 12 x layers x width x length per token, from
+Chowdhery et al., PaLM (arXiv:2204.02311), appendix B.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pipeline.plan.architecture import Architecture
+from pipeline.plan.prices import Gpu
+from schemas.train import AdapterKind
+
+MFU: dict[AdapterKind, float] = {"full": 0.35, "lora": 0.30, "qlora": 0.20}
+"""Assumed share of a GPU's peak that training reaches; QLoRA unpacks its weights at each use."""
+
+MULTI_GPU_EFFICIENCY = 0.85
+"""Assumed speed of n GPUs that shard a model, over n times the speed of one."""
+
+STEP_SECONDS = 0.05
+"""Assumed least time of an optimizer step on a GPU, whatever the model: launches and data loading."""
+
+START_SECONDS = 120.0
+"""Assumed time to start a container and load a model."""
+
+GENERATION_MFU = 0.05
+"""Assumed share of peak while answers are generated in batches."""
+
+CPU_OPERATIONS = 6e10
+"""Operations per CPU-second of a 1-5M-parameter Llama in float32: 16k and 4.9k tokens/s on two threads (2026-11-23)."""
+
+CPU_START_SECONDS = 12.0
+"""CPU-seconds to import the training libraries."""
+
+CALIBRATION_ROWS = 128
+"""Rows that a variant's quantizer, or its check against the parent, looks at."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """The size of a run: training of every seed, evaluations, variants.
+
+    ``training_tokens`` of one seed over all epochs, ``mean_length`` tokens of a row, ``answered_tokens`` prompt and answer
+    tokens of one evaluation.
+    """
+
+    architecture: Architecture
+    adapter: AdapterKind
+    trainable: int
+    training_tokens: int
+    steps: int
+    mean_length: float
+    gradient_checkpointing: bool
+    seeds: int
+    evaluations: int
+    answered_tokens: int
+    variants: int
+
+
+def training_operations(work: Work) -> float:
+    """Return the operations of training one seed."""
+    active = work.architecture.active_parameters
+    frozen = work.adapter != "full"
+    per_token = 4 * active + 6 * work.trainable if frozen else 6 * active
+    per_token += 2 * active if work.gradient_checkpointing else 0
+    width = work.architecture.heads * work.architecture.head_dim
+    per_token += int(12 * work.architecture.layers * width * work.mean_length)
+    return float(per_token) * work.training_tokens
+
+
+def answering_operations(work: Work) -> float:
+    """Return the operations of all evaluations and of looking at each variant: forward passes."""
+    per_token = 2 * work.architecture.active_parameters
+    calibration = work.variants * CALIBRATION_ROWS * work.mean_length
+    return per_token * (work.evaluations * work.answered_tokens + calibration)
+
+
+def gpu_seconds(work: Work, gpu: Gpu, count: int) -> float:
+    """Return the wall-clock seconds of the whole run on ``count`` GPUs."""
+    peak = gpu.tflops * 1e12 * (count * MULTI_GPU_EFFICIENCY if count > 1 else 1.0)
+    training = max(training_operations(work) / (peak * MFU[work.adapter]), work.steps * STEP_SECONDS)
+    answering = answering_operations(work) / (peak * GENERATION_MFU)
+    return work.seeds * (training + START_SECONDS) + answering
+
+
+def cpu_seconds(work: Work) -> float:
+    """Return the CPU-seconds of the whole run on this kind of machine; a large model is out of its range."""
+    training = work.seeds * (training_operations(work) / CPU_OPERATIONS + CPU_START_SECONDS)
+    return training + answering_operations(work) / CPU_OPERATIONS
