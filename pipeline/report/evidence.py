@@ -110,7 +110,7 @@ def _tests(report: Report) -> Iterator[Block]:
 def _test_table(caption: str, comparisons: Sequence[Comparison], alpha: float) -> Table:
     interval = f"{level(alpha)} interval"
     return Table(
-        f"{caption}; difference in percentage points",
+        f"{caption}; difference in percentage points; won / lost: items that only one of the two got right",
         (
             "Candidate",
             "Reference",
@@ -119,7 +119,7 @@ def _test_table(caption: str, comparisons: Sequence[Comparison], alpha: float) -
             interval,
             "p",
             "n",
-            "Only candidate / only reference",
+            "Won / lost",
             "Test",
         ),
         tuple(
@@ -138,7 +138,7 @@ def _test_table(caption: str, comparisons: Sequence[Comparison], alpha: float) -
             )
             for item in comparisons
         ),
-        frozenset({"Difference", interval, "p", "n", "Only candidate / only reference"}),
+        frozenset({"Difference", interval, "p", "n", "Won / lost"}),
     )
 
 
@@ -159,15 +159,15 @@ def _seeds(report: Report) -> Iterator[Block]:
 
 
 def _slices(report: Report) -> Iterator[Block]:
-    titles = {"clean": "clean: unlike every training row", "near_train": "near_train: nearly repeats a training row"}
     metric = report.primary_metric
     rows = [
-        (subject.title, titles.get(name, name), *score_cells(scores.get(metric)))
+        (subject.title, name, *score_cells(scores.get(metric)))
         for subject in report.subjects
         for name, scores in subject.slices.items()
     ]
     if rows:
-        yield Table(f"{metric} by slice", ("Subject", "Slice", *_SCORE), tuple(rows), frozenset(_SCORE))
+        caption = f"{metric} by slice; near_train items nearly repeat a training row, clean items repeat none"
+        yield Table(caption, ("Subject", "Slice", *_SCORE), tuple(rows), frozenset(_SCORE))
 
 
 def _retention(report: Report) -> Iterator[Block]:

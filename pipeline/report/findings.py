@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pipeline.report import limits
 from pipeline.report.configuration import asked_model, shown
 from pipeline.report.progress import not_reached
 from pipeline.report.record import RunRecord
 from pipeline.report.scores import gain, primary_metric
 from pipeline.report.types import Answer, Fact, Registration
-from pipeline.report.wording import count, percent, points, score_text
-from schemas.data import DataArtifact
-from schemas.evaluate import EvaluateArtifact
-from schemas.train import TrainArtifact
+from pipeline.report.wording import count, percent, points
 
 _METHODS = {"sft": "supervised fine-tuning", "dpo": "direct preference optimization"}
 _ADAPTERS = {"lora": "a LoRA adapter", "qlora": "a QLoRA adapter (base in 4 bits)", "full": "all weights trained"}
@@ -87,79 +85,30 @@ def _unfinished(record: RunRecord) -> Iterator[str]:
 
 def limitations(record: RunRecord) -> tuple[str, ...]:
     """Return what a reader must know before trusting the numbers."""
-    found = [*_sample(record)]
+    found = [*_sample(record), *limits.seed_limits(len(record.spec.train.seeds))]
     tuned = record.evaluations.get(record.shipped)
     if tuned is not None:
-        found += _answers(tuned.artifact, record)
+        found += limits.answer_limits(tuned.artifact, primary_metric(record), gain(record))
     if record.data is not None:
-        found += _data(record.data.artifact)
-    found += _forgetting(record)
+        found += limits.data_limits(record.data.artifact)
+    decided = record.register is not None
+    found += limits.forgetting_limits(record.file.retention_waived, bool(record.retention) or not decided)
     model = record.models.get(record.shipped)
     if model is not None:
-        found += _training(model.artifact)
-    found += _serving(record)
+        found += limits.training_limits(model.artifact)
+    if decided or record.serve is not None:
+        found += limits.serving_limits(record.serve.artifact if record.serve is not None else None)
     return tuple(found)
 
 
 def _sample(record: RunRecord) -> Iterator[str]:
     if record.plan is not None:
         power = record.plan.artifact.power
+        least = points(power.minimum_detectable_gain).lstrip("+")
         yield (
-            f"With about {count(power.test_rows, 'test row')}, a gain below {points(power.minimum_detectable_gain).lstrip('+')} "
-            f"would be found in fewer than {percent(power.power)} of such runs (assumed baseline "
-            f"{percent(power.assumed_baseline)})."
+            f"With about {count(power.test_rows, 'test row')}, a gain below {least} would be found in fewer than "
+            f"{percent(power.power)} of such runs (assumed baseline {percent(power.assumed_baseline)})."
         )
     if record.spec.evaluate.max_items is not None:
         first = count(record.spec.evaluate.max_items, "test item")
         yield f"Only the first {first} were evaluated (evaluate.max_items)."
-    if len(record.spec.train.seeds) == 1:
-        yield "One seed was trained, so the spread between seeds is not known."
-
-
-def _answers(tuned: EvaluateArtifact, record: RunRecord) -> Iterator[str]:
-    metric = primary_metric(record)
-    near, clean = (tuned.slices.get(name, {}).get(metric) for name in ("near_train", "clean"))
-    if near is not None and clean is not None:
-        yield (
-            f"Nearly repeating a training row: {count(near.n, 'test item')} of {tuned.n:,}; {metric} is {score_text(near)} "
-            f"there and {score_text(clean)} elsewhere."
-        )
-    if tuned.truncated:
-        yield f"Cut at the length limit: {count(tuned.truncated, 'answer')} of {tuned.n:,}."
-    best = gain(record)
-    if best is not None and best.difference < 0:
-        yield f"{best.reference} does better than the tuned model: {percent(best.reference_value)} by {metric}."
-
-
-def _data(data: DataArtifact) -> Iterator[str]:
-    yield "hone added no synthetic rows (0% of the training data); what the given files hold is for their owner to say."
-    dropped = sum(item.count for item in data.dropped)
-    if dropped:
-        yield f"Removed before training: {count(dropped, 'row')} of {data.read:,}; the reasons are counted below."
-    found = ", ".join(f"{number:,} {kind.replace('_', ' ')}" for kind, number in data.personal_data.items() if number)
-    if found:
-        yield f"Personal data was found by patterns ({found}); patterns miss some."
-
-
-def _forgetting(record: RunRecord) -> Iterator[str]:
-    waived = record.file.retention_waived
-    if waived is not None:
-        yield f"Forgetting was waived, in these words: {waived}"
-    elif record.register is not None and not record.retention:
-        yield "What the base could do before was not measured, so forgetting would go unnoticed."
-
-
-def _training(model: TrainArtifact) -> Iterator[str]:
-    if model.rendered.dropped_long:
-        yield f"Left out as longer than max_length: {count(model.rendered.dropped_long, 'training row')}."
-    if model.rendered.truncated:
-        yield f"Cut at max_length: {count(model.rendered.truncated, 'training row')}."
-    for repair in model.recoveries:
-        yield f"Training was repaired at step {repair.step:,} ({repair.kind.replace('_', ' ')}): {repair.action}."
-
-
-def _serving(record: RunRecord) -> Iterator[str]:
-    if record.spec.serve is False:
-        yield "The model was not served, so nothing shows that it answers there as it was evaluated."
-    elif record.serve is not None and record.serve.artifact.prompt_mismatches is None:
-        yield f"{record.serve.artifact.engine} returns no prompt token ids, so parity of the render was not measured."

@@ -123,9 +123,9 @@ def _cost(report: Report) -> Iterator[Block]:
     if report.planned:
         yield Table(
             "Planned and measured, one training; measured memory is the whole process with its libraries",
-            ("", "Planned", "Measured", "Measured / planned"),
+            ("", "Planned", "Measured", "Ratio"),
             tuple(_planned_row(row) for row in report.planned),
-            frozenset({"Planned", "Measured", "Measured / planned"}),
+            frozenset({"Planned", "Measured", "Ratio"}),
         )
     if report.gpu is not None:
         many = f"{report.gpu.count} x " if report.gpu.count > 1 else ""

@@ -55,7 +55,7 @@ class Finished(Generic[A]):
 
     def config(self) -> dict[str, Any]:
         """Return the canonical config of the call that made it; empty where the record is missing."""
-        return _read_object(self.path / "config.json") if (self.path / "config.json").is_file() else {}
+        return read_object(self.path / "config.json") if (self.path / "config.json").is_file() else {}
 
 
 def load_finished(store: Store, ref: ArtifactRef, kind: type[A]) -> Finished[A] | None:
@@ -117,8 +117,8 @@ class RunRecord:
             raise _unknown_run(root, run)
         calls_file = directory / "calls.json"
         try:
-            file = RunFile.model_validate(_read_object(directory / "run.json"))
-            calls = _CALLS.validate_python(_read_object(calls_file)) if calls_file.is_file() else {}
+            file = RunFile.model_validate(read_object(directory / "run.json"))
+            calls = _CALLS.validate_python(read_object(calls_file)) if calls_file.is_file() else {}
         except ValidationError as error:
             raise IntegrityError(
                 "the run's record is damaged or of another version",
@@ -228,7 +228,12 @@ class RunRecord:
         return found
 
 
-def _read_object(path: Path) -> dict[str, Any]:
+def read_object(path: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        IntegrityError: the file holds something else.
+    """
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:

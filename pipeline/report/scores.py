@@ -16,7 +16,7 @@ from schemas.evaluate import (
     Subject,
     TfidfSubject,
 )
-from schemas.register import Comparison
+from schemas.register import Comparison, RegisterArtifact
 
 
 def primary_metric(record: RunRecord) -> str:
@@ -68,16 +68,19 @@ def _title(name: str, role: Role, subject: Subject) -> str:
 
 
 def gain(record: RunRecord) -> Comparison | None:
-    """Return the test that decides: the shipped model against the best baseline on the primary metric."""
-    if record.register is None:
-        return None
-    decided = record.register.artifact
-    found = [
+    """Return the test that decided, None before there is a decision."""
+    return best_comparison(record.register.artifact) if record.register is not None else None
+
+
+def best_comparison(decided: RegisterArtifact) -> Comparison | None:
+    """Return the comparison of the shipped model with the best baseline on the primary metric."""
+    found = (
         comparison
         for comparison in decided.baseline_comparisons
-        if comparison.metric == decided.primary_metric and comparison.reference == decided.decision.best_baseline
-    ]
-    return next((item for item in found if item.candidate == decided.shipped), found[0] if found else None)
+        if (comparison.metric, comparison.candidate, comparison.reference)
+        == (decided.primary_metric, decided.shipped, decided.decision.best_baseline)
+    )
+    return next(found, None)
 
 
 def variant_rows(record: RunRecord, metric: str) -> tuple[VariantRow, ...]:
