@@ -19,11 +19,16 @@ _BATCH = 512
 
 @dataclass(frozen=True)
 class Rendered:
-    """One row as tokens. ``trained[i]`` says that token i is a label; both lists have the row's length."""
+    """One row as tokens. ``trained[i]`` says that token i is a label; both lists have the row's length.
+
+    ``joined`` says that a token covers both the end of a prompt and the beginning of a trained answer, so that no
+    prompt at inference ends where this row's does.
+    """
 
     ids: list[int]
     trained: list[bool]
     text: str
+    joined: bool = False
 
     @property
     def labels(self) -> list[int]:
@@ -32,7 +37,7 @@ class Rendered:
 
     def truncated(self, max_length: int) -> Rendered:
         """Return the row without the tokens after ``max_length``; the text stays whole."""
-        return Rendered(self.ids[:max_length], self.trained[:max_length], self.text)
+        return Rendered(self.ids[:max_length], self.trained[:max_length], self.text, self.joined)
 
 
 @dataclass(frozen=True)
@@ -150,7 +155,8 @@ def tokenize_layouts(layouts: Sequence[Layout], tokenizer: Tokenizer) -> list[Re
         for layout, ids, offsets in zip(
             batch, encoding["input_ids"], encoding["offset_mapping"], strict=True
         ):
-            rendered.append(Rendered(list(ids), _mask(offsets, layout.spans), layout.text))
+            joined = _joined(offsets, layout.spans)
+            rendered.append(Rendered(list(ids), _mask(offsets, layout.spans), layout.text, joined))
     return rendered
 
 
@@ -166,6 +172,12 @@ def _mask(offsets: Sequence[tuple[int, int]], spans: Sequence[tuple[int, int]]) 
         low, high = spans[current]
         mask.append(start < high and (end > low if end > start else start > low))
     return mask
+
+
+def _joined(offsets: Sequence[tuple[int, int]], spans: Sequence[tuple[int, int]]) -> bool:
+    """Say whether a span begins inside a token."""
+    starts = {start for start, _ in offsets}
+    return any(low and low not in starts and low < offsets[-1][1] for low, _ in spans)
 
 
 def _close(

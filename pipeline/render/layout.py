@@ -71,11 +71,13 @@ def find_turns(
     Raises:
         RenderError: the template is not prefix-stable and has no generation markers, or they do not fit the messages.
     """
-    turns = []
+    turns: list[Turn] = []
+    marked: dict[int, Turn] | None = None
     for index in indices:
         turn = _turn_by_prefix(messages, index, text, tokenizer, options, tools)
         if turn is None:
-            return _turns_by_markers(messages, indices, tokenizer, options, tools)
+            marked = marked if marked is not None else _marked_turns(messages, tokenizer, options, tools)
+            turn = marked[index]
         turns.append(turn)
     return turns
 
@@ -99,13 +101,9 @@ def _turn_by_prefix(
     return Turn(index=index, start=len(before), end=len(through))
 
 
-def _turns_by_markers(
-    messages: Sequence[Message],
-    indices: Sequence[int],
-    tokenizer: Tokenizer,
-    options: RenderOptions,
-    tools: Tools,
-) -> list[Turn]:
+def _marked_turns(
+    messages: Sequence[Message], tokenizer: Tokenizer, options: RenderOptions, tools: Tools
+) -> dict[int, Turn]:
     template = chat_template_of(tokenizer, options) or ""
     if "endgeneration" not in template:
         raise RenderError(
@@ -132,8 +130,7 @@ def _turns_by_markers(
             where="train.chat_template",
             fix="put one pair of markers around the assistant's part, inside the loop over messages",
         )
-    place = dict(zip(assistants, spans, strict=True))
-    return [Turn(index, *place[index]) for index in indices]
+    return {index: Turn(index, *span) for index, span in zip(assistants, spans, strict=True)}
 
 
 def _runs(mask: Sequence[int], offsets: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:

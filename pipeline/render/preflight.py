@@ -27,6 +27,8 @@ _FIXES = {
     "the end-of-turn token is never trained": "give a chat template that closes each assistant turn with a special "
     "token, inside its generation markers where it has them",
     "BOS stands twice at the beginning": "remove the beginning-of-sequence token from the text or from the template",
+    "a token joins the prompt and the answer, which no prompt at inference can": "remove the white space at the "
+    "beginning of the answer, or end the template's generation prompt with a newline or a special token",
     "turns are trained that the loss excludes": "give a chat template whose generation markers enclose the "
     "assistant's part and nothing else",
 }
@@ -67,8 +69,9 @@ def check_examples(
 
     Raises:
         RenderError: rows without a trained token (also after truncation), without a trained end of turn, with
-            BOS twice, or with user text trained although the loss excludes it; or rows longer than
-            ``max_length`` under ``long_rows: stop``; or no row left. The message names row numbers.
+            BOS twice, with a token across prompt and answer, or with user text trained although the loss
+            excludes it; or rows longer than ``max_length`` under ``long_rows: stop``; or no row left. The
+            message names row numbers.
     """
     return render_examples(examples, tokenizer, options, max_length, source=source).report
 
@@ -144,6 +147,8 @@ def _render_all(
 def _check_row(example: Example, row: Row, tokenizer: Tokenizer, faults: _Faults) -> None:
     if not _trained_tokens(row):
         faults.add("no token is trained", example.row)
+    if isinstance(row, Rendered) and row.joined:
+        faults.add("a token joins the prompt and the answer, which no prompt at inference can", example.row)
     ids = row.ids if isinstance(row, Rendered) else row.prompt_ids
     if tokenizer.bos_token_id is not None and ids[:2] == [tokenizer.bos_token_id] * 2:
         faults.add("BOS stands twice at the beginning", example.row)

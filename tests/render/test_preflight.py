@@ -1,0 +1,144 @@
+"""The preflight: each fault planted, named with its rows, and absent from the clean twin."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+
+from pipeline.core.errors import RenderError
+from pipeline.render import Rendered, check_examples, render_examples
+from schemas.data import Example, Message
+from schemas.render import RenderOptions
+from tests.render import templates
+from tests.support.tiny_model import tiny_tokenizer
+from tests.support.training import conversation, preference, text_row
+
+ROWS = [conversation(number) for number in range(12)]
+
+
+def refused(rows: list[Example], options: RenderOptions, max_length: int = 200) -> RenderError:
+    with pytest.raises(RenderError) as caught:
+        check_examples(rows, tiny_tokenizer(), options, max_length, source="train")
+    return caught.value
+
+
+def with_template(template: str, **more: bool) -> RenderOptions:
+    return RenderOptions(chat_template=template, **more)
+
+
+def test_clean_rows_are_counted() -> None:
+    report = check_examples(ROWS, tiny_tokenizer(), RenderOptions(), 200, source="train")
+    rendered = render_examples(ROWS, tiny_tokenizer(), RenderOptions(), 200, source="train").rows
+    lengths = sorted(len(row.ids) for row in rendered if isinstance(row, Rendered))
+    assert (report.rows, report.kept, report.dropped_long, report.truncated) == (12, 12, 0, 0)
+    assert report.tokens == sum(lengths)
+    assert report.longest == lengths[-1]
+    assert report.median_length == (lengths[5] + lengths[6]) / 2
+    assert report.p95_length == lengths[11]  # nearest rank: ceil(0.95 * 12) = 12
+    assert 0 < report.trained_tokens < report.tokens
+
+
+def test_rows_without_an_answer_are_named() -> None:
+    silent = [row.model_copy(update={"messages": row.messages[:1]}) for row in ROWS[:2]]
+    error = refused([*silent, *ROWS[2:]], RenderOptions())
+    assert error.message == "no token is trained (rows 1, 2)"
+    assert error.where == "train"
+
+
+def test_many_rows_are_counted_after_five() -> None:
+    silent = [row.model_copy(update={"messages": row.messages[:1]}) for row in ROWS]
+    assert "rows 1, 2, 3, 4, 5 and 7 more" in refused(silent, RenderOptions()).message
+
+
+def test_rows_whose_answer_is_cut_off_are_named() -> None:
+    error = refused(ROWS, RenderOptions(long_rows="truncate"), max_length=12)
+    assert "no token is trained once the row is cut to max_length" in error.message
+    assert "max_length" in str(error.fix)
+
+
+def test_template_that_never_ends_a_turn_is_refused() -> None:
+    assert "end-of-turn token is never trained" in refused(ROWS, with_template(templates.NO_END)).message
+    everything = with_template(templates.NO_END, completion_only_loss=False)
+    assert "end-of-turn token is never trained" in refused(ROWS, everything).message
+
+
+def test_template_that_marks_the_users_turns_is_refused() -> None:
+    rows = [
+        row.model_copy(
+            update={"messages": (*row.messages, Message(role="user", content="and"), row.messages[-1])}
+        )
+        for row in ROWS
+    ]
+    options = with_template(templates.EVERYTHING_MARKED, completion_only_loss=False, assistant_only_loss=True)
+    assert "turns are trained that the loss excludes" in refused(rows, options).message
+
+
+def test_doubled_bos_is_refused() -> None:
+    tokenizer = copy.deepcopy(tiny_tokenizer())
+    tokenizer.bos_token = "<|im_start|>"
+    twice = with_template(
+        "<|im_start|><|im_start|>" + templates.NO_END + "<|im_end|>", completion_only_loss=False
+    )
+    with pytest.raises(RenderError, match="BOS stands twice"):
+        check_examples(ROWS, tokenizer, twice, 200, source="train")
+
+
+def test_a_prompt_that_ends_inside_a_token_is_refused() -> None:
+    # "assistant: " ends with a space; " ref" of " refund" is one token, so the space belongs to the answer.
+    rows = [
+        row.model_copy(
+            update={"messages": (row.messages[0], row.messages[0].model_copy(update={"role": "assistant"}))}
+        )
+        for row in ROWS
+    ]
+    spaced = templates.NO_END.replace("\n{% endfor", "<|im_end|>\n{% endfor")
+    assert "a token joins the prompt and the answer" in refused(rows, with_template(spaced)).message
+
+
+def test_long_rows_are_dropped_truncated_or_stop() -> None:
+    tokenizer = tiny_tokenizer()
+    lengths = [
+        len(row.ids)
+        for row in render_examples(ROWS, tokenizer, RenderOptions(), 200, source="train").rows
+        if isinstance(row, Rendered)
+    ]
+    limit = max(lengths) - 1
+    long = sum(length > limit for length in lengths)
+    dropped = check_examples(ROWS, tokenizer, RenderOptions(), limit, source="train")
+    assert (dropped.kept, dropped.dropped_long, dropped.truncated) == (12 - long, long, 0)
+    cut = check_examples(ROWS, tokenizer, RenderOptions(long_rows="truncate"), limit, source="train")
+    assert (cut.kept, cut.dropped_long, cut.truncated) == (12, 0, long)
+    assert cut.longest == max(lengths)
+    stopped = refused(ROWS, RenderOptions(long_rows="stop"), max_length=limit)
+    assert f"longer than max_length {limit}" in stopped.message
+
+
+def test_a_set_without_rows_is_refused() -> None:
+    assert "no row to train on" in refused([], RenderOptions()).message
+    assert "all 12 rows are longer" in refused(ROWS, RenderOptions(), max_length=3).message
+
+
+def test_a_refused_row_is_named() -> None:
+    rows = [*ROWS[:3], ROWS[3].model_copy(update={"messages": ROWS[3].messages * 2})]
+    assert refused(rows, with_template(templates.ONE_QUESTION)).where == "train row 4"
+
+
+def test_pairs_and_texts_are_counted() -> None:
+    pairs = [preference(number) for number in range(4)]
+    report = check_examples(pairs, tiny_tokenizer(), RenderOptions(), 200, source="train")
+    assert report.kept == 4
+    texts = check_examples(
+        [text_row(n) for n in range(4)], tiny_tokenizer(), RenderOptions(), 200, source="train"
+    )
+    assert texts.trained_tokens == texts.tokens
+
+
+def test_answers_that_repeat_the_prompt_raise_no_alarm() -> None:
+    echo = [
+        row.model_copy(
+            update={"messages": (row.messages[0], Message(role="assistant", content=row.messages[0].content))}
+        )
+        for row in ROWS
+    ]
+    assert check_examples(echo, tiny_tokenizer(), RenderOptions(), 200, source="train").kept == 12
