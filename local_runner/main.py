@@ -38,7 +38,8 @@ def entry() -> None:
 
 def run_command(arguments: list[str]) -> int:
     """Run one command and return its exit code; errors are told on standard error, or as JSON with ``--json``."""
-    import click
+    import typer
+    from typer._click.exceptions import ClickException  # Typer has its own; the click package is another class
 
     from local_runner.cli.app import app
 
@@ -46,12 +47,12 @@ def run_command(arguments: list[str]) -> int:
     try:
         code = app(args=arguments, prog_name="hone", standalone_mode=False)
         return int(code) if isinstance(code, int) else 0
-    except click.exceptions.Exit as stop:
+    except typer.Exit as stop:
         return stop.exit_code
-    except click.exceptions.Abort:
+    except typer.Abort:
         sys.stderr.write("stopped\n")
         return 130
-    except click.ClickException as error:
+    except ClickException as error:
         error.show()
         return error.exit_code
     except KeyboardInterrupt:
