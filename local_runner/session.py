@@ -144,10 +144,16 @@ class Session:
             return version, f"{name}@{version} passed its gate and stays candidate: {error.message}"
         return version, None
 
-    def registration(self, directory: RunDirectory) -> tuple[int | None, str | None]:
-        """Return the number of the version that a run registered, and what the registry had to say."""
-        path = directory.path / "tracked.json"
-        if not path.is_file():
-            return None, None
-        state = json.loads(path.read_text(encoding="utf-8"))
-        return state.get("version"), state.get("notice")
+
+def registered(directory: RunDirectory) -> tuple[int | None, str | None]:
+    """Return the number of the version that a run registered, and what the registry had to say."""
+    path = directory.path / "tracked.json"
+    if not path.is_file():
+        return None, None
+    state = json.loads(path.read_text(encoding="utf-8"))
+    return state.get("version"), state.get("notice")
+
+
+def version_of(directory: RunDirectory) -> int | None:
+    """Return the number of the version that a run registered, None where it has none."""
+    return registered(directory)[0]

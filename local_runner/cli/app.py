@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from local_runner.cli import environments, run, upkeep, versions
+from local_runner.cli import environments, report, run, upkeep, versions
 
 app = typer.Typer(
     name="hone",
@@ -36,6 +36,7 @@ def main(
     """From a task, data, a base model, a target and a budget to a served model that is measurably better."""
 
 
+app.command()(init.init)
 app.command()(run.run)
 app.command()(run.demo)
 app.command()(run.status)
@@ -44,3 +45,6 @@ app.command()(versions.rollback)
 app.add_typer(environments.app, name="env")
 app.command()(upkeep.gc)
 app.command()(upkeep.doctor)
+app.command()(report.report)
+app.add_typer(report.show, name="show")
+app.command()(report.export)

@@ -1,0 +1,207 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.flow import next_calls, served_variant, shipped_seed
+from pipeline.report.progress import expected_calls
+from pipeline.report.record import KINDS, RunRecord
+from schemas.artifacts import StageCall, Stored
+from schemas.base import Reference
+from schemas.resolved import Champion, ResolvedRun, RunFile
+from schemas.train import BaseModelRef, ModelInit, TokenizerSpec
+from tests.support.run_fixture import RunFixture
+
+
+class World:
+    """The fixture's artifacts by call id, to be handed to the flow as if calls had been made."""
+
+    def __init__(self, root: Path, **spec: Any) -> None:
+        fixture = RunFixture(root, spec=spec)
+        record = RunRecord.load(root, fixture.build())
+        self.run: ResolvedRun = fixture.resolved()
+        self.file: RunFile = record.file
+        self.made: dict[str, Stored[Any]] = {}
+        for call_id, call, found in record.artifacts():
+            assert found is not None
+            kind: Any = Stored[KINDS[call.stage]]  # type: ignore[misc]
+            self.made[call_id] = kind(
+                ref=found.ref, content_digest=found.manifest.content_digest, path=found.path, artifact=found.artifact
+            )
+
+    def after(self, *call_ids: str) -> dict[str, Stored[Any]]:
+        return {call_id: self.made[call_id] for call_id in call_ids}
+
+    def play(self, run: ResolvedRun | None = None) -> list[StageCall]:
+        """Make the first call again and again, as a runner with one worker does, and return all in order."""
+        finished: dict[str, Stored[Any]] = {}
+        made: list[StageCall] = []
+        while calls := next_calls(run or self.run, finished):
+            assert len(made) < 50, "the flow does not end"
+            made.append(calls[0])
+            like = calls[0].id if calls[0].id in self.made else _like(calls[0].id)
+            finished[calls[0].id] = self.made[like]
+        return made
+
+
+def _like(call_id: str) -> str:
+    if call_id.startswith("train.seed-"):
+        return "train.seed-0"
+    if call_id.startswith("evaluate."):
+        return "evaluate.seed-0"
+    return call_id
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path / "workspace")
+
+
+def ids(calls: list[StageCall]) -> list[str]:
+    return [call.id for call in calls]
+
+
+def test_the_plan_is_the_first_and_only_call(world: World) -> None:
+    assert ids(next_calls(world.run, {})) == ["plan"]
+
+
+def test_the_main_job_in_order(world: World) -> None:
+    assert ids(world.play()) == [
+        "plan",
+        "data",
+        "data.retention-commands",
+        "evaluate.baseline-base",
+        "evaluate.baseline-few-shot",
+        "evaluate.retention-commands-before",
+        "train.seed-0",
+        "evaluate.seed-0",
+        "evaluate.retention-commands-after",
+        "optimize.merged",
+        "optimize.w4a16",
+        "evaluate.variant-merged",
+        "evaluate.variant-w4a16",
+        "serve",
+        "register",
+    ]
+
+
+def test_the_report_expects_the_calls_that_the_flow_makes(world: World) -> None:
+    assert sorted(expected_calls(world.file)) == sorted(ids(world.play()))
+
+
+def test_what_does_not_wait_for_each_other_can_run_at_once(world: World) -> None:
+    ready = ids(next_calls(world.run, world.after("plan", "data", "data.retention-commands")))
+    assert ready == [
+        "evaluate.baseline-base",
+        "evaluate.baseline-few-shot",
+        "evaluate.retention-commands-before",
+        "train.seed-0",
+    ]
+
+
+def test_the_flow_is_pure(world: World) -> None:
+    finished = world.after("plan", "data", "train.seed-0")
+    assert next_calls(world.run, finished) == next_calls(world.run, dict(reversed(finished.items())))
+
+
+def test_every_call_is_json_and_fits_its_stage(world: World) -> None:
+    from pipeline.catalog import CATALOG
+
+    for call in world.play():
+        again = StageCall.model_validate_json(call.model_dump_json())
+        assert again == call
+        CATALOG[call.stage].config.model_validate(again.config)
+        fields = CATALOG[call.stage].inputs.model_fields
+        assert set(call.inputs) <= set(fields)
+        assert {name for name, field in fields.items() if field.is_required()} <= set(call.inputs)
+
+
+def test_replay_waits_for_its_data_and_gets_it(tmp_path: Path) -> None:
+    world = World(tmp_path / "w", train={"replay": {"share": 0.3}})
+    assert "train.seed-0" not in ids(next_calls(world.run, world.after("plan", "data")))
+    train = next(call for call in world.play() if call.id == "train.seed-0")
+    assert train.inputs["replay"] == {"commands": world.made["data.retention-commands"].ref}
+
+
+def test_several_seeds_fan_out_and_the_lowest_validation_loss_goes_on(tmp_path: Path) -> None:
+    world = World(tmp_path / "w", train={"seeds": [3, 1, 2]})
+    calls = ids(world.play())
+    assert [call for call in calls if call.startswith("train")] == ["train.seed-3", "train.seed-1", "train.seed-2"]
+    assert calls.count("optimize.merged") == 1
+    trained = world.made["train.seed-0"]
+    finished = {
+        f"train.seed-{seed}": trained.model_copy(
+            update={"artifact": trained.artifact.model_copy(update={"eval_loss": loss})}
+        )
+        for seed, loss in ((3, 0.5), (1, 0.25), (2, None))
+    }
+    assert shipped_seed(world.run, finished) == 1
+    assert shipped_seed(world.run, {key: value for key, value in finished.items() if key != "train.seed-2"}) is None
+
+
+def test_quantized_variants_are_made_from_the_merged_model_even_where_it_is_not_shipped(tmp_path: Path) -> None:
+    world = World(tmp_path / "w", variants=["w4a16"], serve={"variant": "w4a16"})
+    calls = {call.id: call for call in world.play()}
+    assert calls["optimize.merged"].inputs["parent"] == world.made["train.seed-0"].ref
+    assert calls["optimize.w4a16"].inputs["parent"] == world.made["optimize.merged"].ref
+    assert "evaluate.variant-merged" not in calls
+    assert calls["serve"].inputs["model"] == world.made["optimize.w4a16"].ref
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ({}, "merged"),
+        ({"variants": []}, "adapter"),
+        ({"variants": [], "train": {"adapter": "full"}}, "model"),
+        ({"serve": {"variant": "w4a16"}}, "w4a16"),
+        ({"serve": {"variant": "adapter"}}, "adapter"),
+    ],
+)
+def test_what_is_served(tmp_path: Path, spec: dict[str, Any], expected: str) -> None:
+    assert served_variant(World(tmp_path / "w", **spec).run) == expected
+
+
+def test_without_serving_the_version_is_registered_all_the_same(tmp_path: Path) -> None:
+    calls = ids(World(tmp_path / "w", serve=False).play())
+    assert "serve" not in calls
+    assert calls[-1] == "register"
+
+
+def test_a_champion_and_a_reference_for_classification_are_baselines_too(tmp_path: Path) -> None:
+    world = World(tmp_path / "w", task="classification")
+    champion = Champion(version=2, model=world.made["optimize.merged"].ref, base=world.run.base)
+    run = world.run.model_copy(update={"champion": champion})
+    calls = {call.id: call for call in world.play(run)}
+    assert calls["evaluate.baseline-champion"].inputs["model"] == champion.model
+    assert "evaluate.baseline-tfidf" in calls
+    assert set(calls["register"].inputs["baselines"]) == {"base", "few-shot", "champion", "tfidf"}
+
+
+def test_a_base_without_weights_has_no_baselines_and_nothing_to_forget(tmp_path: Path) -> None:
+    world = World(tmp_path / "w", train={"adapter": "full"})
+    run = world.run.model_copy(
+        update={
+            "base": BaseModelRef(name="llama", init=ModelInit(tokenizer=TokenizerSpec())),
+            "retention": (),
+        }
+    )
+    calls = {call.id: call for call in world.play(run)}
+    assert not any(call_id.startswith(("evaluate.baseline", "evaluate.retention")) for call_id in calls)
+    assert calls["register"].config["retention_waived"] == "the base had no weights: there was nothing to forget"
+    assert calls["data"].config["render"] is None
+
+
+def test_another_path_to_the_same_bytes_is_the_same_run(world: World) -> None:
+    moved = world.run.model_copy(
+        update={"data": world.run.data.model_copy(update={"train": Reference(location="/b", digest="ab" * 32)})}
+    )
+    assert moved.run_id() == world.run.run_id()
+    champion = Champion(version=1, model=world.made["optimize.merged"].ref, base=world.run.base)
+    assert world.run.model_copy(update={"champion": champion}).run_id() == world.run.run_id()
+    edited = world.run.model_copy(
+        update={"data": world.run.data.model_copy(update={"train": Reference(location="/b", digest="cd" * 32)})}
+    )
+    assert edited.run_id() != world.run.run_id()
