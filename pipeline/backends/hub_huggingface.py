@@ -27,8 +27,9 @@ def push_folder(
         ConfigError: the name is not one, the token is refused, or the repository is public.
         SourceError: the Hub cannot be reached or refuses the upload.
     """
+    import httpx
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
 
     api = HfApi(endpoint=endpoint, token=token)
     try:
@@ -44,17 +45,16 @@ def push_folder(
         raise ConfigError(str(error), where=f"hf://{repo_id}", fix="write hf://organization/name") from error
     except HfHubHTTPError as error:
         raise _refused(error, repo_id) from error
-    except OSError as error:
+    except OfflineModeIsEnabled as error:
+        raise SourceError(
+            "HF_HUB_OFFLINE is set, so nothing can be sent", where=f"hf://{repo_id}", fix="unset it and export again"
+        ) from error
+    except (OSError, httpx.HTTPError) as error:
         raise _unreachable(error, repo_id) from error
-    except Exception as error:
-        # the client library's transport errors share no base with OSError
-        if type(error).__module__.partition(".")[0] in ("httpx", "httpcore", "requests", "urllib3"):
-            raise _unreachable(error, repo_id) from error
-        raise
     return address
 
 
-def _refused(error: HoneError | Exception, repo_id: str) -> HoneError:
+def _refused(error: Exception, repo_id: str) -> HoneError:
     response = getattr(error, "response", None)
     status = getattr(response, "status_code", None)
     where = f"hf://{repo_id}"

@@ -52,10 +52,15 @@ _DIGEST = "ab" * 32
 
 @dataclass
 class RunFixture:
-    """Writes one run into ``root``; `build` writes all of it, or up to and including one call."""
+    """Writes one run into ``root``; `build` writes all of it, or up to and including one call.
+
+    ``hub``: base and data come from the Hub. ``replaced``: files of a call's artifact instead of the made-up ones.
+    """
 
     root: Path
     promoted: bool = True
+    hub: bool = False
+    replaced: dict[str, dict[str, bytes]] = field(default_factory=dict)
     spec: dict[str, Any] = field(default_factory=dict)
     calls: dict[str, dict[str, Any]] = field(default_factory=dict)
     refs: dict[str, ArtifactRef] = field(default_factory=dict)
@@ -65,6 +70,8 @@ class RunFixture:
         return self.root.parent / "tiny-base"
 
     def base(self) -> BaseModelRef:
+        if self.hub:
+            return BaseModelRef(name="org/tiny", weights=Reference(location="org/tiny", digest="c" * 40))
         return BaseModelRef(name="tiny-base", weights=Reference(location=str(self.base_folder), digest=_DIGEST))
 
     def resolved(self) -> ResolvedRun:
@@ -83,7 +90,7 @@ class RunFixture:
         return ResolvedRun(
             spec=RunSpec.model_validate(spec),
             base=self.base(),
-            data=DataFiles(train=Reference(location="/home/someone/private/messages.jsonl", digest=_DIGEST)),
+            data=DataFiles(train=self._train_file()),
             metrics=(MetricSpec(name="exact_match"),),
             retention=(
                 ResolvedRetention(
@@ -96,9 +103,15 @@ class RunFixture:
             retention_waived=None,
         )
 
+    def _train_file(self) -> Reference:
+        if self.hub:
+            return Reference(location="org/messages", digest="d" * 40)
+        return Reference(location="/home/someone/private/messages.jsonl", digest=_DIGEST)
+
     def build(self, until: str = "register", failed: str | None = None) -> str:
         """Write the run; calls after ``until`` are left out, and ``failed`` is recorded as failed. Return its id."""
-        write_base(self.base_folder)
+        if not self.base_folder.exists():
+            write_base(self.base_folder)
         for call_id in _ORDER:
             if call_id == failed:
                 error = ErrorRecord(code="data", message="row 7 is no JSON", where="messages.jsonl:7", fix="repair it")
@@ -133,6 +146,7 @@ class RunFixture:
         cost: tuple[float, float, int] = (1.0, 2.0, 100_000_000),
     ) -> ArtifactRef:
         stage = _stage(call_id)
+        files = self.replaced.get(call_id, files)
         ref = ArtifactRef(stage=stage, fingerprint=canonical_digest([call_id, sorted(files)]))
         folder = Store(self.root).directory(ref)
         for relative, content in files.items():
