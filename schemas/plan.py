@@ -93,7 +93,11 @@ class MemoryEstimate(Schema):
 
 
 class HardwareOption(Schema):
-    """One GPU type: whether the run fits, seconds and US dollars of its training."""
+    """One GPU type: whether the run fits on ``count`` of them, wall-clock seconds and US dollars of the whole run.
+
+    ``memory_bytes`` is what each GPU must have, with room for the allocator. Training of all seeds, evaluations and
+    variants are counted.
+    """
 
     gpu: str
     count: int
@@ -104,13 +108,17 @@ class HardwareOption(Schema):
 
 
 class PowerEstimate(Schema):
-    """What the test split can show: the least gain detected at the stated power, and rows for the target's gain."""
+    """What the test split can show: the least gain detected at the stated power, and rows for the target's gain.
+
+    ``minimum_detectable_gain`` is null where not even a perfect model would be found better; ``assumed_baseline`` is
+    assumed because nothing is measured before the run.
+    """
 
     test_rows: int
     power: float
     alpha: float
     assumed_baseline: float
-    minimum_detectable_gain: float
+    minimum_detectable_gain: float | None
     rows_for_target: int | None
 
 

@@ -2,14 +2,15 @@
 
 Weights, gradients, optimizer: Rajbhandari et al., ZeRO (arXiv:1910.02054), section 3.1, for AdamW, in the form that
 PyTorch's autocast gives it: trained weights in float32 with a bfloat16 copy for the forward pass (6 bytes), float32
-gradients (4) and two moments (8). Frozen weights are kept in bfloat16, under QLoRA in NF4 with double quantization: 4.127
-bits (Dettmers et al., arXiv:2305.14314, section 3) for linear layers. Sharding over n GPUs divides these by n (ZeRO-3).
+gradients (4) and two moments (8). Frozen weights are kept in bfloat16, under QLoRA in NF4 with double quantization:
+4.127 bits (Dettmers et al., arXiv:2305.14314, section 3) for linear layers. Sharding over n GPUs divides these by n
+(ZeRO-3).
 
 Activations: Korthikanti et al., Reducing Activation Recomputation (arXiv:2205.05198), section 4: bytes saved for the
 backward pass per token and layer, and 2 bytes x hidden per layer where layers are recomputed, plus one layer being so.
-Deviations, for today's layers: no attention matrix is stored (fused attention), no dropout masks, the feed-forward layer
-is gated, and RMSNorm computes in float32. The logits, which the paper leaves out, are the largest tensor of a small model
-with a large vocabulary: kept in the model's type, in float32 and as a float32 gradient.
+Deviations, for today's layers: no attention matrix is stored (fused attention), no dropout masks, the feed-forward
+layer is gated, and RMSNorm computes in float32. The logits, which the paper leaves out, are the largest tensor of a
+small model with a large vocabulary: kept in the model's type, in float32 and as a float32 gradient.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ FRAGMENTATION = 1.1
 class Footprint:
     """What decides memory: the model, what of it is trained, and the shape of a step on one GPU.
 
-    ``length`` tokens of the longest row, ``batch`` rows on each GPU.
+    ``length`` tokens of the longest sequence, ``batch`` rows on each GPU of ``sequences`` each (2 for a preference).
+    ``reference``: a frozen copy of the base is kept beside a fully trained one.
     """
 
     architecture: Architecture
@@ -42,6 +44,8 @@ class Footprint:
     batch: int
     gradient_checkpointing: bool
     bf16: bool
+    sequences: int = 1
+    reference: bool = False
 
 
 def estimate_memory(footprint: Footprint, gpus: int = 1) -> MemoryEstimate:
@@ -50,7 +54,7 @@ def estimate_memory(footprint: Footprint, gpus: int = 1) -> MemoryEstimate:
     element = 2 if footprint.bf16 else 4
     trained = (6 if footprint.bf16 else 4) * trainable
     weights = (trained + _frozen_bytes(footprint, element)) // gpus
-    tokens = footprint.length * footprint.batch
+    tokens = footprint.length * footprint.batch * footprint.sequences
     logits = tokens * architecture.vocabulary * (element + 4 + 4)
     parts = {
         "weights": weights,
@@ -71,7 +75,7 @@ def _frozen_bytes(footprint: Footprint, element: int) -> int:
     architecture = footprint.architecture
     match footprint.adapter:
         case "full":
-            return 0
+            return element * architecture.parameters if footprint.reference else 0
         case "lora":
             return element * architecture.parameters
         case "qlora":

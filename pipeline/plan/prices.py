@@ -22,8 +22,8 @@ GIB = 1 << 30
 class Gpu:
     """One GPU type under Modal's name.
 
-    ``dollars_per_second`` of the GPU alone; ``memory`` usable bytes as the driver reports them; ``tflops`` dense peak of
-    the type that training runs in: bfloat16 where it ``has_bf16``, else float32.
+    ``dollars_per_second`` of the GPU alone; ``memory`` usable bytes as the driver reports them; ``tflops`` dense peak
+    in the number type that training runs in: bfloat16 where it ``has_bf16``, else float32.
     """
 
     name: str

@@ -43,8 +43,8 @@ CALIBRATION_ROWS = 128
 class Work:
     """The size of a run: training of every seed, evaluations, variants.
 
-    ``training_tokens`` of one seed over all epochs, ``mean_length`` tokens of a row, ``answered_tokens`` prompt and answer
-    tokens of one evaluation.
+    ``training_tokens`` of one seed over all epochs, ``mean_length`` tokens of a row, ``answered_tokens`` prompt and
+    answer tokens of one evaluation. ``reference``: a frozen reference model scores every token as well.
     """
 
     architecture: Architecture
@@ -55,6 +55,7 @@ class Work:
     mean_length: float
     gradient_checkpointing: bool
     seeds: int
+    reference: bool
     evaluations: int
     answered_tokens: int
     variants: int
@@ -65,7 +66,7 @@ def training_operations(work: Work) -> float:
     active = work.architecture.active_parameters
     frozen = work.adapter != "full"
     per_token = 4 * active + 6 * work.trainable if frozen else 6 * active
-    per_token += 2 * active if work.gradient_checkpointing else 0
+    per_token += 2 * active * (work.gradient_checkpointing + work.reference)
     width = work.architecture.heads * work.architecture.head_dim
     per_token += int(12 * work.architecture.layers * width * work.mean_length)
     return float(per_token) * work.training_tokens

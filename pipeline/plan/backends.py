@@ -1,0 +1,66 @@
+"""The plan stage's door to the backends: model configs, tokenizers and data set libraries."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, assert_never
+
+if TYPE_CHECKING:
+    from pipeline.backends.data_datasets import LoadedDataset
+    from pipeline.render import Tokenizer
+    from schemas.base import Reference
+    from schemas.train import ModelInit
+
+DatasetHome = Literal["folder", "hub"]
+_COMMIT_LENGTH = 40
+
+
+def revision_of(reference: Reference) -> str | None:
+    """Return the Hub commit that a reference was resolved to; None for a folder."""
+    digest = reference.digest
+    return digest if digest is not None and len(digest) == _COMMIT_LENGTH else None
+
+
+def load_config(reference: Reference, trust_remote_code: bool) -> dict[str, Any]:
+    """Return the complete config of a model folder or Hub id, defaults filled in.
+
+    Raises:
+        ModelError: there is none, or it cannot be read or reached.
+    """
+    from pipeline.backends.config_transformers import load_config as load
+
+    return load(reference.location, revision=revision_of(reference), trust_remote_code=trust_remote_code)
+
+
+def complete_config(init: ModelInit) -> dict[str, Any]:
+    """Return the complete config of a base without weights.
+
+    Raises:
+        ModelError: a key of ``config`` does not fit the model type.
+    """
+    from pipeline.backends.config_transformers import complete_config as complete
+
+    return complete(init.model_type, init.config)
+
+
+def load_tokenizer(reference: Reference, trust_remote_code: bool) -> Tokenizer:
+    """Load a tokenizer. Raises ModelError where there is none."""
+    from pipeline.backends.tokenizer_transformers import load_tokenizer as load
+
+    return load(reference.location, revision=revision_of(reference), trust_remote_code=trust_remote_code)
+
+
+def load_dataset(
+    home: DatasetHome, location: str, split_names: Sequence[str], revision: str | None, token: str | None
+) -> LoadedDataset:
+    """Open a split of a Hugging Face data set. Raises SourceError or DataError."""
+    from pipeline.backends import data_datasets
+
+    match home:
+        case "folder":
+            return data_datasets.load_saved(Path(location), split_names)
+        case "hub":
+            return data_datasets.load_hub(location, revision, split_names, token)
+        case other:
+            assert_never(other)

@@ -1,0 +1,202 @@
+"""The plan itself: from what is known about base, rows and wishes to decisions, costs and what could be shown."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+from pipeline.plan.adapter import lora_parameters, not_servable
+from pipeline.plan.architecture import Architecture
+from pipeline.plan.decisions import (
+    Situation,
+    decide_batch,
+    decide_epochs,
+    decide_learning_rate,
+    decide_max_length,
+    decide_rank,
+    effective_batch,
+    lora_settings,
+)
+from pipeline.plan.hardware import Choice, choose, largest_batch, on_gpu
+from pipeline.plan.memory import Footprint, estimate_memory
+from pipeline.plan.power import estimate_power
+from pipeline.plan.prices import GPUS, PRICES_DATED
+from pipeline.plan.profile import Lengths
+from pipeline.plan.throughput import Work, cpu_seconds
+from schemas.plan import (
+    Constraints,
+    MemoryEstimate,
+    PlanArtifact,
+    PowerEstimate,
+    Reasoned,
+    Task,
+    TrainingDecisions,
+)
+from schemas.train import LoraSettings, TrainSpec
+
+FEW_ROWS = 100
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a plan is drawn up for.
+
+    ``train_rows`` and ``test_rows`` after splitting. ``target`` and ``baseline`` are scores by the primary metric, if
+    known. ``notes`` are warnings that whoever gathered this has already.
+    """
+
+    task: Task
+    architecture: Architecture
+    from_scratch: bool
+    train: TrainSpec
+    lengths: Lengths
+    rows: int
+    train_rows: int
+    test_rows: int
+    evaluations: int
+    variants: tuple[str, ...]
+    constraints: Constraints
+    target: float | None
+    baseline: float | None
+    alpha: float
+    power: float
+    notes: tuple[str, ...] = ()
+
+    @property
+    def situation(self) -> Situation:
+        """Return what decisions are made from."""
+        return Situation(
+            task=self.task,
+            train_rows=self.train_rows,
+            parameters=self.architecture.parameters,
+            from_scratch=self.from_scratch,
+            context=self.architecture.context,
+            p99_tokens=self.lengths.p99,
+            longest_tokens=self.lengths.longest,
+            measured=self.lengths.by == "tokenizer",
+        )
+
+
+def draw_up(request: Request) -> PlanArtifact:
+    """Return the plan; the same request always gives the same plan."""
+    train, situation = request.train, request.situation
+    reasons = {
+        "method": Reasoned(value=train.method, chosen_by="spec", reason="the run description says so (train.method)"),
+        **decide_rank(train, situation),
+        "learning_rate": decide_learning_rate(train, situation),
+        "num_train_epochs": decide_epochs(train, situation),
+        "max_length": decide_max_length(train, situation),
+    }
+    lora = lora_settings(train, reasons)
+    epochs, length = float(reasons["num_train_epochs"].value), int(reasons["max_length"].value)
+    batch, why = effective_batch(train, situation, epochs)
+    footprint = _footprint(request, lora, length)
+    work = _work(request, footprint, batch, epochs)
+    choice = choose(footprint, work, request.constraints)
+    fitting = largest_batch(footprint, choice.recommended, batch) if choice.recommended is not None else 1
+    reasons |= decide_batch(train, batch, why, fitting)
+    decisions = _decisions(train, reasons)
+    servable = [] if lora is None else not_servable(lora)
+    power = estimate_power(
+        request.test_rows, alpha=request.alpha, power=request.power, target=request.target, baseline=request.baseline
+    )
+    return PlanArtifact(
+        decisions=decisions,
+        reasons=reasons,
+        profile=request.lengths.profile(request.rows),
+        parameters=request.architecture.parameters,
+        trainable_parameters=footprint.trainable,
+        training_tokens=work.training_tokens,
+        steps=work.steps,
+        memory=_memory(replace(footprint, batch=decisions.per_device_train_batch_size), choice),
+        hardware=choice.options,
+        recommended_gpu=choice.recommended.gpu if choice.recommended is not None else None,
+        prices_dated=PRICES_DATED,
+        local_cpu_seconds=round(cpu_seconds(work), 1),
+        servable_by_vllm=not servable,
+        power=power,
+        warnings=(*request.notes, *_warnings(request, choice, servable, power)),
+        feasible=choice.recommended is not None and not choice.broken,
+    )
+
+
+def _footprint(request: Request, lora: LoraSettings | None, length: int) -> Footprint:
+    """Return the memory's shape with the least batch that may be used."""
+    train, architecture = request.train, request.architecture
+    preference = train.method == "dpo"
+    return Footprint(
+        architecture=architecture,
+        adapter=train.adapter,
+        trainable=architecture.parameters if lora is None else lora_parameters(architecture, lora),
+        length=length,
+        batch=train.per_device_train_batch_size or 1,
+        gradient_checkpointing=train.gradient_checkpointing,
+        bf16=train.bf16 is not False,
+        sequences=2 if preference else 1,
+        reference=preference and lora is None,
+    )
+
+
+def _work(request: Request, footprint: Footprint, batch: int, epochs: float) -> Work:
+    """Return the run's size. Replay adds its share of rows; packing fills each row of a batch."""
+    train, lengths = request.train, request.lengths
+    rows = request.train_rows / (1 - train.replay.share) if train.replay is not None else float(request.train_rows)
+    length = min(lengths.mean, footprint.length)
+    per_step = float(batch)
+    if train.packing and length > 0:
+        per_step *= footprint.length / length
+    steps = max(1, math.ceil(rows * epochs / per_step))
+    if train.max_steps is not None:
+        steps = min(steps, train.max_steps)
+    tokens = min(rows * epochs, steps * per_step) * length
+    return Work(
+        architecture=request.architecture,
+        adapter=train.adapter,
+        trainable=footprint.trainable,
+        training_tokens=round(tokens),
+        steps=steps,
+        mean_length=length,
+        gradient_checkpointing=train.gradient_checkpointing,
+        seeds=len(train.seeds),
+        reference=train.method == "dpo",
+        evaluations=request.evaluations,
+        answered_tokens=round(request.test_rows * length),
+        variants=len(request.variants),
+    )
+
+
+def _decisions(train: TrainSpec, reasons: dict[str, Reasoned]) -> TrainingDecisions:
+    values = {key: reasoned.value for key, reasoned in reasons.items() if key != "method"}
+    values.setdefault("lora_r", None)  # type: ignore[arg-type]
+    values.setdefault("lora_alpha", None)  # type: ignore[arg-type]
+    return TrainingDecisions.model_validate({"method": train.method, **values})
+
+
+def _memory(footprint: Footprint, choice: Choice) -> MemoryEstimate:
+    """Return the parts on the recommended GPUs; on one that trains in bfloat16 where nothing fits."""
+    recommended = choice.recommended
+    if recommended is None:
+        return estimate_memory(footprint)
+    gpu = next(gpu for gpu in GPUS if gpu.name == recommended.gpu)
+    return estimate_memory(on_gpu(footprint, gpu), recommended.count)
+
+
+def _warnings(request: Request, choice: Choice, servable: list[str], power: PowerEstimate) -> list[str]:
+    found = list(choice.broken)
+    if not request.architecture.exact:
+        found.append(
+            f"parameters of a {request.architecture.model_type or 'base of unknown type'} are counted as a Llama's"
+        )
+    if servable:
+        remedy = "serve the merged variant" if "merged" in request.variants else "add `merged` to variants and serve it"
+        found.append(f"the adapter cannot be served by vLLM: {'; '.join(servable)}: {remedy}")
+    if request.train_rows < FEW_ROWS:
+        found.append(f"{request.train_rows} training rows are few; expect memorizing rather than learning")
+    if power.minimum_detectable_gain is None:
+        found.append(f"{power.test_rows} test rows cannot show any gain at {100 * power.power:.0f}% power")
+    elif power.rows_for_target is not None and power.test_rows < power.rows_for_target:
+        found.append(
+            f"the gain to the target needs about {power.rows_for_target} test rows for {100 * power.power:.0f}% power; "
+            f"there are {power.test_rows}"
+        )
+    return found
