@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.core.context import CallContext
 from pipeline.core.examples import write_examples
+from pipeline.core.workspace import Workspace, content_digest, list_files
+from pipeline.train.stage import run
 from schemas.artifacts import Stored
 from schemas.base import Reference
 from schemas.data import DataArtifact, Example, ExampleKind, Message, Split
-from schemas.train import BaseModelRef, TrainConfig
+from schemas.events import Event
+from schemas.train import BaseModelRef, TrainArtifact, TrainConfig, TrainInputs
 from tests.support.stored import stored
 
 WORDS = ("refund", "order", "login", "app", "account", "update", "help", "find", "arrived", "last")
@@ -90,3 +97,54 @@ def train_config(base_model: BaseModelRef, **changes: Any) -> TrainConfig:
     if settings.get("adapter") == "full":
         settings["lora"] = None
     return TrainConfig.model_validate(settings)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a run of the train stage left, with the events it sent."""
+
+    artifact: TrainArtifact
+    workspace: Workspace
+    events: tuple[Event, ...]
+
+    @property
+    def digest(self) -> str:
+        """The content digest of all files."""
+        return content_digest(list_files(self.workspace.output))
+
+    @property
+    def log(self) -> list[dict[str, float]]:
+        """The lines of log.jsonl."""
+        lines = (self.workspace.output / "log.jsonl").read_text().splitlines()
+        return [json.loads(line) for line in lines]
+
+
+def run_stage(
+    directory: Path,
+    config: TrainConfig,
+    data: Stored[DataArtifact],
+    *,
+    replay: dict[str, Stored[DataArtifact]] | None = None,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> Trained:
+    """Run the train stage in ``directory``; called again with the same one it goes on."""
+    output, scratch = directory / "output", directory / "scratch"
+    shutil.rmtree(output, ignore_errors=True)
+    output.mkdir(parents=True)
+    scratch.mkdir(exist_ok=True)
+    work = Workspace(output=output, scratch=scratch)
+    events: list[Event] = []
+    context = CallContext(sink=events.append, cancelled=cancelled)
+    artifact = run(config, TrainInputs(data=data, replay=replay or {}), context, work)
+    return Trained(artifact, work, tuple(events))
+
+
+class After:
+    """Answers "cancelled" from the given number of questions on: one question a step."""
+
+    def __init__(self, steps: int) -> None:
+        self.left = steps
+
+    def __call__(self) -> bool:
+        self.left -= 1
+        return self.left < 0

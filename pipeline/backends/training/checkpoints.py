@@ -8,6 +8,7 @@ checked; one that is damaged is skipped, with an event that says which file and 
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import re
@@ -19,7 +20,7 @@ from pathlib import Path
 
 from pipeline.core.context import CallContext
 from pipeline.core.errors import StorageError
-from pipeline.core.workspace import MANIFEST, fsync_directory, fsync_tree, hash_file, write_record
+from pipeline.core.workspace import MANIFEST, fsync_directory, fsync_tree, hash_file, write_atomic
 
 KEPT = 2
 """How many of the newest checkpoints stay, besides the best one."""
@@ -61,7 +62,7 @@ class CheckpointStore:
             with _as_storage_error(self._directory):
                 write_files(temporary)
                 fsync_tree(temporary)
-                write_record(temporary / MANIFEST, {"step": step, "files": _hashes(temporary)})
+                write_atomic(temporary / MANIFEST, _manifest(step, _hashes(temporary)))
                 fsync_directory(temporary)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -108,15 +109,15 @@ class CheckpointStore:
 
 def find_damage(directory: Path) -> str | None:
     """Return what is wrong with a checkpoint, naming the file, or None if every hash is as stated."""
-    path = directory / MANIFEST
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        stated = {str(name): str(digest) for name, digest in manifest["files"].items()}
+        text = (directory / MANIFEST).read_text(encoding="utf-8")
+        stated: dict[str, str] = json.loads(text)["files"]
+        whole = text == _manifest(_step_of(directory), stated)
     except FileNotFoundError:
         return f"{MANIFEST} is missing"
-    except (ValueError, KeyError, AttributeError, TypeError):
-        return f"{MANIFEST} is damaged"
-    if manifest.get("step") != _step_of(directory):
+    except (ValueError, KeyError, TypeError):
+        whole = False
+    if not whole:
         return f"{MANIFEST} is damaged"
     found = {file.name for file in directory.iterdir()} - {MANIFEST}
     for name in sorted(stated.keys() | found):
@@ -129,9 +130,16 @@ def find_damage(directory: Path) -> str | None:
     return None
 
 
-def _step_of(directory: Path) -> int | None:
+def _manifest(step: int, files: dict[str, str]) -> str:
+    """Return the manifest's text; its own digest makes a change of any byte of it visible."""
+    content = {"step": step, "files": files}
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return json.dumps({**content, "digest": digest}, indent=2, sort_keys=True) + "\n"
+
+
+def _step_of(directory: Path) -> int:
     match = _NAME.fullmatch(directory.name)
-    return int(match[1]) if match else None
+    return int(match[1]) if match else -1
 
 
 def _hashes(directory: Path) -> dict[str, str]:
