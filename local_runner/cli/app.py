@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from local_runner.cli import environments, report, run, upkeep, versions
+from local_runner.cli import environments, init, report, run, upkeep, versions
 
 app = typer.Typer(
     name="hone",

@@ -88,7 +88,7 @@ def _confirm(file: str, proposal: Proposal, guess: Guess, wishes: Wishes, as_jso
         return proposal
     if answer.lower() in ("n", "no"):
         raise ConfigError("the answer column is not known", where=option, fix="give --completion or --label")
-    changed: Wishes = replace(wishes, **{guess.slot: answer})
+    changed = replace(wishes, label=answer) if guess.slot == "label" else replace(wishes, completion=answer)
     return propose(file, changed)
 
 
