@@ -123,7 +123,10 @@ class PowerEstimate(Schema):
 
 
 class PlanArtifact(Artifact):
-    """What the plan stage leaves. Files: ``plan.json`` (this description)."""
+    """What the plan stage leaves. Files: ``plan.json`` (this description).
+
+    ``hardware`` lists every GPU type; ``assumptions`` what times, dollars and memory rest on, with their error.
+    """
 
     decisions: TrainingDecisions
     reasons: dict[str, Reasoned]
@@ -136,6 +139,7 @@ class PlanArtifact(Artifact):
     hardware: tuple[HardwareOption, ...]
     recommended_gpu: str | None
     prices_dated: str
+    assumptions: tuple[str, ...] = ()
     local_cpu_seconds: float
     servable_by_vllm: bool
     power: PowerEstimate

@@ -32,7 +32,10 @@ ESTIMATE_SAFETY = 1.6
 
 @dataclass(frozen=True)
 class Situation:
-    """What decisions are made from. ``parameters`` of the base; ``train_rows`` after splitting; lengths in tokens."""
+    """What decisions are made from: ``parameters`` of the base, ``train_rows`` after splitting, lengths in tokens.
+
+    ``measured``: by the base's tokenizer; ``sampled`` 0: nobody looked at rows, lengths are assumed.
+    """
 
     task: Task
     train_rows: int
@@ -41,6 +44,7 @@ class Situation:
     context: int
     p99_tokens: float
     longest_tokens: int
+    sampled: int
     measured: bool
 
 
@@ -116,9 +120,11 @@ def decide_max_length(train: TrainSpec, situation: Situation) -> Reasoned:
     length = situation.p99_tokens if outlier else situation.longest_tokens
     seen = f"the 99th percentile of sampled rows ({length:.0f} tokens; the longest is an outlier of " if outlier else ""
     seen = f"{seen}{situation.longest_tokens})" if outlier else f"the longest sampled row has {length:.0f} tokens"
+    if situation.sampled == 0:
+        seen = f"the longest row is assumed to have {length:.0f} tokens"
     room = SAFETY if situation.measured else ESTIMATE_SAFETY
     rounded = max(LENGTH_STEP, LENGTH_STEP * math.ceil(length * room / LENGTH_STEP))
-    reason = f"{seen}, {100 * (room - 1):.0f}% room for rows that the sample missed, rounded up to {LENGTH_STEP}"
+    reason = f"{seen}, {100 * (room - 1):.0f}% room for rows that nobody looked at, rounded up to {LENGTH_STEP}"
     if rounded > situation.context:
         return _planned(situation.context, f"{reason} would be {rounded}; the base takes {situation.context}")
     return _planned(rounded, reason)

@@ -22,7 +22,7 @@ from pipeline.plan.memory import Footprint, estimate_memory
 from pipeline.plan.power import estimate_power
 from pipeline.plan.prices import GPUS, PRICES_DATED
 from pipeline.plan.profile import Lengths
-from pipeline.plan.throughput import Work, cpu_seconds
+from pipeline.plan.throughput import Work, assumptions, cpu_seconds
 from schemas.plan import (
     Constraints,
     MemoryEstimate,
@@ -73,6 +73,7 @@ class Request:
             context=self.architecture.context,
             p99_tokens=self.lengths.p99,
             longest_tokens=self.lengths.longest,
+            sampled=self.lengths.sampled,
             measured=self.lengths.by == "tokenizer",
         )
 
@@ -112,6 +113,7 @@ def draw_up(request: Request) -> PlanArtifact:
         hardware=choice.options,
         recommended_gpu=choice.recommended.gpu if choice.recommended is not None else None,
         prices_dated=PRICES_DATED,
+        assumptions=assumptions(work),
         local_cpu_seconds=round(cpu_seconds(work), 1),
         servable_by_vllm=not servable,
         power=power,

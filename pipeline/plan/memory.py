@@ -25,6 +25,8 @@ from schemas.train import AdapterKind
 NF4_BYTES = 4.127 / 8
 RESERVE = 1 * GIB
 """CUDA context and libraries."""
+MEMORY_ERROR = 0.2
+"""Share by which the sum of parts may be wrong."""
 FRAGMENTATION = 1.1
 """PyTorch's allocator holds about a tenth more than the tensors in it."""
 

@@ -23,13 +23,15 @@ class Gpu:
     """One GPU type under Modal's name.
 
     ``dollars_per_second`` of the GPU alone; ``memory`` usable bytes as the driver reports them; ``tflops`` dense peak
-    in the number type that training runs in: bfloat16 where it ``has_bf16``, else float32.
+    in the number type that training runs in: bfloat16 where it ``has_bf16``, else float32; ``reach`` the share of that
+    peak which is assumed to be reached, relative to an A100: newer types wait more for memory, small ones throttle.
     """
 
     name: str
     dollars_per_second: float
     memory: int
     tflops: float
+    reach: float = 1.0
     has_bf16: bool = True
 
     def dollars(self, seconds: float, count: int) -> float:
@@ -41,13 +43,13 @@ class Gpu:
 GPUS: tuple[Gpu, ...] = (
     # Dense peaks and memory sizes: NVIDIA's data sheets; sparse figures halved.
     Gpu("T4", 0.000164, int(14.7 * GIB), 8.1, has_bf16=False),
-    Gpu("L4", 0.000222, int(22.0 * GIB), 121.0),
-    Gpu("A10", 0.000306, int(22.0 * GIB), 125.0),
-    Gpu("L40S", 0.000542, int(44.5 * GIB), 362.0),
+    Gpu("L4", 0.000222, int(22.0 * GIB), 121.0, reach=0.6),
+    Gpu("A10", 0.000306, int(22.0 * GIB), 125.0, reach=0.7),
+    Gpu("L40S", 0.000542, int(44.5 * GIB), 362.0, reach=0.7),
     Gpu("A100-40GB", 0.000583, int(39.4 * GIB), 312.0),
     Gpu("A100-80GB", 0.000694, int(79.2 * GIB), 312.0),
-    Gpu("RTX-PRO-6000", 0.000842, int(95.0 * GIB), 500.0),
-    Gpu("H100", 0.001097, int(79.2 * GIB), 989.0),
-    Gpu("H200", 0.001261, int(139.0 * GIB), 989.0),
-    Gpu("B200", 0.001736, int(178.0 * GIB), 2250.0),
+    Gpu("RTX-PRO-6000", 0.000842, int(95.0 * GIB), 500.0, reach=0.7),
+    Gpu("H100", 0.001097, int(79.2 * GIB), 989.0, reach=0.85),
+    Gpu("H200", 0.001261, int(139.0 * GIB), 989.0, reach=0.85),
+    Gpu("B200", 0.001736, int(178.0 * GIB), 2250.0, reach=0.6),
 )

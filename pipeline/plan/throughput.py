@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pipeline.plan.architecture import Architecture
+from pipeline.plan.memory import MEMORY_ERROR
 from pipeline.plan.prices import Gpu
 from schemas.train import AdapterKind
 
@@ -34,6 +35,9 @@ CPU_OPERATIONS = 6e10
 
 CPU_START_SECONDS = 12.0
 """CPU-seconds to import the training libraries."""
+
+ERROR = 2.0
+"""Times, and with them dollars, are right to about this factor; what is assumed is listed in every plan."""
 
 CALIBRATION_ROWS = 128
 """Rows that a variant's quantizer, or its check against the parent, looks at."""
@@ -81,10 +85,20 @@ def answering_operations(work: Work) -> float:
 
 def gpu_seconds(work: Work, gpu: Gpu, count: int) -> float:
     """Return the wall-clock seconds of the whole run on ``count`` GPUs."""
-    peak = gpu.tflops * 1e12 * (count * MULTI_GPU_EFFICIENCY if count > 1 else 1.0)
+    peak = gpu.tflops * gpu.reach * 1e12 * (count * MULTI_GPU_EFFICIENCY if count > 1 else 1.0)
     training = max(training_operations(work) / (peak * MFU[work.adapter]), work.steps * STEP_SECONDS)
     answering = answering_operations(work) / (peak * GENERATION_MFU)
     return work.seeds * (training + START_SECONDS) + answering
+
+
+def assumptions(work: Work) -> tuple[str, ...]:
+    """Return what the times of ``work`` rest on, for people."""
+    return (
+        f"times and dollars are right to a factor of {ERROR:g}, memory to about {100 * MEMORY_ERROR:.0f}%",
+        f"training reaches {100 * MFU[work.adapter]:.0f}% of an A100's peak, generating {100 * GENERATION_MFU:.0f}%; "
+        f"several GPUs {100 * MULTI_GPU_EFFICIENCY:.0f}% of their sum",
+        f"each training starts in {START_SECONDS:g} s, and a step takes {1000 * STEP_SECONDS:g} ms at least",
+    )
 
 
 def cpu_seconds(work: Work) -> float:
