@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from local_runner.session import Prepared, Session, registered
 from pipeline.core.errors import from_record
-from pipeline.core.registry import RegisteredVersion, Registry
+from pipeline.core.registry import Registry
 from pipeline.report.record import RunRecord
 from pipeline.report.summary import Summary, plain_text, summarize
 from pipeline.report.types import Registration
@@ -23,19 +23,10 @@ if TYPE_CHECKING:
 _DETAIL_LINES = 15
 
 
-def registration(version: RegisteredVersion | None) -> Registration:
-    """Return what the registry adds to a report."""
-    if version is None:
-        return Registration()
-    reason = version.overrides[-1].reason if version.overrides else None
-    return Registration(version=str(version), aliases=version.aliases, override_reason=reason)
-
-
 def run_registration(registry: Registry, directory: RunDirectory, number: int | None) -> Registration:
     """Return what the registry says of the version that a run registered."""
-    if number is None:
-        return Registration()
-    return registration(registry.get_version(directory.read().spec.name, number))
+    version = None if number is None else registry.get_version(directory.read().spec.name, number)
+    return Registration.of(version)
 
 
 @dataclass(frozen=True)

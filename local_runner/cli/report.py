@@ -120,14 +120,14 @@ def show_version(
     as_json: JsonOption = False,
 ) -> int:
     """Show a version: its decision, its variants and its lineage, every file hashed again."""
-    from local_runner.conclusion import registration
     from pipeline.core.registry import resolve
     from pipeline.core.workspace import Store
     from pipeline.report.show import show_version as view_version
+    from pipeline.report.types import Registration
 
     root = workspace_root(workspace)
     found = resolve(registry(root), version)
-    view = view_version(Store(root), found.ref, registration(found))
+    view = view_version(Store(root), found.ref, Registration.of(found))
     if as_json:
         print_json(view)
         return _checked(list(view.checks))
@@ -169,12 +169,12 @@ def export(
     as_json: JsonOption = False,
 ) -> int:
     """Export a version as plain Hugging Face files with a card, a compose file and a smoke request."""
-    from local_runner.conclusion import registration
     from local_runner.display import Display
     from pipeline.core.context import CallContext
     from pipeline.core.registry import resolve
     from pipeline.core.workspace import Store
     from pipeline.report.export import export_version
+    from pipeline.report.types import Registration
     from pipeline.report.version import VersionRecord
 
     root = workspace_root(workspace)
@@ -185,7 +185,7 @@ def export(
             record,
             variant or found.served_variant,
             to,
-            registration=registration(found),
+            registration=Registration.of(found),
             private=not public,
             context=CallContext(call_id="export", sink=display, secrets=secrets()),
         )

@@ -118,7 +118,7 @@ def _conclude(session: Session, prepared: Prepared, outcome: Outcome, as_json: b
 
 def demo(
     folder: Annotated[Path, typer.Argument(help="Where the demo's data and workspace go.")] = Path("hone-demo"),
-    rows: Annotated[int, typer.Option(min=500, help="Rows of synthetic data to write.")] = 6000,
+    rows: Annotated[int, typer.Option(min=1000, help="Rows of synthetic data to write.")] = 6000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the synthetic data.")] = 0,
     overrides: SetOption = None,
     as_json: JsonOption = False,

@@ -9,8 +9,8 @@ import yaml
 
 from local_runner.demo.spec import write_demo
 
-ROWS = 500
-TEST_ITEMS = 60
+ROWS = 1000
+TEST_ROWS = 100
 
 
 def write_smoke(folder: Path, **changes: Any) -> Path:
@@ -18,10 +18,10 @@ def write_smoke(folder: Path, **changes: Any) -> Path:
 
     ``changes`` replace top-level sections.
     """
-    demo = write_demo(folder, rows=ROWS, seed=0)
+    demo = write_demo(folder, rows=ROWS, test_rows=TEST_ROWS, seed=0)
     spec = yaml.safe_load(demo.read_text())
     spec["train"] |= {"max_steps": 12, "save_steps": 4, "per_device_train_batch_size": 16}
-    spec["evaluate"] |= {"max_items": TEST_ITEMS}
+    spec["evaluate"] |= {"max_items": 60}
     spec["evaluate"]["baselines"] = {"few_shot": 0}
     spec["variants"] = ["merged"]
     spec["serve"] = False
