@@ -14,11 +14,14 @@ from schemas.run import RunSpec
 
 
 def configuration_rows(record: RunRecord) -> tuple[ConfigRow, ...]:
-    """Return the resolved description, one row per value; what the plan chose replaces what was left open."""
+    """Return the resolved description, one row per value; what the plan chose replaces what was left open.
+
+    The plan names its choices as the train stage does: ``lora_r`` for ``train.lora.r``.
+    """
     reasons = dict(record.plan.artifact.reasons) if record.plan is not None else {}
     rows = []
     for row in _flatten(record.spec, ""):
-        reasoned = reasons.pop(row.key, None) or reasons.pop(row.key.removeprefix("train."), None)
+        reasoned = reasons.pop(row.key.removeprefix("train.").replace(".", "_"), None)
         rows.append(_reasoned(row.key, reasoned) if reasoned is not None else row)
     return (*rows, *(_reasoned(key, reasoned) for key, reasoned in reasons.items()))
 

@@ -1,4 +1,4 @@
-"""What a run cost: by stage, against the plan, and what its training would cost on the recommended GPU."""
+"""What a run cost: by stage, against the plan, and what it would cost on the GPU that the plan recommends."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _total(stage: str, costs: list[Cost], reused: int) -> StageCost:
 
 
 def planned_and_measured(record: RunRecord) -> tuple[PlannedMeasured, ...]:
-    """Return what the plan expected of one training beside what the shipped model's training took.
+    """Return what the plan expected beside what it took; CPU time once the run has come to its decision.
 
     Measured memory is the whole process, libraries included; the plan estimates the training state.
     """
@@ -46,21 +46,25 @@ def planned_and_measured(record: RunRecord) -> tuple[PlannedMeasured, ...]:
         return ()
     plan = record.plan.artifact
     model = record.models.get(record.shipped)
-    cost = model.manifest.cost if model is not None else None
-    steps = float(model.artifact.steps) if model is not None else None
+    worked = [cost.cpu_seconds for cost in stage_costs(record) if cost.stage in ("train", "evaluate", "optimize")]
     return (
-        PlannedMeasured(quantity="training steps", unit="steps", planned=plan.steps, measured=steps),
         PlannedMeasured(
-            quantity="CPU time of training",
+            quantity="steps of one training",
+            unit="steps",
+            planned=plan.steps,
+            measured=model.artifact.steps if model is not None else None,
+        ),
+        PlannedMeasured(
+            quantity="CPU time of training, evaluations and variants",
             unit="seconds",
             planned=plan.local_cpu_seconds,
-            measured=cost.cpu_seconds if cost is not None else None,
+            measured=sum(worked) if record.register is not None else None,
         ),
         PlannedMeasured(
             quantity="peak memory of training",
             unit="bytes",
             planned=plan.memory.total,
-            measured=cost.peak_memory_bytes if cost is not None else None,
+            measured=model.manifest.cost.peak_memory_bytes if model is not None else None,
         ),
     )
 

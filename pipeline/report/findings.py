@@ -104,11 +104,13 @@ def limitations(record: RunRecord) -> tuple[str, ...]:
 def _sample(record: RunRecord) -> Iterator[str]:
     if record.plan is not None:
         power = record.plan.artifact.power
-        least = points(power.minimum_detectable_gain).lstrip("+")
-        yield (
-            f"With about {count(power.test_rows, 'test row')}, a gain below {least} would be found in fewer than "
-            f"{percent(power.power)} of such runs (assumed baseline {percent(power.assumed_baseline)})."
-        )
+        rows, assumed = count(power.test_rows, "test row"), f"(assumed baseline {percent(power.assumed_baseline)})"
+        if power.minimum_detectable_gain is None:
+            yield f"With about {rows}, no gain, however large, is likely to be found significant {assumed}."
+        else:
+            least = points(power.minimum_detectable_gain).lstrip("+")
+            chance = percent(power.power)
+            yield f"With about {rows}, a gain below {least} would be found in fewer than {chance} of such runs {assumed}."
     if record.spec.evaluate.max_items is not None:
         first = count(record.spec.evaluate.max_items, "test item")
         yield f"Only the first {first} were evaluated (evaluate.max_items)."

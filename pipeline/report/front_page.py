@@ -122,7 +122,7 @@ def _cost(report: Report) -> Iterator[Block]:
         )
     if report.planned:
         yield Table(
-            "Planned and measured, one training; measured memory is the whole process with its libraries",
+            "Planned and measured; measured memory is the whole process with its libraries",
             ("", "Planned", "Measured", "Ratio"),
             tuple(_planned_row(row) for row in report.planned),
             frozenset({"Planned", "Measured", "Ratio"}),
@@ -130,7 +130,7 @@ def _cost(report: Report) -> Iterator[Block]:
     if report.gpu is not None:
         many = f"{report.gpu.count} x " if report.gpu.count > 1 else ""
         yield Paragraph(
-            f"On the recommended GPU ({many}{report.gpu.gpu}) one training is estimated to take "
+            f"On the recommended GPU ({many}{report.gpu.gpu}) the whole run is estimated to take "
             f"{seconds(report.gpu.seconds)} and to cost {dollars(report.gpu.dollars)}, at prices of "
             f"{report.gpu.prices_dated}."
         )

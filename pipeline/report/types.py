@@ -81,7 +81,7 @@ class PlannedMeasured(Schema):
 
 
 class GpuEstimate(Schema):
-    """What the plan expects of the training on the GPU that it recommends, at prices of a stated day."""
+    """What the plan expects of the whole run on the GPU that it recommends, at prices of a stated day."""
 
     gpu: str
     count: int

@@ -54,10 +54,21 @@ def test_an_artifact_that_two_calls_share_is_paid_once(fixture: RunFixture) -> N
 
 def test_planned_stands_beside_measured(record: RunRecord) -> None:
     rows = {row.quantity: (row.planned, row.measured) for row in build_report(record).planned}
-    assert rows["training steps"] == (20, 20)
-    assert rows["CPU time of training"] == (25.0, 30.0)
+    assert rows["steps of one training"] == (20, 20)
+    # training 30, seven evaluations of 3, two variants of 1
+    assert rows["CPU time of training, evaluations and variants"] == (25.0, 53.0)
+    assert rows["peak memory of training"] == (10_000_000, 900_000_000)
     gpu = build_report(record).gpu
     assert gpu is not None and (gpu.gpu, gpu.dollars) == ("T4", 0.0148)
+
+
+def test_a_test_split_that_can_show_nothing_is_a_limitation(fixture: RunFixture) -> None:
+    run = fixture.build()
+    path = RunRecord.load(fixture.root, run).store.directory(fixture.refs["plan"]) / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["artifact"]["power"]["minimum_detectable_gain"] = None
+    path.write_text(json.dumps(manifest))
+    assert "no gain, however large" in build_report(RunRecord.load(fixture.root, run)).limitations[0]
 
 
 def test_limitations_name_what_the_numbers_cannot_show(record: RunRecord) -> None:

@@ -188,7 +188,7 @@ class RunFixture:
                 max_length=256,
             ),
             reasons={
-                "lora.r": Reasoned(value=16, chosen_by="plan", reason="usual for a small task"),
+                "lora_r": Reasoned(value=16, chosen_by="plan", reason="usual for a small task"),
                 "learning_rate": Reasoned(value=0.005, chosen_by="spec", reason="given"),
             },
             profile=DataProfile(
