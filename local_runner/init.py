@@ -31,6 +31,9 @@ SAMPLE: Final = 5000
 SHOWN: Final = 5
 MOST_LINES: Final = 25
 
+_EMPTY_NAMES = frozenset({"data", "dataset", "examples", "rows", "train", "training", "tmp"})
+"""File names that say nothing about the task."""
+
 
 @dataclass(frozen=True)
 class Proposal:
@@ -106,9 +109,11 @@ def _drafts(reading: Reading, rows: Sequence[SourceRow]) -> tuple[list[Draft], l
 
 
 def default_name(source: str) -> str:
-    """Return a run name made of a file's name: lower-case letters, digits and hyphens."""
-    slug = re.sub(r"[^a-z0-9]+", "-", Path(source).stem.lower()).strip("-")[:40].strip("-")
-    return slug or "my-task"
+    """Return a run name made of the file's name, or its folder's: lower-case letters, digits and hyphens."""
+    path = Path(source).expanduser().absolute()
+    stems = [path.stem, path.parent.name]
+    slugs = [re.sub(r"[^a-z0-9]+", "-", stem.lower()).strip("-")[:40].strip("-") for stem in stems]
+    return next((slug for slug in slugs if slug and slug not in _EMPTY_NAMES), "my-task")
 
 
 def spec_text(proposal: Proposal, *, name: str, base_model: str, folder: Path) -> str:
@@ -179,7 +184,7 @@ def _task_reason(proposal: Proposal) -> str:
 def _seen(proposal: Proposal) -> str:
     match proposal.task:
         case "classification":
-            return f"{proposal.labels} different answers"
+            return f"{'' if proposal.whole else 'at least '}{proposal.labels} different answers"
         case "extraction":
             return "answers are JSON objects"
         case "generation":
