@@ -109,8 +109,8 @@ def _sample(record: RunRecord) -> Iterator[str]:
             yield f"With about {rows}, no gain, however large, is likely to be found significant {assumed}."
         else:
             least = points(power.minimum_detectable_gain).lstrip("+")
-            chance = percent(power.power)
-            yield f"With about {rows}, a gain below {least} would be found in fewer than {chance} of such runs {assumed}."
+            found = f"would be found in fewer than {percent(power.power)} of such runs"
+            yield f"With about {rows}, a gain below {least} {found} {assumed}."
     if record.spec.evaluate.max_items is not None:
         first = count(record.spec.evaluate.max_items, "test item")
         yield f"Only the first {first} were evaluated (evaluate.max_items)."
