@@ -92,8 +92,8 @@ def finishes(workspace: Path) -> dict[str, int]:
 def survive(spec: Path, folder: Path, kills: int, seed: int, allowed: tuple[int, ...] = (0, 10)) -> Survival:
     """Measure; ``folder`` takes the workspaces.
 
-    Moments are drawn from the undisturbed run's length, each from the start of its attempt. A workspace whose run came to
-    its end between two kills is compared, and the next kills go to a fresh one.
+    Moments are drawn from the undisturbed run's length, each from the start of its attempt. A workspace whose run came
+    to its end between two kills is compared, and the next kills go to a fresh one.
     """
     plain = folder / "undisturbed"
     seconds = run_once(spec, plain, allowed)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from local_runner.cli import data, environments, init, report, run, upkeep, versions
+from local_runner.cli import data, environments, init, plan, report, run, upkeep, versions
 
 app = typer.Typer(
     name="hone",
@@ -38,6 +38,7 @@ def main(
 
 app.command()(init.init)
 app.add_typer(data.app, name="data")
+app.command()(plan.plan)
 app.command()(run.run)
 app.command()(run.demo)
 app.command()(run.status)

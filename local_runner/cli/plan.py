@@ -1,0 +1,96 @@
+"""`hone plan`: what a run would do, take and show, before anything is spent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from local_runner.cli.common import DEFAULT_WORKSPACE, JsonOption, WorkspaceOption, console, messages, print_json
+from local_runner.cli.run import SetOption, interruptible, open_session
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from schemas.plan import PlanArtifact
+
+_SHOWN_HARDWARE = 6
+
+
+def plan(
+    spec: Annotated[Path | None, typer.Argument(help="The run description, a YAML file.")] = None,
+    acp: Annotated[Path | None, typer.Option("--acp", help="Answer this FINETUNE_MODEL message instead.")] = None,
+    overrides: SetOption = None,
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    as_json: JsonOption = False,
+) -> int:
+    """Plan a run: method, hardware, hours, dollars, and the gain that the test split could show."""
+    from pipeline.core.errors import ConfigError
+
+    if (spec is None) == (acp is None):
+        raise ConfigError("give a run description, or a message with --acp", where="hone plan", fix="hone plan --help")
+    if acp is not None:
+        from local_runner.acp import answer_file
+
+        print_json(answer_file(acp))
+        return 0
+    assert spec is not None
+    return _plan_spec(spec, overrides or [], workspace, as_json)
+
+
+def _plan_spec(spec: Path, overrides: list[str], workspace: Path, as_json: bool) -> int:
+    from local_runner.controller import RunOptions
+    from local_runner.display import Display
+    from pipeline.core.errors import from_record
+    from pipeline.report.record import RunRecord
+
+    session = open_session(workspace)
+    prepared = session.prepare(session.resolve(spec, overrides))
+    with interruptible() as cancelled, Display(messages(), quiet=as_json) as display:
+        outcome = session.carry_out(prepared, RunOptions(last="plan"), display, cancelled)
+    if outcome.error is not None:
+        raise from_record(outcome.error)
+    made = RunRecord.load(session.root, prepared.directory.run).plan
+    assert made is not None
+    if as_json:
+        print_json(made.artifact)
+    else:
+        _show(made.artifact, console())
+    return 0
+
+
+def _show(plan: PlanArtifact, out: Console) -> None:
+    from rich.table import Table
+
+    out.print(
+        f"{plan.parameters:,} parameters, {plan.trainable_parameters:,} trained; {plan.steps:,} steps, "
+        f"{plan.training_tokens:,} tokens",
+        soft_wrap=True,
+    )
+    decisions = Table(title="decisions", title_justify="left", box=None, pad_edge=False)
+    for column in ("key", "value", "chosen by", "reason"):
+        decisions.add_column(column)
+    for key, reasoned in plan.reasons.items():
+        decisions.add_row(key, str(reasoned.value), reasoned.chosen_by, reasoned.reason)
+    out.print(decisions)
+    hardware = Table(title=f"hardware, prices of {plan.prices_dated}", title_justify="left", box=None, pad_edge=False)
+    for column in ("GPU", "fits", "hours", "dollars"):
+        hardware.add_column(column, justify="left" if column == "GPU" else "right")
+    for option in plan.hardware[:_SHOWN_HARDWARE]:
+        mark = " ←" if option.gpu == plan.recommended_gpu else ""
+        fits = "yes" if option.fits else "no"
+        hardware.add_row(
+            f"{option.count}x {option.gpu}{mark}", fits, f"{option.seconds / 3600:.3f}", f"{option.dollars:.4f}"
+        )
+    out.print(hardware)
+    out.print(f"peak memory {plan.memory.total / 2**30:.2f} GiB; here about {plan.local_cpu_seconds:.0f} CPU-seconds")
+    power = plan.power
+    detectable = power.minimum_detectable_gain
+    shown = "no gain at all" if detectable is None else f"a gain of {detectable:.1%}"
+    out.print(
+        f"{power.test_rows} test rows show {shown} with {power.power:.0%} power at level {power.alpha:g}",
+        soft_wrap=True,
+    )
+    for warning in plan.warnings:
+        out.print(f"[yellow]![/] {warning}", soft_wrap=True)
