@@ -1,4 +1,4 @@
-"""Generation by a transformers model: batches of similar length, left padding, a key-value cache, finished rows dropped.
+"""Generation by a transformers model: batches of similar length, a key-value cache, finished rows leave.
 
 The loop is our own and not ``model.generate``: rows that have finished leave the batch, so that one long answer
 does not cost as much as a batch of them, and a sampled answer depends on its own row only.
@@ -85,9 +85,9 @@ class TransformersGenerator:
     ) -> list[Completion]:
         """Return one completion per prompt; see `Generator`.
 
-        Greedy answers do not depend on the other prompts, up to ties within rounding; sampled ones are a function of
-        the seed, the prompt's place and its content. Settings of the model's generation config other than its end tokens
-        (penalties, sampling) are not applied.
+        Greedy answers do not depend on the other prompts, up to ties within rounding; sampled ones are a function
+        of the seed, the prompt's place and its content. Of the model's generation config only the end tokens count
+        here: its penalties and sampling are not applied.
         """
         if advance is None:
             with context.progress("generate", len(prompts)) as shown:
@@ -100,9 +100,9 @@ class TransformersGenerator:
 
         def decode(rows: Sequence[int]) -> None:
             sampling = Sampling(config.temperature, config.top_p, None if uniforms is None else uniforms[list(rows)])
-            answers = self._decode(
-                [prompts[row] for row in rows], [limits[row] for row in rows], sampling, context.check
-            )
+            chosen = [prompts[row] for row in rows], [limits[row] for row in rows]
+            with torch.inference_mode():
+                answers = self._decode(*chosen, sampling, context.check)
             for row, answer in zip(rows, answers, strict=True):
                 completions[row] = completion_of(len(prompts[row]), answer, self._stop_ids, self._tokenizer)
             advance(len(rows))
@@ -110,7 +110,6 @@ class TransformersGenerator:
         run_batches(decode, order, config.batch_size, context)
         return [completions[row] for row in range(len(prompts))]
 
-    @torch.inference_mode()
     def _decode(
         self,
         prompts: Sequence[Sequence[int]],
@@ -120,8 +119,8 @@ class TransformersGenerator:
     ) -> list[list[int]]:
         """Return the new tokens of each prompt of one batch.
 
-        ``tokens`` (rows, 1 after the first step) and ``mask`` (rows, all tokens so far) shrink with the batch: ``rows[i]`` is
-        the prompt in line i.
+        ``tokens`` (lines, 1 after the first step) and ``mask`` (lines, all tokens so far) shrink with the batch:
+        ``rows[i]`` is the prompt in line i.
         """
         tokens, mask = self._pad(prompts)
         positions = (mask.cumsum(1) - 1).clamp(min=0)
@@ -229,8 +228,8 @@ def _uniforms(config: GenerationConfig, prompts: int) -> Tensor | None:
 def _choose(logits: Tensor, sampling: Sampling, rows: Sequence[int], step: int) -> Tensor:
     """Return the next token (rows,) for logits (rows, vocabulary).
 
-    Nucleus sampling (Holtzman et al., The Curious Case of Neural Text Degeneration, ICLR 2020, section 3.1) by inversion:
-    the token at which the cumulated probability passes the row's random number.
+    Nucleus sampling (Holtzman et al., The Curious Case of Neural Text Degeneration, ICLR 2020, section 3.1) by
+    inversion: the token at which the cumulated probability passes the row's random number.
     """
     if sampling.uniforms is None:
         return logits.argmax(dim=-1)

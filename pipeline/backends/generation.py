@@ -72,9 +72,7 @@ def completion_of(
     )
 
 
-def answer_limits(
-    prompts: Sequence[Sequence[int]], max_new_tokens: int, context_length: int | None
-) -> list[int]:
+def answer_limits(prompts: Sequence[Sequence[int]], max_new_tokens: int, context_length: int | None) -> list[int]:
     """Return how many tokens each prompt's answer may have: the model's context is never exceeded.
 
     Raises:

@@ -63,8 +63,9 @@ def load_causal_lm(files: ModelFiles, *, dtype: str = "auto", device: str = "aut
     Args:
         files: weights and adapter.
         dtype: of the computation; ``auto`` is float32 on a CPU and the checkpoint's own elsewhere.
-        device: a torch device; ``auto`` spreads the model over the GPUs that are there, or takes the CPU. An adapter that
-            was trained on 4-bit weights gets the full-precision base here, as merging and serving do.
+        device: a torch device; ``auto`` spreads the model over the GPUs that are there, or takes the CPU.
+
+    An adapter that was trained on 4-bit weights gets the full-precision base here, as in merging and serving.
 
     Raises:
         ModelError: files are missing, are no safetensors, or do not fit the architecture.
@@ -117,22 +118,42 @@ def _load_weights(files: ModelFiles, dtype: Any, device_map: str | None) -> Any:
 
 def _inject(model: Any, adapter: Path) -> Any:
     from peft import PeftModel
-    from safetensors import SafetensorError
+    from safetensors import SafetensorError, safe_open
 
     for name in (ADAPTER_CONFIG, ADAPTER_WEIGHTS):
         if not (adapter / name).is_file():
             raise ModelError("the adapter has no such file", where=str(adapter / name), fix="train it again")
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("error", message="Found missing adapter keys")
+            warnings.filterwarnings("ignore", message="Found missing adapter keys")  # checked below, as an error
             wrapped = PeftModel.from_pretrained(model, str(adapter), torch_device=str(model.device))
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError, UserWarning) as error:
-        raise ModelError(
-            f"the adapter does not fit the base: {_first_line(error)}",
-            where=str(adapter),
-            fix="use the base that it was trained on",
-        ) from error
+        with safe_open(adapter / ADAPTER_WEIGHTS, framework="pt") as weights:
+            stored = set(weights.keys())
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        raise _misfit(adapter, _first_line(error)) from error
+    _check_keys(wrapped, stored, adapter)
     return wrapped.get_base_model()
+
+
+def _check_keys(wrapped: Any, stored: set[str], adapter: Path) -> None:
+    """Refuse an adapter that leaves a layer of its own at its initial value, or has layers that the base has not."""
+    from peft import get_peft_model_state_dict
+
+    needed = set(get_peft_model_state_dict(wrapped, save_embedding_layers=False))
+    missing = sorted(needed - stored)
+    if missing:
+        raise _misfit(adapter, f"it lacks {len(missing)} weights, first {missing[0]}")
+    unused = sorted(key for key in stored - needed if "lora_" in key)
+    if unused:
+        raise _misfit(adapter, f"the base has no place for {len(unused)} of its weights, first {unused[0]}")
+
+
+def _misfit(adapter: Path, problem: str) -> ModelError:
+    return ModelError(
+        f"the adapter does not fit the base: {problem}",
+        where=str(adapter),
+        fix="use the base that it was trained on",
+    )
 
 
 def _check_folder(files: ModelFiles) -> None:

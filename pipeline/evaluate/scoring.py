@@ -1,0 +1,117 @@
+"""Scores: each answer by each metric, and each metric over a set of items with its 95% interval.
+
+Items of one near-duplicate cluster are not independent, so clusters are the unit wherever one has more than one
+member. 0/1 metrics take Wilson's interval (with clusters at the effective number of items), graded ones and those
+that are no mean of items (macro-F1) a bootstrap of items or clusters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from pipeline.core.errors import ConfigError, DataError
+from pipeline.evaluate.items import Item
+from pipeline.evaluate.slices import slice_places, take
+from pipeline.metrics import CorpusMetric, Metric, get_metric
+from pipeline.statistics import Interval, bootstrap_interval, score_interval
+from schemas.evaluate import MetricSpec, Score
+
+WITH_LABELS = frozenset({"valid_label"})
+"""Metrics that take the declared labels where their parameters do not give them."""
+
+NO_INTERVAL = "none: all items are one cluster"
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One metric over all items: ``items`` has one score per item."""
+
+    items: list[float]
+    overall: Score
+    slices: dict[str, Score]
+
+
+def load_metrics(specs: Sequence[MetricSpec], labels: Sequence[str] | None) -> dict[str, Metric]:
+    """Return the metrics of a config by name.
+
+    Raises:
+        ConfigError: two have the same name, or one cannot be built.
+        SourceError: a user's file cannot be read.
+    """
+    metrics: dict[str, Metric] = {}
+    for spec in specs:
+        if spec.name in metrics:
+            raise ConfigError(f"metric {spec.name} is there twice", where="evaluate.metrics", fix="keep one of the two")
+        params = dict(spec.params)
+        if spec.name in WITH_LABELS and labels is not None:
+            params.setdefault("labels", list(labels))
+        metrics[spec.name] = get_metric(spec.name, root=_code_root(spec), **params)
+    return metrics
+
+
+def score_all(metric: Metric, items: Sequence[Item], predictions: Sequence[str], seed: int) -> Scored:
+    """Score every item, all items, and each slice.
+
+    Raises:
+        DataError: a reference is not what the metric takes (the row is named).
+        ConfigError: a user's metric failed.
+    """
+    scores = score_items(metric, items, predictions)
+    return Scored(
+        items=scores,
+        overall=score_set(metric, items, predictions, scores, seed),
+        slices={
+            name: score_set(metric, take(items, places), take(predictions, places), take(scores, places), seed)
+            for name, places in slice_places(items).items()
+        },
+    )
+
+
+def score_items(metric: Metric, items: Sequence[Item], predictions: Sequence[str]) -> list[float]:
+    """Return the score of each item.
+
+    Raises:
+        DataError: see `score_all`.
+    """
+    scores = []
+    for item, prediction in zip(items, predictions, strict=True):
+        try:
+            scores.append(float(metric.item(prediction, item.reference)))
+        except DataError as error:
+            raise DataError(f"{metric.name}: {error.message}", where=f"source row {item.row}", fix=error.fix) from error
+    return scores
+
+
+def score_set(
+    metric: Metric, items: Sequence[Item], predictions: Sequence[str], scores: Sequence[float], seed: int
+) -> Score:
+    """Return the metric's value over a set of items with its 95% interval."""
+    clusters = item_clusters(items)
+    references = [item.reference for item in items]
+    if clusters is not None and len(set(clusters)) == 1:
+        value = metric.corpus(predictions, references)
+        return Score(value=value, low=0.0, high=1.0, n=len(items), method=NO_INTERVAL)
+    if isinstance(metric, CorpusMetric):
+        statistic = metric.statistic(predictions, references)
+        return _as_score(bootstrap_interval(statistic, len(items), clusters=clusters, seed=seed))
+    return _as_score(score_interval(scores, clusters=clusters, seed=seed))
+
+
+def item_clusters(items: Sequence[Item]) -> list[Hashable] | None:
+    """Return each item's cluster, or None where every item is its own."""
+    clusters: list[Hashable] = [item.cluster for item in items]
+    return clusters if len(set(clusters)) < len(clusters) else None
+
+
+def _as_score(interval: Interval) -> Score:
+    return Score(value=interval.estimate, low=interval.low, high=interval.high, n=interval.n, method=interval.method)
+
+
+def _code_root(spec: MetricSpec) -> Path | None:
+    """Return the folder that a user's metric (``./metrics/mine.py:score``) is relative to."""
+    if spec.code is None:
+        return None
+    relative = PurePosixPath(spec.name.rpartition(":")[0] or spec.name)
+    return Path(spec.code.location).absolute().parents[len(relative.parts) - 1]

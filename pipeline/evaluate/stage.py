@@ -1,0 +1,116 @@
+"""The evaluate stage: items, answers, scores, one table."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from pipeline.core.context import CallContext
+from pipeline.core.errors import ConfigError
+from pipeline.core.examples import read_examples
+from pipeline.core.models import model_files
+from pipeline.core.workspace import Workspace, hash_file
+from pipeline.evaluate.answers import Respondent, collect
+from pipeline.evaluate.items import Item, as_item, load_items, split_path
+from pipeline.evaluate.mistakes import find_confusions
+from pipeline.evaluate.prompts import Task, draw_shots
+from pipeline.evaluate.respondents import ClassifierRespondent, EndpointRespondent, LocalModel, ask_local
+from pipeline.evaluate.scoring import load_metrics, score_all
+from pipeline.evaluate.table import write_table
+from schemas.evaluate import (
+    BaseSubject,
+    EndpointSubject,
+    EvaluateArtifact,
+    EvaluateConfig,
+    EvaluateInputs,
+    ModelSubject,
+    Subject,
+    TfidfSubject,
+)
+from schemas.optimize import OptimizeArtifact
+
+
+def run(config: EvaluateConfig, inputs: EvaluateInputs, context: CallContext, workspace: Workspace) -> EvaluateArtifact:
+    """Ask one subject every item of one split and score the answers.
+
+    Raises:
+        ConfigError: a metric, the subject or its key is wrong.
+        DataError: the split is empty, a row cannot be asked or scored.
+        ModelError, RenderError, EngineError, OutOfMemory: the model cannot be loaded, asked, or does not fit.
+    """
+    data = inputs.data
+    metrics = load_metrics(config.metrics, data.artifact.labels)
+    items = load_items(data, config.split, config.max_items)
+    respondent = _open(config, inputs, items, context)
+    name = subject_name(config.subject)
+    completions = collect(respondent, len(items), workspace.scratch, context, f"evaluate {name}")
+    predictions = [completion.text for completion in completions]
+    scored = {
+        key: score_all(metrics[key], items, predictions, config.seed)
+        for key in context.track(metrics, "score", len(metrics))
+    }
+    write_table(
+        workspace.file("items.parquet"), items, completions, {key: found.items for key, found in scored.items()}
+    )
+    slices = next(iter(scored.values())).slices
+    return EvaluateArtifact(
+        name=name,
+        subject=config.subject,
+        split=config.split,
+        n=len(items),
+        data_digest=hash_file(split_path(data, config.split)),
+        scores={key: found.overall for key, found in scored.items()},
+        slices={part: {key: found.slices[part] for key, found in scored.items()} for part in slices},
+        confusions=find_confusions(items, predictions),
+        truncated=sum(completion.finish_reason == "length" for completion in completions),
+        prompt_tokens=sum(completion.prompt_tokens for completion in completions),
+        completion_tokens=sum(completion.completion_tokens for completion in completions),
+        engine=respondent.engine,
+    )
+
+
+def subject_name(subject: Subject) -> str:
+    """Return how reports call a subject: ``base``, ``base few-shot 3``, ``model``, ``tfidf``, an endpoint's model."""
+    match subject:
+        case BaseSubject():
+            return f"base few-shot {subject.few_shot}" if subject.few_shot else "base"
+        case EndpointSubject():
+            return f"{subject.model} few-shot {subject.few_shot}" if subject.few_shot else subject.model
+        case ModelSubject() | TfidfSubject():
+            return subject.kind
+        case unknown:
+            assert_never(unknown)
+
+
+def _open(config: EvaluateConfig, inputs: EvaluateInputs, items: list[Item], context: CallContext) -> Respondent:
+    subject = config.subject
+    match subject:
+        case BaseSubject():
+            base = LocalModel(model_files(config.base), config.chat_template, None)
+            return ask_local(base, items, _task(subject, config, inputs), config.generation, context)
+        case ModelSubject():
+            return ask_local(_model(config, inputs), items, Task(), config.generation, context)
+        case EndpointSubject():
+            key = context.secret(subject.api_key_secret) if subject.api_key_secret else None
+            task = _task(subject, config, inputs)
+            return EndpointRespondent(subject, items, task, config.generation, key)
+        case TfidfSubject():
+            return ClassifierRespondent(_train_items(inputs), items)
+        case unknown:
+            assert_never(unknown)
+
+
+def _model(config: EvaluateConfig, inputs: EvaluateInputs) -> LocalModel:
+    if inputs.model is None:
+        raise ConfigError("the subject is a model and none is given", where="inputs.model", fix="name a model artifact")
+    artifact = inputs.model.artifact
+    dtype = artifact.vllm_dtype if isinstance(artifact, OptimizeArtifact) else None
+    return LocalModel(model_files(config.base, inputs.model), config.chat_template, dtype)
+
+
+def _task(subject: BaseSubject | EndpointSubject, config: EvaluateConfig, inputs: EvaluateInputs) -> Task:
+    shots = draw_shots(_train_items(inputs), subject.few_shot, config.seed) if subject.few_shot else ()
+    return Task(subject.instruction, shots)
+
+
+def _train_items(inputs: EvaluateInputs) -> list[Item]:
+    return [as_item(example) for example in read_examples(split_path(inputs.data, "train"))]

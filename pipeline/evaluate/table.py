@@ -1,0 +1,41 @@
+"""``items.parquet``: one row per item, the same bytes for the same answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from pipeline.backends.generation import Completion
+from pipeline.evaluate.items import Item
+
+
+def write_table(
+    path: Path, items: Sequence[Item], completions: Sequence[Completion], scores: Mapping[str, Sequence[float]]
+) -> None:
+    """Write the items with their answers; ``scores`` has one list per metric, by the metric's name.
+
+    Columns: ``id, cluster, near_train, prompt, reference, prediction, finish_reason, prompt_tokens,
+    completion_tokens``, then ``score.<metric>``. ``prompt`` is the item's own, for people: an instruction and
+    examples are the same for all items and not repeated.
+    """
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    columns = {
+        "id": pa.array([item.id for item in items], pa.string()),
+        "cluster": pa.array([item.cluster for item in items], pa.int64()),
+        "near_train": pa.array([item.near_train for item in items], pa.bool_()),
+        "prompt": pa.array([_text(item.text) for item in items], pa.string()),
+        "reference": pa.array([_text(item.reference) for item in items], pa.string()),
+        "prediction": pa.array([_text(completion.text) for completion in completions], pa.string()),
+        "finish_reason": pa.array([completion.finish_reason for completion in completions], pa.string()),
+        "prompt_tokens": pa.array([completion.prompt_tokens for completion in completions], pa.int64()),
+        "completion_tokens": pa.array([completion.completion_tokens for completion in completions], pa.int64()),
+        **{f"score.{name}": pa.array(list(values), pa.float64()) for name, values in scores.items()},
+    }
+    parquet.write_table(pa.table(columns), path, compression="zstd")
+
+
+def _text(text: str) -> str:
+    """Return ``text`` as UTF-8 can hold it: a lone surrogate is shown escaped."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
