@@ -50,9 +50,12 @@ def precision_of(config: TrainConfig) -> Precision:
 
 def quiet_libraries() -> None:
     """Leave progress and warnings to hone's events."""
+    import logging as standard
+
     import datasets
     from transformers.utils import logging
 
+    standard.getLogger("bitsandbytes").setLevel(standard.ERROR)
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     datasets.disable_progress_bars()

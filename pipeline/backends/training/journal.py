@@ -84,7 +84,7 @@ class Journal:
 
     def save(self, directory: Path) -> None:
         """Write the journal into a checkpoint."""
-        (directory / _FILE).write_text(json.dumps(asdict(self), sort_keys=True), encoding="utf-8")
+        (directory / _FILE).write_text(json.dumps(asdict(self)), encoding="utf-8")
 
     @classmethod
     def load(cls, directory: Path) -> Journal:

@@ -48,7 +48,7 @@ def run_training(job: TrainJob, build: TrainerBuilder) -> TrainOutcome:
             settings = settings.after_out_of_memory(error.step)
         settings.save(job.scratch)
         latest = settings.recoveries[-1]
-        job.context.emit("recovery", latest.action, **latest.model_dump())
+        job.context.emit("recovery", latest.action, step=latest.step, recovery=latest.kind)
         _free_memory()
 
 

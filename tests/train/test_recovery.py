@@ -1,0 +1,147 @@
+"""Recoveries: half the learning rate after NaN, a smaller micro-batch after running out of memory."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.core.context import CallContext
+from pipeline.core.errors import DivergenceError, OutOfMemory
+from schemas.artifacts import Stored
+from schemas.data import DataArtifact
+from schemas.events import Event
+from schemas.train import BaseModelRef
+from tests.support.tiny_model import tiny_tokenizer
+from tests.support.training import After, conversation, run_stage, train_config
+
+
+def test_divergence_rolls_back_once_and_then_stops(
+    tiny: BaseModelRef, rows: Stored[DataArtifact], work: Path
+) -> None:
+    # A rate of 1e30 makes the weights overflow at the first step that uses it: warmup leaves step 1 at 0.
+    config = train_config(tiny, adapter="full", learning_rate=1e30)
+    with pytest.raises(
+        DivergenceError, match=r"at step \d again, with half the learning rate \(5e\+29\)"
+    ) as caught:
+        run_stage(work, config, rows)
+    assert caught.value.where == "train.learning_rate"
+
+
+def _job(config: Any, work: Path, events: list[Event]) -> Any:
+    from pipeline.backends.training.job import TrainJob
+    from pipeline.render import render_examples
+
+    tokenizer = tiny_tokenizer()
+    examples = [conversation(n) for n in range(24)]
+    rendered = render_examples(examples, tokenizer, config, config.max_length, source="train")
+    context = CallContext(sink=events.append)
+    return TrainJob(config, rendered.rows, (), tokenizer, work / "scratch", work / "model", context)
+
+
+def test_one_bad_step_costs_half_the_rate(tiny: BaseModelRef, work: Path) -> None:
+    """The fault is injected: the first time that step 4 is reached its loss is not finite."""
+    from pipeline.backends.train_trl import build_sft
+    from pipeline.backends.training.guarded import NotFinite
+    from pipeline.backends.training.loop import run_training
+
+    rates: list[float] = []
+    failed = []
+
+    def build(job: Any, settings: Any) -> Any:
+        trainer = build_sft(job, settings)
+        step = trainer.training_step
+
+        def training_step(*arguments: Any, **more: Any) -> Any:
+            if trainer.state.global_step == 3 and not failed:
+                failed.append(True)
+                raise NotFinite(4, "loss")
+            rates.append(trainer.optimizer.param_groups[0]["lr"])
+            return step(*arguments, **more)
+
+        trainer.training_step = training_step
+        return trainer
+
+    events: list[Event] = []
+    config = train_config(tiny, lr_scheduler_type="constant", warmup_ratio=0.0)
+    outcome = run_training(_job(config, work, events), build)
+    assert rates == [1e-2] * 3 + [5e-3] * 3
+    assert outcome.steps == 6
+    assert [recovery.kind for recovery in outcome.recoveries] == ["divergence"]
+    recoveries = [event for event in events if event.kind == "recovery"]
+    assert recoveries[0].message == "loss not finite; back to step 3, learning rate 0.01 -> 0.005"
+
+
+def _hungry(rows_that_fit: int) -> Any:
+    """Build SFT trainers that run out of memory on larger micro-batches: the fault is injected."""
+    import torch
+
+    from pipeline.backends.train_trl import build_sft
+
+    def build(job: Any, settings: Any) -> Any:
+        trainer = build_sft(job, settings)
+        compute = trainer.compute_loss
+
+        def compute_loss(model: Any, inputs: Any, *arguments: Any, **more: Any) -> Any:
+            if len(inputs["input_ids"]) > rows_that_fit and trainer.state.global_step >= 2:
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+            return compute(model, inputs, *arguments, **more)
+
+        trainer.compute_loss = compute_loss
+        return trainer
+
+    return build
+
+
+def test_out_of_memory_keeps_the_effective_batch(tiny: BaseModelRef, work: Path, tmp_path: Path) -> None:
+    from pipeline.backends.train_trl import build_sft
+    from pipeline.backends.training.loop import run_training
+
+    events: list[Event] = []
+    config = train_config(tiny)
+    outcome = run_training(_job(config, work, events), _hungry(1))
+    assert (outcome.micro_batch, outcome.accumulation, outcome.steps) == (1, 4, 6)
+    assert [recovery.action for recovery in outcome.recoveries] == [
+        "micro-batch 4 -> 2, accumulation 1 -> 2",
+        "micro-batch 2 -> 1, accumulation 2 -> 4",
+    ]
+    assert [recovery.step for recovery in outcome.recoveries] == [2, 2]
+    whole = run_training(_job(config, tmp_path / "whole", []), build_sft)
+    assert [line["loss"] for line in outcome.log] == pytest.approx(
+        [line["loss"] for line in whole.log], rel=1e-4
+    )
+
+
+def test_one_row_that_does_not_fit_is_an_error(tiny: BaseModelRef, work: Path) -> None:
+    from pipeline.backends.training.loop import run_training
+
+    with pytest.raises(OutOfMemory, match="one row at a time does not fit"):
+        run_training(_job(train_config(tiny), work, []), _hungry(0))
+
+
+def test_other_errors_are_not_taken_for_lack_of_memory(tiny: BaseModelRef, work: Path) -> None:
+    from pipeline.backends.training.loop import run_training
+
+    def build(job: Any, settings: Any) -> Any:
+        raise RuntimeError("something else")
+
+    with pytest.raises(RuntimeError, match="something else"):
+        run_training(_job(train_config(tiny), work, []), build)
+
+
+def test_a_killed_training_remembers_its_recovery(
+    tiny: BaseModelRef, rows: Stored[DataArtifact], tmp_path: Path
+) -> None:
+    from pipeline.backends.training.settings import AttemptSettings
+    from pipeline.core.errors import Cancelled
+
+    config = train_config(tiny)
+    smaller = dataclasses.replace(AttemptSettings.first(config), micro_batch=2, accumulation=2)
+    (tmp_path / "scratch").mkdir()
+    smaller.save(tmp_path / "scratch")
+    with pytest.raises(Cancelled):
+        run_stage(tmp_path, config, rows, cancelled=After(2))
+    artifact = run_stage(tmp_path, config, rows).artifact
+    assert (artifact.micro_batch, artifact.accumulation, artifact.steps) == (2, 2, 6)

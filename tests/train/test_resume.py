@@ -1,0 +1,201 @@
+"""A training that was stopped or killed leaves the bytes of one that never was."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.core.errors import Cancelled
+from schemas.artifacts import Stored
+from schemas.data import DataArtifact
+from schemas.train import BaseModelRef
+from tests.support.training import After, Trained, run_stage, train_config
+
+KINDS: dict[str, dict[str, Any]] = {
+    "lora with dropout": {"lora": {"r": 4, "lora_alpha": 8, "lora_dropout": 0.3}, "num_train_epochs": 2},
+    "full": {"adapter": "full", "num_train_epochs": 2, "gradient_accumulation_steps": 2},
+    "evaluated": {"eval_steps": 2, "neftune_noise_alpha": 5.0},
+}
+
+
+def stop_after(steps: int, work: Path, config: Any, data: Stored[DataArtifact]) -> None:
+    with pytest.raises(Cancelled):
+        run_stage(work, config, data, cancelled=After(steps))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_resumed_is_uninterrupted(
+    tiny: BaseModelRef, rows: Stored[DataArtifact], tmp_path: Path, kind: str
+) -> None:
+    config = train_config(tiny, **KINDS[kind])
+    whole = run_stage(tmp_path / "whole", config, rows)
+    # 24 rows in batches of 4 (8 with accumulation): step 3 is the end of an epoch of "full", the middle of the others'
+    stop_after(3, tmp_path / "parts", config, rows)
+    parts = run_stage(tmp_path / "parts", config, rows)
+    assert parts.digest == whole.digest
+    assert parts.artifact == whole.artifact
+    assert [event.message for event in parts.events if event.kind == "log"] == [resumed(parts)]
+
+
+def resumed(trained: Trained) -> str:
+    first = next(event for event in trained.events if event.kind == "log")
+    return f"going on from step {first.data['step']}"
+
+
+def test_saving_never_changes_the_result(
+    tiny: BaseModelRef, rows: Stored[DataArtifact], tmp_path: Path
+) -> None:
+    config = train_config(tiny, lora={"r": 4, "lora_alpha": 8, "lora_dropout": 0.3})
+    often = run_stage(tmp_path / "often", config.model_copy(update={"save_steps": 1}), rows)
+    once = run_stage(tmp_path / "once", config.model_copy(update={"save_steps": 1000}), rows)
+    assert often.digest == once.digest
+
+
+def test_a_stop_saves_first(tiny: BaseModelRef, rows: Stored[DataArtifact], tmp_path: Path) -> None:
+    config = train_config(tiny, save_steps=1000)
+    stop_after(4, tmp_path, config, rows)
+    assert [path.name for path in (tmp_path / "scratch/checkpoints").iterdir()] == ["step-00000004"]
+
+
+def test_a_finished_training_is_only_exported_again(
+    tiny: BaseModelRef, rows: Stored[DataArtifact], tmp_path: Path
+) -> None:
+    config = train_config(tiny, max_steps=4)  # the middle of an epoch
+    first = run_stage(tmp_path, config, rows)
+    second = run_stage(tmp_path, config, rows)
+    assert second.digest == first.digest
+    assert second.artifact == first.artifact
+    assert not [event for event in second.events if event.kind in ("metric", "checkpoint")]
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 0x10
+    path.write_bytes(bytes(data))
+
+
+FILES = (
+    "journal.json",
+    "manifest.json",
+    "optimizer.pt",
+    "rng_state.pth",
+    "scheduler.pt",
+    "trainer_state.json",
+    "weights.safetensors",
+)
+
+
+@pytest.fixture(scope="module")
+def stopped(
+    tiny: BaseModelRef, rows: Stored[DataArtifact], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, str]:
+    """A training stopped after step 4 of 6, with checkpoints of steps 3 and 4; and the digest it should end with."""
+    directory = tmp_path_factory.mktemp("stopped")
+    config = train_config(tiny)
+    whole = run_stage(directory / "whole", config, rows)
+    stop_after(4, directory / "stopped", config, rows)
+    assert {p.name for p in (directory / "stopped/scratch/checkpoints/step-00000004").iterdir()} == set(FILES)
+    return directory / "stopped", whole.digest
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("damage", [truncate, flip, Path.unlink])
+@pytest.mark.parametrize("name", FILES)
+def test_damage_to_the_newest_checkpoint_is_survived(
+    tiny: BaseModelRef,
+    rows: Stored[DataArtifact],
+    stopped: tuple[Path, str],
+    tmp_path: Path,
+    name: str,
+    damage: Callable[[Path], None],
+) -> None:
+    source, digest = stopped
+    shutil.copytree(source, tmp_path / "work")
+    damage(tmp_path / "work/scratch/checkpoints/step-00000004" / name)
+    trained = run_stage(tmp_path / "work", train_config(tiny), rows)
+    warnings = [event.message for event in trained.events if event.kind == "warning"]
+    assert len(warnings) == 1
+    assert warnings[0].startswith(f"checkpoint of step 4 is not used: {name}")
+    assert resumed(trained) == "going on from step 3"
+    assert trained.digest == digest
+
+
+CHILD = """
+import sys
+from pathlib import Path
+from schemas.artifacts import Stored
+from schemas.data import DataArtifact
+from schemas.train import TrainConfig
+from tests.support.training import run_stage
+
+work, config, data = sys.argv[1:]
+run_stage(Path(work), TrainConfig.model_validate_json(config), Stored[DataArtifact].model_validate_json(data))
+print("done", flush=True)
+"""
+
+
+def start(work: Path, config: Any, data: Stored[DataArtifact]) -> subprocess.Popen[bytes]:
+    work.mkdir(parents=True, exist_ok=True)
+    root = Path(__file__).parents[2]
+    arguments = [str(work), config.model_dump_json(), data.model_dump_json()]
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    return subprocess.Popen(
+        [sys.executable, "-c", CHILD, *arguments],
+        env=environment,
+        cwd=root,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def wait_for_checkpoint(process: subprocess.Popen[bytes], work: Path) -> None:
+    while process.poll() is None and not list((work / "scratch").glob("checkpoints/step-*/manifest.json")):
+        time.sleep(0.02)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("attempt", range(3))
+def test_sigkill_at_any_moment_changes_nothing(
+    tiny: BaseModelRef, rows: Stored[DataArtifact], tmp_path: Path, attempt: int
+) -> None:
+    config = train_config(
+        tiny, num_train_epochs=20, save_steps=1, lora={"r": 4, "lora_alpha": 8, "lora_dropout": 0.3}
+    )
+    whole = run_stage(tmp_path / "whole", config, rows)
+    process = start(tmp_path / "killed", config, rows)
+    wait_for_checkpoint(process, tmp_path / "killed")
+    time.sleep(random.Random(attempt).random() * 1.5)
+    process.kill()
+    process.communicate()
+    parts = run_stage(tmp_path / "killed", config, rows)
+    assert parts.digest == whole.digest
+    assert parts.artifact == whole.artifact
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_the_step_and_saves(
+    tiny: BaseModelRef, rows: Stored[DataArtifact], tmp_path: Path
+) -> None:
+    config = train_config(tiny, num_train_epochs=400, save_steps=5)
+    process = start(tmp_path, config, rows)
+    wait_for_checkpoint(process, tmp_path)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=120)
+    assert b"KeyboardInterrupt" in errors
+    saved = sorted(path.name for path in (tmp_path / "scratch/checkpoints").iterdir())
+    assert not [name for name in saved if name.endswith(".tmp")]
+    assert 5 < int(saved[-1].removeprefix("step-")) < 2400
