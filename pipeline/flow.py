@@ -343,7 +343,7 @@ def _register(run: ResolvedRun, finished: Finished) -> Iterator[StageCall]:
         models={f"seed-{n}": finished[f"train.seed-{n}"].ref for n in run.spec.train.seeds},
         evaluations={f"seed-{name}": ref for name, ref in evaluations.items()},
         baselines=_refs(finished, "evaluate.baseline-"),
-        variants=_refs(finished, "optimize."),
+        variants={v.name: finished[f"optimize.{v.name}"].ref for v in run.spec.variants},
         variant_evaluations=_refs(finished, "evaluate.variant-"),
         retention_before=_refs(finished, "evaluate.retention-", "-before"),
         retention_after=_refs(finished, "evaluate.retention-", "-after"),

@@ -148,6 +148,7 @@ def test_quantized_variants_are_made_from_the_merged_model_even_where_it_is_not_
     assert calls["optimize.w4a16"].inputs["parent"] == world.made["optimize.merged"].ref
     assert "evaluate.variant-merged" not in calls
     assert calls["serve"].inputs["model"] == world.made["optimize.w4a16"].ref
+    assert set(calls["register"].inputs["variants"]) == {"w4a16"}  # the merge was a means, it is not shipped
 
 
 @pytest.mark.parametrize(
