@@ -128,7 +128,7 @@ def _detect(options: DataOptions, found: dict[Slot, str], rows: Sequence[SourceR
     if {"prompt", "completion"} <= explicit:
         return "prompt_completion"
     if "messages" in found:
-        return "sharegpt" if _has_sharegpt_turns(rows, found["messages"]) else "messages"
+        return "sharegpt" if has_sharegpt_turns(rows, found["messages"]) else "messages"
     if "chosen" in found and "rejected" in found:
         return "preference"
     names = {name.casefold() for row in rows for name in row.values}
@@ -151,7 +151,8 @@ def _detect_templated(options: DataOptions, found: dict[Slot, str]) -> KnownForm
     return "prompt_completion" if "completion" in found else None
 
 
-def _has_sharegpt_turns(rows: Sequence[SourceRow], column: str) -> bool:
+def has_sharegpt_turns(rows: Sequence[SourceRow], column: str) -> bool:
+    """Tell whether the first turns that ``column`` holds have ``from`` and ``value``, not ``role`` and ``content``."""
     for row in rows:
         turns = row.values.get(column)
         if isinstance(turns, str):

@@ -13,6 +13,7 @@ from pipeline.data.read_text import json_type
 from pipeline.data.rows import Draft, SourceRow
 from pipeline.data.template import RowTemplate
 from pipeline.data.turns import check_conversation, check_prompt, parse_messages, parse_sharegpt, parse_tools
+from schemas.base import canonical_digest
 from schemas.data import DataOptions, ExampleKind, Message, Split
 
 Values = Mapping[str, Any]
@@ -59,6 +60,28 @@ class Formatter:
         if "group" in self.layout.columns:
             parts["group"] = self._group(row.values)
         return Draft(source=source, row=row.number, **parts)
+
+    def ask(self, row: SourceRow) -> tuple[Message, ...]:
+        """Return the turns of a row that ask; an answer at their end is left out, and none is needed.
+
+        Raises:
+            ValueError: the row asks nothing; the message is the reason.
+        """
+        values = row.values
+        match self.layout.format:
+            case "messages" | "sharegpt":
+                value, column = self.value(values, "messages")
+                parse = parse_messages if self.layout.format == "messages" else parse_sharegpt
+                turns = parse(value, column, self.unread_keys)
+                turns = turns[:-1] if turns[-1].role == "assistant" else turns
+                check_prompt(turns)
+            case "alpaca":
+                turns = (_user(_instruction(self, values)),)
+            case "label" | "text":
+                turns = _prompt(self, values, "text")["messages"]
+            case "prompt_completion" | "preference":
+                turns = _prompt(self, values, "prompt")["messages"]
+        return self._with_system(turns)
 
     def text(self, values: Values, slot: Slot) -> str:
         """Return the text of a column.
@@ -127,6 +150,13 @@ class Formatter:
         return str(value)
 
 
+def format_digest(row_format: KnownFormat, options: DataOptions) -> str:
+    """Return the digest of how rows become conversations: their format, the templates and the system turn."""
+    return canonical_digest(
+        [row_format, options.prompt_template, options.completion_template, options.system]
+    )
+
+
 def kind_of(row_format: KnownFormat) -> ExampleKind:
     """Return what rows of a format become."""
     return "preference" if row_format == "preference" else "text" if row_format == "text" else "conversation"
@@ -187,15 +217,19 @@ def _label(form: Formatter, values: Values) -> Parts:
 
 
 def _alpaca(form: Formatter, values: Values) -> Parts:
+    parts: Parts = {"messages": (_user(_instruction(form, values)), _answer(form.text(values, "completion")))}
+    if form.options.labels is not None:
+        parts["label"] = form.declared(parts["messages"][-1].content)
+    return parts
+
+
+def _instruction(form: Formatter, values: Values) -> str:
+    """Alpaca's instruction, followed by its input where there is one."""
     instruction = form.text(values, "prompt")
     more = values.get(form.layout.columns["input"]) if "input" in form.layout.columns else None
     if more is not None and not isinstance(more, str):
         raise ValueError(f"column {form.layout.columns['input']!r} is {json_type(more)}, not a string")
-    prompt = f"{instruction}\n\n{more}" if more and more.strip() else instruction
-    parts: Parts = {"messages": (_user(prompt), _answer(form.text(values, "completion")))}
-    if form.options.labels is not None:
-        parts["label"] = form.declared(parts["messages"][-1].content)
-    return parts
+    return f"{instruction}\n\n{more}" if more and more.strip() else instruction
 
 
 def _messages(form: Formatter, values: Values) -> Parts:

@@ -26,7 +26,7 @@ from pipeline.data.filters import (
     remove_copies,
     resolve_contradictions,
 )
-from pipeline.data.formats import kind_of
+from pipeline.data.formats import format_digest, kind_of
 from pipeline.data.leakage import Leakage, find_leakage
 from pipeline.data.ledger import Dropped, Ledger
 from pipeline.data.load import Loaded, check_bad_rows, load_source
@@ -218,9 +218,7 @@ def _artifact(config: DataConfig, prepared: _Prepared, preflight: RenderReport |
         conflicting_near_duplicates=prepared.distinct.conflicting,
         encoding={source.role: source.encoding for source in prepared.loaded},
         source_digest=_source_digest(prepared.loaded, config),
-        template_digest=canonical_digest(
-            [train.layout.format, options.prompt_template, options.completion_template, options.system]
-        ),
+        template_digest=format_digest(train.layout.format, options),
         preflight=preflight,
         files={split: f"{split}.jsonl" for split in prepared.examples},
     )
