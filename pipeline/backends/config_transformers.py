@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.core.errors import ModelError
+from pipeline.core.errors import ConfigError, ModelError
 
 
 def load_config(source: str, *, revision: str | None = None, trust_remote_code: bool = False) -> dict[str, Any]:
@@ -33,10 +34,20 @@ def complete_config(model_type: str, values: Mapping[str, Any]) -> dict[str, Any
     """Return the config of a new model of ``model_type``.
 
     Raises:
+        ConfigError: the type has no such key; the nearest is named.
         ModelError: a value does not fit.
     """
     from transformers import AutoConfig
 
+    known = AutoConfig.for_model(model_type).to_dict()
+    for key in values:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            raise ConfigError(
+                f"a {model_type} config has no key {key!r}",
+                where="base_model.init.config",
+                fix=f"did you mean {near[0]}?" if near else "take a key of transformers' config of this type",
+            )
     try:
         config = AutoConfig.for_model(model_type, **values)
     except (ValueError, TypeError, KeyError) as error:

@@ -36,6 +36,10 @@ CPU_OPERATIONS = 6e10
 CPU_START_SECONDS = 12.0
 """CPU-seconds to import the training libraries."""
 
+VARIANT_SECONDS = 30.0
+VARIANT_CPU_SECONDS = 5.0
+"""Assumed time to load, convert, write and load again one variant of a small model."""
+
 ERROR = 2.0
 """Times, and with them dollars, are right to about this factor; what is assumed is listed in every plan."""
 
@@ -88,15 +92,18 @@ def gpu_seconds(work: Work, gpu: Gpu, count: int) -> float:
     peak = gpu.tflops * gpu.reach * 1e12 * (count * MULTI_GPU_EFFICIENCY if count > 1 else 1.0)
     training = max(training_operations(work) / (peak * MFU[work.adapter]), work.steps * STEP_SECONDS)
     answering = answering_operations(work) / (peak * GENERATION_MFU)
-    return work.seeds * (training + START_SECONDS) + answering
+    return work.seeds * (training + START_SECONDS) + answering + work.variants * VARIANT_SECONDS
 
 
 def assumptions(work: Work) -> tuple[str, ...]:
     """Return what the times of ``work`` rest on, for people."""
+    speed = (
+        f"training reaches {100 * MFU[work.adapter]:.0f}% of an A100's peak, generating {100 * GENERATION_MFU:.0f}%; "
+        f"several GPUs {100 * MULTI_GPU_EFFICIENCY:.0f}% of their sum"
+    )
     return (
         f"times and dollars are right to a factor of {ERROR:g}, memory to about {100 * MEMORY_ERROR:.0f}%",
-        f"training reaches {100 * MFU[work.adapter]:.0f}% of an A100's peak, generating {100 * GENERATION_MFU:.0f}%; "
-        f"several GPUs {100 * MULTI_GPU_EFFICIENCY:.0f}% of their sum",
+        speed,
         f"each training starts in {START_SECONDS:g} s, and a step takes {1000 * STEP_SECONDS:g} ms at least",
     )
 
@@ -104,4 +111,4 @@ def assumptions(work: Work) -> tuple[str, ...]:
 def cpu_seconds(work: Work) -> float:
     """Return the CPU-seconds of the whole run on this kind of machine; a large model is out of its range."""
     training = work.seeds * (training_operations(work) / CPU_OPERATIONS + CPU_START_SECONDS)
-    return training + answering_operations(work) / CPU_OPERATIONS
+    return training + answering_operations(work) / CPU_OPERATIONS + work.variants * VARIANT_CPU_SECONDS

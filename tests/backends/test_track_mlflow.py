@@ -176,7 +176,11 @@ def tracked(directory: Path, fingerprint: str, loss: float) -> TrackedCall:
         artifact={"train_loss": loss, "kind": "adapter", "rendered": {"rows": 7}, "stopped_early": False},
         cost=Cost(cpu_seconds=1.5, wall_seconds=2.0, peak_memory_bytes=1000),
     )
-    settings = {"learning_rate": 0.1, "lora": {"r": 8}, "base": {"weights": {"location": "/home/me", "digest": "x"}}}
+    settings = {
+        "learning_rate": 0.1,
+        "lora": {"r": 8},
+        "base": {"weights": {"location": "/home/me", "digest": "x"}},
+    }
     return TrackedCall.of("train.seed-0", manifest, settings, directory)
 
 

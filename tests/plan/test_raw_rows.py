@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.core.context import CallContext
+from pipeline.core.errors import DataError, SourceError
+from pipeline.plan.raw_rows import SAMPLE, RawRows, look_at
+from schemas.base import Reference
+
+ROWS = [{"text": f"row {number}", "label": "a\nb" if number % 2 else "c"} for number in range(1200)]
+
+
+def look(path: Path) -> RawRows:
+    return look_at(Reference(location=str(path)), CallContext())
+
+
+def write_jsonl(path: Path, rows: list[dict[str, str]]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def write_csv(path: Path, delimiter: str = ",") -> Path:
+    with path.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, ["text", "label"], delimiter=delimiter)
+        writer.writeheader()
+        writer.writerows(ROWS)
+    return path
+
+
+def test_every_format_gives_the_same_rows(tmp_path: Path) -> None:
+    import pyarrow as pa
+    from pyarrow import feather, parquet
+
+    table = pa.Table.from_pylist(ROWS)
+    parquet.write_table(table, tmp_path / "a.parquet")
+    feather.write_feather(table, str(tmp_path / "a.arrow"), compression="uncompressed")
+    (tmp_path / "a.json").write_text(json.dumps(ROWS))
+    (tmp_path / "wrapped.json").write_text(json.dumps({"data": ROWS}, indent=1))
+    paths = [
+        write_jsonl(tmp_path / "a.jsonl", ROWS),
+        write_csv(tmp_path / "a.csv"),
+        write_csv(tmp_path / "b.csv", ";"),
+        write_csv(tmp_path / "a.tsv", "\t"),
+        tmp_path / "a.json",
+        tmp_path / "wrapped.json",
+        tmp_path / "a.parquet",
+        tmp_path / "a.arrow",
+    ]
+    for path in paths:
+        found = look(path)
+        assert found.count == 1200, path
+        # 1200 rows, every third: 400 of at most 500.
+        assert [row["text"] for row in found.sample] == [f"row {number}" for number in range(0, 1200, 3)], path
+        assert len(found.sample) <= SAMPLE
+
+
+def test_a_folder_is_read_by_the_names_of_its_files(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "data" / "train-0.jsonl", ROWS[:10])
+    write_jsonl(tmp_path / "data" / "train-1.jsonl", ROWS[10:15])
+    write_jsonl(tmp_path / "data" / "test.jsonl", ROWS[:3])
+    assert look(tmp_path / "data").count == 15
+    assert look_at(Reference(location=str(tmp_path / "data")), CallContext(), ("test",)).count == 3
+
+
+def test_rows_that_cannot_be_read_are_left_to_the_data_stage(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b'{"text": "good"}\n\xff\xfe broken\n[1, 2]\n\n{"text": "good too"}\n')
+    found = look(path)
+    assert found.count == 4
+    assert [row["text"] for row in found.sample] == ["good", "good too"]
+
+
+def test_a_missing_and_an_empty_file_are_named(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"none\.jsonl: no such file"):
+        look(tmp_path / "none.jsonl")
+    (tmp_path / "empty.jsonl").write_text("\n\n")
+    with pytest.raises(DataError, match=r"empty\.jsonl: there are no rows"):
+        look(tmp_path / "empty.jsonl")
+    (tmp_path / "head.csv").write_text("text,label\n")
+    with pytest.raises(DataError, match="there are no rows"):
+        look(tmp_path / "head.csv")
+    (tmp_path / "broken.parquet").write_text("no table")
+    with pytest.raises(DataError, match=r"broken\.parquet: not a readable table"):
+        look(tmp_path / "broken.parquet")
+
+
+@given(
+    st.lists(
+        st.dictionaries(st.text(max_size=5), st.text(max_size=20), min_size=1, max_size=3), min_size=1, max_size=40
+    )
+)
+def test_jsonl_rows_come_back_as_they_were(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, str]]
+) -> None:
+    path = tmp_path_factory.mktemp("rows") / "a.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = look(path)
+    assert found.count == len(rows)
+    assert list(found.sample) == rows

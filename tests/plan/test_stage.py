@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pipeline.core.context import CallContext
+from pipeline.core.errors import ConfigError, DataError, ModelError
+from pipeline.core.workspace import content_digest, list_files
+from pipeline.plan.stage import run
+from schemas.base import Reference
+from schemas.data import DataFiles, DataOptions, SplitOptions
+from schemas.events import Event
+from schemas.plan import Constraints, PlanArtifact, PlanConfig, PlanInputs
+from schemas.train import BaseModelRef, LoraSpec, ModelInit, Replay, TokenizerSpec, TrainSpec
+from tests.support.stored import workspace
+from tests.support.tiny_model import write_tiny_base
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> BaseModelRef:
+    folder = write_tiny_base(tmp_path_factory.mktemp("base"))
+    return BaseModelRef(name="tiny", weights=Reference(location=str(folder), digest="b" * 64))
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("data") / "rows.jsonl"
+    lines = [{"text": f"please refund order number {number}", "label": "refund"} for number in range(1000)]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+def config(base: BaseModelRef, rows: Path, **changes: object) -> PlanConfig:
+    values: dict[str, object] = {
+        "task": "classification",
+        "base": base,
+        "files": DataFiles(train=Reference(location=str(rows), digest="d")),
+        "data": DataOptions(),
+        "train": TrainSpec(),
+        "variants": ("merged",),
+        "evaluations": 3,
+        "constraints": Constraints(),
+        "target": {"accuracy": 0.8},
+        "primary_metric": "accuracy",
+        "alpha": 0.05,
+        **changes,
+    }
+    return PlanConfig.model_validate(values)
+
+
+def plan(directory: Path, settings: PlanConfig, events: list[Event] | None = None) -> PlanArtifact:
+    context = CallContext(sink=events.append) if events is not None else CallContext()
+    return run(settings, PlanInputs(), context, workspace(directory))
+
+
+def test_a_plan_by_the_base_and_its_tokenizer(tmp_path: Path, base: BaseModelRef, rows: Path) -> None:
+    artifact = plan(tmp_path / "a", config(base, rows))
+    # Embedding 384 * 64 (tied); a layer 4 * 64*64 + 3 * 64*128 + 2 * 64 = 41,088, twice; a last norm of 64.
+    assert artifact.parameters == 384 * 64 + 2 * 41_088 + 64
+    # r 8, there being less than 1000 rows: a layer 4 * 8 * 128 + 3 * 8 * 192 = 8704, twice.
+    assert artifact.trainable_parameters == 2 * 8704
+    assert (artifact.profile.rows, artifact.profile.sampled, artifact.profile.tokens_by) == (1000, 500, "tokenizer")
+    # 700 training rows, 4 epochs, 8 per step: 2800 / 8.
+    assert artifact.decisions.num_train_epochs == 4
+    assert (artifact.decisions.per_device_train_batch_size, artifact.steps) == (8, 350)
+    assert artifact.training_tokens == round(2800 * artifact.profile.mean_tokens)
+    assert artifact.power.test_rows == 200
+    assert artifact.feasible
+    assert artifact.recommended_gpu is not None
+    assert artifact.servable_by_vllm
+    assert all(reasoned.reason for reasoned in artifact.reasons.values())
+    written = json.loads((tmp_path / "a/output/plan.json").read_text())
+    assert written == artifact.model_dump(mode="json")
+    plan(tmp_path / "b", config(base, rows))
+    digests = [content_digest(list_files(tmp_path / name / "output")) for name in "ab"]
+    assert digests[0] == digests[1]
+
+
+def test_every_wish_changes_the_plan(tmp_path: Path, base: BaseModelRef, rows: Path) -> None:
+    usual = plan(tmp_path / "usual", config(base, rows))
+    changes: list[dict[str, object]] = [
+        {"task": "generation", "train": TrainSpec(seeds=(0, 1))},
+        {"data": DataOptions(max_rows=500)},
+        {"data": DataOptions(system="you are a helpful assistant that answers in JSON")},
+        {"data": DataOptions(split=SplitOptions(test=0.4))},
+        {"files": DataFiles(train=Reference(location=str(rows)), test=Reference(location=str(rows)))},
+        {"train": TrainSpec(replay=Replay(share=0.5))},
+        {"train": TrainSpec(packing=True)},
+        {"train": TrainSpec(max_steps=3)},
+        {"train": TrainSpec(method="dpo")},
+        {"train": TrainSpec(gradient_checkpointing=True)},
+        {"train": TrainSpec(bf16=False)},
+        {"train": TrainSpec(adapter="full")},
+        {"train": TrainSpec(lora=LoraSpec(use_dora=True))},
+        {"variants": ()},
+        {"evaluations": 30},
+        {"constraints": Constraints(max_cost=0.001)},
+        {"target": {"accuracy": 0.55}},
+        {"primary_metric": "macro_f1"},
+        {"alpha": 0.01},
+        {"power": 0.95},
+    ]
+    for number, change in enumerate(changes):
+        assert plan(tmp_path / str(number), config(base, rows, **change)) != usual, change
+
+
+def test_warnings_are_events_and_part_of_the_plan(tmp_path: Path, base: BaseModelRef, rows: Path) -> None:
+    events: list[Event] = []
+    settings = config(
+        base,
+        rows,
+        train=TrainSpec(lora=LoraSpec(use_dora=True)),
+        target={"accuracy": 0.51},
+        constraints=Constraints(max_hours=0.001),
+    )
+    artifact = plan(tmp_path / "a", settings, events)
+    said = [event.message for event in events if event.kind == "warning"]
+    assert said == list(artifact.warnings)
+    text = " ".join(said)
+    assert "constraints.max_hours allows" in text
+    assert "the adapter cannot be served by vLLM" in text
+    assert "serve the merged variant" in text
+    assert "the gain to the target needs about" in text
+    assert not artifact.feasible
+    assert not artifact.servable_by_vllm
+
+
+def test_a_base_without_weights_is_planned_from_its_config(tmp_path: Path, rows: Path) -> None:
+    sizes = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 128}
+    init = ModelInit(config={**sizes, "tie_word_embeddings": True}, tokenizer=TokenizerSpec(vocab_size=512))
+    settings = config(BaseModelRef(name="llama", init=init), rows, train=TrainSpec(adapter="full"))
+    artifact = plan(tmp_path / "a", settings)
+    assert artifact.parameters == artifact.trainable_parameters == 512 * 64 + 2 * 41_088 + 64
+    assert artifact.profile.tokens_by == "estimate"
+    assert artifact.decisions.lora_r is None
+    assert "lora_r" not in artifact.reasons
+
+
+def test_a_known_base_out_of_reach_is_planned_from_the_table(
+    tmp_path: Path, rows: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    weights = Reference(location="Qwen/Qwen3-8B", digest="f" * 40)
+    artifact = plan(tmp_path / "a", config(BaseModelRef(name="Qwen/Qwen3-8B", weights=weights), rows))
+    assert artifact.parameters == 8_190_735_360
+    assert any("the sizes of Qwen/Qwen3-8B are those of" in warning for warning in artifact.warnings)
+    assert any("tokens are estimated from characters" in warning for warning in artifact.warnings)
+    unknown = BaseModelRef(name="nobody/nothing", weights=Reference(location="nobody/nothing", digest="f" * 40))
+    with pytest.raises(ModelError, match="nobody/nothing"):
+        plan(tmp_path / "b", config(unknown, rows))
+
+
+def test_bad_input_is_named(tmp_path: Path, base: BaseModelRef, rows: Path) -> None:
+    (tmp_path / "empty.jsonl").write_text("")
+    with pytest.raises(DataError, match=r"empty\.jsonl: there are no rows"):
+        plan(tmp_path / "a", config(base, tmp_path / "empty.jsonl"))
+    with pytest.raises(ConfigError, match=r"base_model\.init\.config.*hiden_size.*hidden_size"):
+        init = ModelInit(config={"hiden_size": 64}, tokenizer=TokenizerSpec())
+        plan(tmp_path / "b", config(BaseModelRef(name="llama", init=init), rows))
+    with pytest.raises(ModelError, match="no model config can be loaded"):
+        folder = BaseModelRef(name="x", weights=Reference(location=str(tmp_path), digest="b" * 64))
+        plan(tmp_path / "c", config(folder, rows))
+
+
+def test_unreadable_rows_are_left_to_the_data_stage_and_noted(tmp_path: Path, base: BaseModelRef) -> None:
+    path = tmp_path / "bad.jsonl"
+    path.write_text("no json\n" * 300)
+    artifact = plan(tmp_path / "a", config(base, path))
+    assert "none of the 300 rows" in artifact.warnings[0]
+    assert artifact.profile.sampled == 0
