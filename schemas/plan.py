@@ -70,7 +70,7 @@ class TrainingDecisions(Schema):
 class DataProfile(Schema):
     """A quick look at the raw file.
 
-    Rows, and token lengths of a sample (characters / 4 where there is no tokenizer).
+    Rows, and token lengths of a sample (estimated from characters where there is no tokenizer).
     """
 
     rows: int
