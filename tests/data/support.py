@@ -84,10 +84,11 @@ def run_stage(
     return Outcome(artifact, space.output, events)
 
 
-WORDS = tuple(
-    "amber basil cedar delta ember flint grove hazel ivory jade karma lemon maple "
-    "nylon ocean pearl quartz river saddle timber umber velvet willow xenon yarrow zephyr".split()  # noqa: SIM905
-)
+_VOCABULARY = """
+amber basil cedar delta ember flint grove hazel ivory jade karma lemon maple nylon ocean pearl quartz river saddle
+timber umber velvet willow xenon yarrow zephyr
+"""
+WORDS = tuple(_VOCABULARY.split())
 
 
 def sentence(index: int, length: int = 6) -> str:

@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pipeline.core.errors import ConfigError
+from pipeline.data.columns import find_layout
+from pipeline.data.formats import Formatter, kind_of
+from pipeline.data.rows import Draft, SourceRow
+from schemas.data import DataOptions, Message
+
+
+def draft(row: dict[str, Any], like: dict[str, Any] | None = None, **options: Any) -> Draft:
+    """Format ``row`` as a row of a source whose other rows are ``like`` it."""
+    parsed = DataOptions.model_validate(options)
+    layout = find_layout(parsed, [SourceRow(1, like or row)], "rows.jsonl")
+    return Formatter(layout, parsed).draft(SourceRow(7, row), "train")
+
+
+def said(row: Draft) -> list[tuple[str, str]]:
+    return [(turn.role, turn.content) for turn in row.messages]
+
+
+def test_prompt_and_completion() -> None:
+    row = draft({"prompt": "2+2?", "completion": "4"})
+    assert said(row) == [("user", "2+2?"), ("assistant", "4")]
+    assert (row.source, row.row, row.prompt_text, row.answer_text) == ("train", 7, "2+2?", "4")
+
+
+def test_prompt_and_completion_may_be_turns() -> None:
+    turns = [{"role": "system", "content": "s"}, {"role": "user", "content": "a"}]
+    row = draft({"prompt": turns, "completion": [{"role": "assistant", "content": "b"}]})
+    assert said(row) == [("system", "s"), ("user", "a"), ("assistant", "b")]
+
+
+def test_templates_make_prompt_and_answer() -> None:
+    row = draft(
+        {"title": "T", "body": "B", "verdict": "yes"},
+        prompt_template="Title: {{ title }}\n{{ body }}",
+        completion_template="Verdict: {{ verdict }}",
+    )
+    assert said(row) == [("user", "Title: T\nB"), ("assistant", "Verdict: yes")]
+    assert row.prompt_text == "T\nB"  # the template's own words do not make rows alike
+
+
+def test_label() -> None:
+    row = draft({"text": "where is my card", "category": "card_arrival"})
+    assert said(row) == [("user", "where is my card"), ("assistant", "card_arrival")]
+    assert row.label == "card_arrival"
+
+
+@pytest.mark.parametrize(("value", "label"), [(3, "3"), (True, "true"), ("yes", "yes")])
+def test_labels_may_be_numbers(value: Any, label: str) -> None:
+    assert draft({"text": "a", "label": value}).label == label
+
+
+def test_label_through_templates() -> None:
+    options = {"prompt_template": "Classify: {{ text }}", "completion_template": '{"intent": "{{ label }}"}'}
+    row = draft({"text": "a", "label": "b"}, columns={"label": "label", "text": "text"}, format="label", **options)
+    assert said(row) == [("user", "Classify: a"), ("assistant", '{"intent": "b"}')]
+    assert row.label == "b"
+
+
+def test_alpaca_joins_instruction_and_input() -> None:
+    like = {"instruction": "Add", "input": "1 2", "output": "3"}
+    assert said(draft(like)) == [("user", "Add\n\n1 2"), ("assistant", "3")]
+    assert said(draft({**like, "input": ""}, like)) == [("user", "Add"), ("assistant", "3")]
+
+
+def test_messages_with_tools() -> None:
+    row = draft(
+        {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}], "tools": [{"n": 1}]}
+    )
+    assert row.tools == ({"n": 1},)
+
+
+def test_preference_of_texts() -> None:
+    row = draft({"prompt": "a", "chosen": "b", "rejected": "c"})
+    assert row.messages == (Message(role="user", content="a"),)
+    assert (row.chosen, row.rejected) == (
+        (Message(role="assistant", content="b"),),
+        (Message(role="assistant", content="c"),),
+    )
+    assert row.prompt_text == "a"
+
+
+def test_preference_of_whole_conversations() -> None:
+    start = [{"role": "user", "content": "a"}]
+    good, bad = [{"role": "assistant", "content": "b"}], [{"role": "assistant", "content": "c"}]
+    with_prompt = draft({"prompt": start, "chosen": start + good, "rejected": start + bad})
+    without = draft({"chosen": start + good, "rejected": start + bad})
+    assert with_prompt == without
+    assert said(without) == [("user", "a")]
+
+
+def test_text() -> None:
+    row = draft({"text": "once upon a time"})
+    assert (row.text, row.messages, row.answer_text) == ("once upon a time", (), "")
+
+
+def test_kinds() -> None:
+    assert [kind_of(name) for name in ("label", "preference", "text")] == ["conversation", "preference", "text"]
+
+
+def test_system_opens_a_conversation_that_has_none() -> None:
+    options = DataOptions(system="be brief")
+    rows = [
+        {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]},
+        {
+            "messages": [
+                {"role": "system", "content": "own"},
+                {"role": "user", "content": "a"},
+                {"role": "assistant", "content": "b"},
+            ]
+        },
+    ]
+    form = Formatter(find_layout(options, [SourceRow(1, rows[0])], "rows.jsonl"), options)
+    drafts = [form.draft(SourceRow(1, row), "train") for row in rows]
+    assert [row.messages[0].content for row in drafts] == ["be brief", "own"]
+    assert form.own_system == 1
+    assert drafts[0].prompt_text == "a"  # a system turn, the same in all rows, does not make them alike
+
+
+PC = {"prompt": "a", "completion": "b"}
+LABEL = {"text": "a", "label": "b"}
+PAIR = {"prompt": "a", "chosen": "b", "rejected": "c"}
+
+
+@pytest.mark.parametrize(
+    ("like", "row", "reason"),
+    [
+        (PC, {"prompt": "a"}, "column 'completion' is missing"),
+        (PC, {"prompt": None, "completion": "b"}, "column 'prompt' is null"),
+        (PC, {"prompt": "a", "completion": ""}, "column 'completion' is empty"),
+        (PC, {"prompt": " ", "completion": "b"}, "column 'prompt' is empty"),
+        (PC, {"prompt": "a", "completion": 3}, "column 'completion' is a number, not a string"),
+        (PC, {"prompt": "a", "completion": {"x": 1}}, "column 'completion' is an object, not a string"),
+        (PC, {"prompt": "a", "completion": [{"role": "user", "content": "x"}]}, "the last turn is the user's"),
+        (PC, {"prompt": [{"role": "assistant", "content": "x"}], "completion": "b"}, "no user turn"),
+        (LABEL, {"text": "a", "label": 1.5}, "column 'label' is a number, not a label"),
+        (LABEL, {"text": "a", "label": ""}, "column 'label' is empty"),
+        (PAIR, {"prompt": "a", "chosen": "b", "rejected": "b"}, "chosen and rejected are the same"),
+        (
+            PAIR,
+            {"prompt": "a", "chosen": "b", "rejected": [{"role": "user", "content": "c"}]},
+            "rejected: the last turn",
+        ),
+        ({"text": "a"}, {"text": 3}, "column 'text' is a number, not a string"),
+        (
+            {"instruction": "a", "input": "b", "output": "c"},
+            {"instruction": "a", "input": 3, "output": "c"},
+            "column 'input' is a number, not a string",
+        ),
+    ],
+)
+def test_a_bad_row_has_a_reason(like: dict[str, Any], row: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        draft(row, like)
+
+
+def test_a_label_that_is_not_declared_is_bad() -> None:
+    with pytest.raises(ValueError, match="'card_arival' is no declared label; the nearest is 'card_arrival'"):
+        draft({"text": "a", "label": "card_arival"}, labels=["card_arrival", "other"])
+    with pytest.raises(ValueError, match="'maybe' is no declared label"):
+        draft({"prompt": "a", "completion": "maybe"}, labels=["yes", "no"])
+    assert draft({"prompt": "a", "completion": "yes"}, labels=["yes", "no"]).label == "yes"
+
+
+def test_an_empty_result_of_a_template_is_bad() -> None:
+    with pytest.raises(ValueError, match="the prompt is empty"):
+        draft({"title": " ", "answer": "b"}, prompt_template="{{ title }}")
+
+
+def test_a_template_over_a_missing_column_is_bad() -> None:
+    with pytest.raises(ValueError, match="'title' is undefined"):
+        draft({"answer": "b"}, {"title": "a", "answer": "b"}, prompt_template="{{ title }}")
+
+
+def test_a_template_over_an_unknown_column_is_a_config_error() -> None:
+    with pytest.raises(
+        ConfigError, match=r"data.completion_template: the template names 'anser'.*did you mean 'answer'"
+    ):
+        draft({"title": "a", "answer": "b"}, prompt_template="{{ title }}", completion_template="{{ anser }}")
+
+
+def test_a_group_is_kept_as_text() -> None:
+    row = draft({**PC, "group": 3}, split={"by": "group"})
+    assert row.group == "3"
+    with pytest.raises(ValueError, match="column 'group' is null"):
+        draft({**PC, "group": None}, {**PC, "group": 1}, split={"by": "group"})

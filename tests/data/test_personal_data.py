@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+from collections import Counter
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.data.personal_data import DETECTORS, find, iban_valid, luhn_valid, redact, redact_draft, redact_value
+from pipeline.data.rows import Draft
+from schemas.data import Message
+
+KINDS = tuple(DETECTORS)
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "found"),
+    [
+        ("write to ada.lovelace+x@mail.example.org.", "email", "ada.lovelace+x@mail.example.org"),
+        ("<a_b@example.co>", "email", "a_b@example.co"),
+        # Visa's and American Express's published test numbers; the second has 15 digits
+        ("card 4111 1111 1111 1111 please", "credit_card", "4111 1111 1111 1111"),
+        ("378282246310005", "credit_card", "378282246310005"),
+        ("4111-1111-1111-1111", "credit_card", "4111-1111-1111-1111"),
+        # the examples of the IBAN registry for Germany, Britain and Norway (15 characters, the shortest)
+        ("to DE89 3704 0044 0532 0130 00 today", "iban", "DE89 3704 0044 0532 0130 00"),
+        ("GB29NWBK60161331926819", "iban", "GB29NWBK60161331926819"),
+        ("NO9386011117947", "iban", "NO9386011117947"),
+        ("from 192.168.0.1, twice", "ip_address", "192.168.0.1"),
+        ("at 2001:db8::8a2e:370:7334 now", "ip_address", "2001:db8::8a2e:370:7334"),
+        ("my number is 078-05-1120", "ssn", "078-05-1120"),
+        ("call +44 20 7946 0958 now", "phone", "+44 20 7946 0958"),
+        ("call +4930901820", "phone", "+4930901820"),
+        ("(212) 555-0123", "phone", "(212) 555-0123"),
+        ("room 5 212-555-0123 7 times", "phone", "212-555-0123"),
+        ("030 1234 5678", "phone", "030 1234 5678"),
+    ],
+)
+def test_personal_data_is_found(text: str, kind: str, found: str) -> None:
+    assert [(item.kind, text[item.start : item.end]) for item in find(text, KINDS)] == [(kind, found)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a@b",  # no domain
+        "meet me @home at 7",
+        "4111 1111 1111 1112",  # Luhn fails
+        "0000 0000 0000 0000",
+        "DE89370400440532013001",  # mod 97 fails
+        "version 1.2.3.400",
+        "release 10.4.2.1.7",
+        "it is 12:30:45 now",
+        "000-12-3456",
+        "900-12-3456",
+        "order 123456789",
+        "in 2021-2022 and 10-12 weeks",
+        "the 1990s, 3.14159265, 1,000,000",
+        "ratio 3:2:1",
+    ],
+)
+def test_what_only_looks_like_it_is_left(text: str) -> None:
+    assert find(text, KINDS) == []
+
+
+def test_luhn() -> None:
+    # 7992739871 with check digit 3: doubled from the right 2,6,14->5,8,... the sum is 70
+    assert luhn_valid("79927398713")
+    assert not any(luhn_valid(f"7992739871{digit}") for digit in "012456789")
+
+
+def test_iban() -> None:
+    assert iban_valid("GB82WEST12345698765432")  # the worked example of ISO 13616
+    assert not iban_valid("GB82WEST12345698765423")  # two digits swapped
+
+
+@given(st.text(), st.sets(st.sampled_from(KINDS)))
+def test_findings_are_in_order_and_apart(text: str, kinds: set[str]) -> None:
+    found = find(text, kinds)  # type: ignore[arg-type]
+    assert all(item.kind in kinds and item.start < item.end for item in found)
+    assert all(left.end <= right.start for left, right in pairwise(found))
+
+
+@given(st.lists(st.sampled_from(["a@example.org", "192.168.0.1", "hello", "4111111111111111", "\n"]), max_size=6))
+def test_what_is_redacted_once_has_nothing_left(parts: list[str]) -> None:
+    counts: Counter[str] = Counter()
+    once = redact(" ".join(parts), KINDS, counts)
+    assert find(once, KINDS) == []
+    assert counts["email"] == parts.count("a@example.org") == once.count("[EMAIL]")
+    assert counts["credit_card"] == parts.count("4111111111111111") == once.count("[CREDIT_CARD]")
+
+
+def test_only_the_kinds_asked_for_are_redacted() -> None:
+    counts: Counter[str] = Counter()
+    assert redact("a@example.org 192.168.0.1", ("ip_address",), counts) == "a@example.org [IP_ADDRESS]"
+    assert counts == {"ip_address": 1}
+
+
+def test_texts_inside_json_data_are_redacted() -> None:
+    value = {"to": ["a@example.org", 3, None], "args": ({"ip": "192.168.0.1"},)}
+    counts: Counter[str] = Counter()
+    assert redact_value(value, KINDS, counts) == {"to": ["[EMAIL]", 3, None], "args": ({"ip": "[IP_ADDRESS]"},)}
+
+
+def test_a_draft_is_redacted_everywhere_and_its_answer_counted() -> None:
+    call = {"type": "function", "function": {"name": "mail", "arguments": '{"to": "b@example.org"}'}}
+    draft = Draft(
+        "train",
+        1,
+        messages=(
+            Message(role="user", content="I am a@example.org", name="192.168.0.1"),
+            Message(role="assistant", content="ok", reasoning_content="b@example.org?", tool_calls=(call,)),
+        ),
+        label="x@example.org",
+        own_text="a@example.org",
+    )
+    redacted, found, answered = redact_draft(draft, KINDS)
+    assert redacted.messages[0].content == "I am [EMAIL]"
+    assert redacted.messages[0].name == "[IP_ADDRESS]"
+    assert redacted.messages[1].reasoning_content == "[EMAIL]?"
+    assert redacted.messages[1].tool_calls == (
+        {"type": "function", "function": {"name": "mail", "arguments": '{"to": "[EMAIL]"}'}},
+    )
+    assert redacted.own_text == "[EMAIL]"
+    assert redacted.label == "x@example.org"
+    assert found == {"email": 3, "ip_address": 1}
+    assert answered == {"email": 2}
+
+
+def test_both_answers_of_a_preference_count_as_answers() -> None:
+    draft = Draft(
+        "train",
+        1,
+        messages=(Message(role="user", content="a@example.org"),),
+        chosen=(Message(role="assistant", content="b@example.org"),),
+        rejected=(Message(role="assistant", content="c@example.org"),),
+    )
+    redacted, found, answered = redact_draft(draft, KINDS)
+    assert [turn.content for turn in (*redacted.messages, *redacted.chosen, *redacted.rejected)] == ["[EMAIL]"] * 3
+    assert (found.total(), answered.total()) == (3, 2)
+
+
+def test_a_draft_without_personal_data_is_the_same_object() -> None:
+    draft = Draft("train", 1, text="nothing here")
+    assert redact_draft(draft, KINDS)[0] is draft
