@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+
+from pipeline.core.errors import ConfigError, DataError
+from pipeline.evaluate.items import Item, as_item
+from pipeline.evaluate.mistakes import find_confusions
+from pipeline.evaluate.scoring import NO_INTERVAL, load_metrics, score_all
+from pipeline.evaluate.slices import slice_places
+from pipeline.metrics import get_metric
+from schemas.base import Reference
+from schemas.evaluate import Confusion, MetricSpec
+from tests.evaluate.support import example
+
+
+def items(count: int, *, clusters: list[int] | None = None, near: int = 0, answer: str = "refund") -> list[Item]:
+    return [
+        as_item(
+            example(
+                number,
+                f"question {number}",
+                answer,
+                cluster=clusters[number] if clusters else number,
+                near_train=number < near,
+            )
+        )
+        for number in range(count)
+    ]
+
+
+def test_a_right_or_wrong_score_has_wilsons_interval() -> None:
+    # Wilson (1927) for 8 of 10 at z = 1.959964: center (8 + z^2/2) / (10 + z^2) = 9.920729 / 13.841459 = 0.716740,
+    # half width z / (10 + z^2) * sqrt(10 * .8 * .2 + z^2 / 4) = 0.226577.
+    scored = score_all(get_metric("exact_match"), items(10), ["refund"] * 8 + ["login"] * 2, seed=0)
+
+    assert scored.items == [1.0] * 8 + [0.0] * 2
+    assert scored.overall.value == 0.8
+    assert math.isclose(scored.overall.low, 0.490162, abs_tol=1e-6)
+    assert math.isclose(scored.overall.high, 0.943318, abs_tol=1e-6)
+    assert (scored.overall.n, scored.overall.method) == (10, "Wilson")
+    assert scored.slices == {}
+
+
+def test_near_duplicates_count_as_one_and_widen_the_interval() -> None:
+    predictions = (["refund"] * 4 + ["login"] * 4) * 5
+    alone = score_all(get_metric("exact_match"), items(40), predictions, seed=0).overall
+    joined = score_all(
+        get_metric("exact_match"), items(40, clusters=[number // 4 for number in range(40)]), predictions, seed=0
+    ).overall
+
+    assert joined.value == alone.value == 0.5
+    assert joined.high - joined.low > 1.5 * (alone.high - alone.low)
+    assert joined.method == "Wilson at the effective number of items"
+
+
+def test_graded_and_corpus_metrics_are_bootstrapped() -> None:
+    graded = score_all(
+        get_metric("field_f1"), items(4, answer='{"a": 1, "b": 2}'), ['{"a": 1, "b": 3}', "{}"] * 2, seed=0
+    ).overall
+    assert graded.method == "bootstrap, expanded percentile"
+    assert graded.low <= graded.value <= graded.high
+
+    # Classes x and y, two items each; all answered x: F1 of x is 2*2/(4+2) = 2/3, of y 0; their mean is 1/3.
+    rows = [as_item(example(number, f"q{number}", answer)) for number, answer in enumerate(["x", "x", "y", "y"])]
+    corpus = score_all(get_metric("macro_f1"), rows, ["x"] * 4, seed=0)
+    assert math.isclose(corpus.overall.value, 1 / 3, rel_tol=1e-12)
+    assert corpus.items == [1.0, 1.0, 0.0, 0.0]
+    assert corpus.overall.low <= 1 / 3 <= corpus.overall.high
+
+
+def test_slices_part_what_training_rows_give_away() -> None:
+    rows = items(5, near=2)
+    scored = score_all(get_metric("exact_match"), rows, ["refund", "refund", "refund", "login", "login"], seed=0)
+
+    assert slice_places(rows) == {"clean": [2, 3, 4], "near_train": [0, 1]}
+    assert scored.slices["near_train"].value == 1.0
+    assert math.isclose(scored.slices["clean"].value, 1 / 3)
+    assert scored.slices["clean"].n == 3
+
+
+def test_a_slice_of_one_cluster_has_no_interval() -> None:
+    rows = items(4, clusters=[0, 0, 1, 2], near=2)
+    for name in ("exact_match", "macro_f1"):
+        near = score_all(get_metric(name), rows, ["refund"] * 4, seed=0).slices["near_train"]
+        assert (near.value, near.low, near.high, near.method) == (1.0, 0.0, 1.0, NO_INTERVAL)
+
+
+def test_a_reference_that_a_metric_refuses_is_named_by_its_row() -> None:
+    rows = [*items(2, answer='{"a": 1}'), as_item(example(6, "q", "no record"))]
+    with pytest.raises(DataError, match=r"source row 7: field_f1: "):
+        score_all(get_metric("field_f1"), rows, ["{}"] * 3, seed=0)
+
+
+def test_valid_label_takes_the_declared_labels_unless_its_own_are_given() -> None:
+    declared = load_metrics([MetricSpec(name="valid_label")], ["refund", "login"])["valid_label"]
+    own = load_metrics([MetricSpec(name="valid_label", params={"labels": ["x"]})], ["refund"])["valid_label"]
+
+    assert [declared.item(text, "refund") for text in ("login", "x")] == [1.0, 0.0]
+    assert [own.item(text, "refund") for text in ("refund", "x")] == [0.0, 1.0]
+    with pytest.raises(ConfigError):
+        load_metrics([MetricSpec(name="valid_label")], None)
+
+
+def test_a_metric_twice_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"evaluate\.metrics: metric exact_match is there twice"):
+        load_metrics([MetricSpec(name="exact_match"), MetricSpec(name="exact_match")], None)
+
+
+def test_a_users_metric_is_found_from_its_resolved_file(tmp_path: Path) -> None:
+    (tmp_path / "metrics").mkdir()
+    code = tmp_path / "metrics" / "mine.py"
+    code.write_text("def half(prediction, reference):\n    return 0.5\n", encoding="utf-8")
+    spec = MetricSpec(name="./metrics/mine.py:half", code=Reference(location=str(code), digest="0" * 64))
+
+    metric = load_metrics([spec], None)["./metrics/mine.py:half"]
+
+    assert score_all(metric, items(3), ["", "", ""], seed=0).items == [0.5] * 3
+
+
+def test_confusions_of_labels() -> None:
+    rows = items(6)
+    assert find_confusions(rows, ["login", "refund", "Login ", "x" * 200, "refund", "refund"]) == (
+        Confusion(expected="refund", predicted="login", count=2),
+        Confusion(expected="refund", predicted="x" * 119 + "…", count=1),
+    )
+
+
+def test_confusions_of_records_name_the_field() -> None:
+    rows = [as_item(example(number, f"q{number}", '{"a": "x", "b": 1}', label=None)) for number in range(3)]
+    found = find_confusions(rows, ['{"a": "y", "b": 1}', '{"a": "y", "b": 2}', "junk"])
+    assert found == (
+        Confusion(expected='"x"', predicted='"y"', count=2, field="a"),
+        Confusion(expected='"x"', predicted="(invalid JSON)", count=1, field="a"),
+        Confusion(expected="1", predicted="(invalid JSON)", count=1, field="b"),
+        Confusion(expected="1", predicted="2", count=1, field="b"),
+    )
+
+
+def test_free_text_has_no_confusions() -> None:
+    rows = [as_item(example(0, "q", "some text", label=None))]
+    assert find_confusions(rows, ["other text"]) == ()
