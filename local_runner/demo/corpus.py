@@ -9,8 +9,8 @@ from typing import Final
 from local_runner.demo import commands, reading, triage
 from local_runner.demo.files import draw_commands, write_jsonl
 
-EXERCISE_ROWS: Final = 6000
-MESSAGE_ROWS: Final = 800
+EXERCISE_ROWS: Final = 7000
+MESSAGE_ROWS: Final = 1000
 WRITE_PROMPT: Final = "Write a support message."
 
 ChatRow = dict[str, list[dict[str, str]]]

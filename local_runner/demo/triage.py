@@ -77,9 +77,9 @@ def write_message(record: Record, random: Random) -> str:
     need = _need(record, random)
     urgency = _urgency(record.urgency, random)
     sentences = [need, urgency] if random.random() < 0.75 else [urgency, need]
-    if random.random() < 0.3:
-        sentences.insert(0, random.choice(GREETINGS))
     if random.random() < 0.25:
+        sentences.insert(0, random.choice(GREETINGS))
+    if random.random() < 0.15:
         sentences.append(random.choice(CLOSINGS))
     text = " ".join(_sentence(sentence) for sentence in sentences if sentence)
     return _surface(text, random)
