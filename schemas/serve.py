@@ -62,8 +62,8 @@ class ServeInputs(Inputs):
 class LaunchDescription(Schema):
     """How to bring this model up; file ``launch.json`` of the artifact.
 
-    Arguments and environment for an engine, with ``{model}``, ``{base}``, ``{host}`` and ``{port}`` left open.
-    ``module`` is run as ``python -m``.
+    Arguments and environment for an engine, with ``{model}``, ``{base}``, ``{host}``, ``{port}`` and ``{launch}`` (the
+    folder that holds this description) left open. ``module`` is run as ``python -m``.
     """
 
     engine: Engine
@@ -77,7 +77,9 @@ class LaunchDescription(Schema):
 
 
 class ServeArtifact(Artifact):
-    """What the serve stage leaves. Files: ``launch.json``, ``parity.jsonl`` (one line per prompt).
+    """What the serve stage leaves.
+
+    Files: ``launch.json``, ``parity.jsonl`` (one line per prompt), ``tokenizer/`` where the weights' own does not hold.
 
     ``prompt_mismatches`` is null where the engine returns no prompt token ids: then parity was not measured.
     """

@@ -1,0 +1,1 @@
+"""The serve stage: an engine is started, compared with training and evaluation, and stopped."""

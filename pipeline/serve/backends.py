@@ -1,0 +1,64 @@
+"""The one door of the serve stage to libraries: engines and tokenizers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, assert_never
+
+from pipeline.backends.engine import EngineRequest
+from pipeline.core.models import ModelFiles
+from pipeline.render import Tokenizer
+from schemas.serve import Engine, LaunchDescription
+
+if TYPE_CHECKING:
+    from pipeline.serve.launch import Places
+
+
+def describe(engine: Engine, request: EngineRequest) -> LaunchDescription:
+    """Return how ``engine``, as it is installed in this environment, serves ``request``."""
+    match engine:
+        case "vllm":
+            from pipeline.backends.engine_vllm import describe
+        case "transformers":
+            from pipeline.backends.engine_transformers import describe
+        case _:
+            assert_never(engine)
+    return describe(request)
+
+
+def prepare(launch: LaunchDescription, places: Places, folder: Path) -> None:
+    """Lay out in ``folder``, where the engine will run, what it needs to find there."""
+    match launch.engine:
+        case "vllm":
+            return
+        case "transformers":
+            from pipeline.backends.engine_transformers import place_model
+
+            place_model(places.files, places.launch, folder / launch.served_model_name)
+        case _:
+            assert_never(launch.engine)
+
+
+def token_ids_request(engine: Engine) -> dict[str, bool]:
+    """Return what a chat request must say so that ``engine`` returns prompt token ids; empty where it cannot."""
+    match engine:
+        case "vllm":
+            return {"return_token_ids": True}
+        case "transformers":
+            return {}
+        case _:
+            assert_never(engine)
+
+
+def tokenizer(files: ModelFiles) -> Tokenizer:
+    """Load the tokenizer that the model was trained with."""
+    from pipeline.backends.tokenizer_transformers import load_tokenizer
+
+    return load_tokenizer(files.tokenizer, trust_remote_code=files.trust_remote_code)
+
+
+def stop_ids(files: ModelFiles) -> tuple[int, ...]:
+    """Return the end tokens that the weights' own generation config names."""
+    from pipeline.backends.model_transformers import read_facts
+
+    return read_facts(files).stop_ids
