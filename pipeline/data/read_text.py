@@ -34,12 +34,12 @@ def read_json(path: Path, encoding: Encoding) -> Iterator[SourceRow | BadRow]:
 
 
 def _is_by_line(stream: TextIO, *, by_default: bool) -> bool:
-    """Whether one of the first two lines with text is an object by itself, and not the wrapper of a list."""
+    """Whether one of the first two lines with text is an object by itself; in a ``.json`` file not a list's wrapper."""
     lines = (text for line in iter(lambda: stream.readline(MAX_LINE), "") if (text := line.strip()))
     first, second = next(lines, ""), next(lines, "")
     if first.startswith("["):
         return False
-    if first and not second and _wrapped_list(_value_or_none(first)) is not None:
+    if not by_default and first and not second and _wrapped_list(_value_or_none(first)) is not None:
         return False
     return by_default or any(isinstance(_value_or_none(text), dict) for text in (first, second))
 
@@ -52,9 +52,12 @@ def _value_or_none(text: str) -> Any:
 
 
 def _wrapped_list(value: object) -> list[Any] | None:
+    """Return the list in ``{"data": [...]}``; a list of turns is no list of rows."""
     if isinstance(value, dict) and len(value) == 1:
         (only,) = value.values()
-        if isinstance(only, list) and all(isinstance(item, dict) for item in only):
+        if isinstance(only, list) and all(
+            isinstance(item, dict) and not {"role", "from"} & item.keys() for item in only
+        ):
             return only
     return None
 

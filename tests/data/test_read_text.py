@@ -125,6 +125,19 @@ def test_a_wrapped_list_is_unwrapped(tmp_path: Path) -> None:
         assert [row.values for row in read(path) if isinstance(row, SourceRow)] == rows
 
 
+def test_a_lone_conversation_is_a_row(tmp_path: Path) -> None:
+    for row in ({"messages": [{"role": "user", "content": "a"}]}, {"x": [{"from": "gpt", "value": "a"}]}):
+        for name in ("rows.json", "rows.jsonl"):
+            assert read(file(tmp_path, name, json.dumps(row))) == [SourceRow(1, row)]
+    assert read(file(tmp_path, "rows.jsonl", '{"data": [{"a": 1}]}')) == [SourceRow(1, {"data": [{"a": 1}]})]
+
+
+@pytest.mark.parametrize("turn", [{"role": "user", "content": "hi"}, {"from": "human", "value": "hi"}])
+def test_a_lone_conversation_is_a_row_and_no_wrapper(tmp_path: Path, turn: dict[str, str]) -> None:
+    row = {"messages": [turn]}
+    assert [found.values for found in read(file(tmp_path, "rows.jsonl", json.dumps(row)))] == [row]
+
+
 def test_a_json_file_may_hold_lines(tmp_path: Path) -> None:
     assert len(read(file(tmp_path, "rows.json", '{"a": 1}\n{"a": 2}\n'))) == 2
     assert len(read(file(tmp_path, "rows.json", '{"a": 1\n{"a": 2}\n'))) == 2  # the first line is bad
