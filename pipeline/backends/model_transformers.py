@@ -117,6 +117,9 @@ def _load_weights(files: ModelFiles, dtype: Any, device_map: str | None) -> Any:
 
 
 def _inject(model: Any, adapter: Path) -> Any:
+    import logging
+
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # on import it warns of a kernel that nothing here uses
     from peft import PeftModel
     from safetensors import SafetensorError, safe_open
 
