@@ -51,8 +51,8 @@ class Measured:
 def make_documents(count: int, seed: int) -> list[str]:
     """Return texts of 20-80 words, Zipf-distributed.
 
-    3 of 10 are copies of an earlier text with up to 1 in 8 words replaced, so that their similarities to their originals
-    reach from about 0.6 to 1, on both sides of the threshold.
+    3 of 10 are copies of an earlier text with up to 1 in 8 words replaced, so that their similarities to their
+    originals reach from about 0.6 to 1, on both sides of the threshold.
     """
     random = Random(seed)
     vocabulary = [f"w{index}" for index in range(_VOCABULARY)]

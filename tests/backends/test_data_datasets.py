@@ -92,7 +92,7 @@ class _Hub(BaseHTTPRequestHandler):
             self._json([self._entry(name) for name in FILES])
         elif path.startswith("/api/datasets/org/name"):
             siblings = [{"rfilename": name} for name in FILES]
-            self._json({"id": "org/name", "sha": COMMIT, "private": False, "tags": [], "downloads": 0, "siblings": siblings})
+            self._json({"id": "org/name", "sha": COMMIT, "private": False, "tags": [], "siblings": siblings})
         else:
             self.send_response(404)
             self.send_header("X-Error-Code", "EntryNotFound")

@@ -92,8 +92,8 @@ WORDS = tuple(_VOCABULARY.split())
 
 
 def sentence(index: int, length: int = 6) -> str:
-    """Return a sentence; two of different index share hardly a word pair."""
-    return " ".join(WORDS[(index * 7 + step * (index + 3)) % len(WORDS)] + str(index) for step in range(length))
+    """Return a sentence of unlike words (up to 26); two of different index share none."""
+    return " ".join(WORDS[(index * 7 + step) % len(WORDS)] + str(index) for step in range(length))
 
 
 def pairs(count: int, answers: int = 0) -> list[dict[str, str]]:

@@ -56,7 +56,10 @@ def test_labels_may_be_numbers(value: Any, label: str) -> None:
 
 
 def test_label_through_templates() -> None:
-    options = {"prompt_template": "Classify: {{ text }}", "completion_template": '{"intent": "{{ label }}"}'}
+    options: dict[str, Any] = {
+        "prompt_template": "Classify: {{ text }}",
+        "completion_template": '{"intent": "{{ label }}"}',
+    }
     row = draft({"text": "a", "label": "b"}, columns={"label": "label", "text": "text"}, format="label", **options)
     assert said(row) == [("user", "Classify: a"), ("assistant", '{"intent": "b"}')]
     assert row.label == "b"
