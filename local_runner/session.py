@@ -132,11 +132,13 @@ class Session:
         record: Stored[RegisterArtifact] = load(self.store, ArtifactRef(stage="register", fingerprint=fingerprint))
         name = record.artifact.name
         source = record.path.relative_to(self.root).as_posix()
-        known = registry.find_version(record.ref)
         version = registry.register_version(name, record.artifact, record.ref, record.content_digest, source)
-        if known is not None or record.artifact.decision.verdict != "promoted":
+        if record.artifact.decision.verdict != "promoted":
             return version, None
-        registry.set_alias(name, "candidate", version, registry.alias(name, "candidate"))
+        if version not in registry.alias_history(name, "candidate"):
+            registry.set_alias(name, "candidate", version, registry.alias(name, "candidate"))
+        if version in registry.alias_history(name, "champion"):
+            return version, None  # it was champion before; a later rollback stands
         beaten = prepared.run.champion.version if prepared.run.champion is not None else None
         try:
             registry.set_alias(name, "champion", version, beaten)

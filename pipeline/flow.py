@@ -226,16 +226,25 @@ def _base(run: ResolvedRun) -> BaseModelRef | None:
     return run.base if run.base.weights is not None else None
 
 
+def _served_model(run: ResolvedRun, finished: Finished) -> Stored[Any] | None:
+    """Return the artifact of the form that is served, None while it is not there."""
+    seed, variant = shipped_seed(run, finished), served_variant(run)
+    if seed is None:
+        return None
+    return finished.get(f"train.seed-{seed}" if variant in ("adapter", "model") else f"optimize.{variant}")
+
+
 def _retention_after(run: ResolvedRun, finished: Finished) -> Iterator[StageCall]:
-    seed = shipped_seed(run, finished)
-    if seed is None or run.base.weights is None:
+    """What is served must still do what the base did, so that form is measured."""
+    model = _served_model(run, finished)
+    if model is None or run.base.weights is None:
         return
-    model = finished[f"train.seed-{seed}"].ref
     for task in run.retention:
         data = _retention_data(task, finished)
         if data is not None:
             call_id = f"evaluate.retention-{task.name}-after"
-            yield _evaluation(run, call_id, ModelSubject(), data, model=model, base=run.base, metrics=(task.metric,))
+            metrics = (task.metric,)
+            yield _evaluation(run, call_id, ModelSubject(), data, model=model.ref, base=run.base, metrics=metrics)
 
 
 def _needed_variants(run: ResolvedRun) -> tuple[VariantSpec, ...]:
@@ -292,10 +301,9 @@ def _serve(run: ResolvedRun, finished: Finished) -> Iterator[StageCall]:
     seed = shipped_seed(run, finished)
     if run.spec.serve is False or seed is None:
         return
-    variant = served_variant(run)
-    is_variant = variant not in ("adapter", "model")
-    model = finished.get(f"optimize.{variant}" if is_variant else f"train.seed-{seed}")
-    evaluation = finished.get(f"evaluate.variant-{variant}" if is_variant else f"evaluate.seed-{seed}")
+    variant, model = served_variant(run), _served_model(run, finished)
+    own = variant in ("adapter", "model")
+    evaluation = finished.get(f"evaluate.seed-{seed}" if own else f"evaluate.variant-{variant}")
     if model is None or evaluation is None:
         return
     config = ServeConfig(
@@ -333,6 +341,7 @@ def _register(run: ResolvedRun, finished: Finished) -> Iterator[StageCall]:
         retention_waived=_retention_waived(run),
         shipped_seed=seed,
         served_variant=served_variant(run),
+        max_answer_mismatches=run.spec.serve.parity.max_answer_mismatches if run.spec.serve is not False else 0,
     )
     yield _call(
         "register",
@@ -373,9 +382,9 @@ _STEPS: tuple[Callable[[ResolvedRun, Finished], Iterator[StageCall]], ...] = (
     _retention_before,
     _train,
     _evaluations,
-    _retention_after,
     _optimize,
     _variant_evaluations,
+    _retention_after,
     _serve,
     _register,
 )

@@ -45,11 +45,11 @@ class CallContext:
     cancelled: Callable[[], bool] = _never
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
 
-    def emit(self, kind: EventKind, message: str = "", **data: JsonValue) -> None:
+    def emit(self, kind: EventKind, message: str = "", /, **data: JsonValue) -> None:
         """Send one event."""
         self.sink(Event(time=time.time(), call_id=self.call_id, kind=kind, message=message, data=data))
 
-    def warn(self, message: str, **data: JsonValue) -> None:
+    def warn(self, message: str, /, **data: JsonValue) -> None:
         """Send a warning: something the user should know and that does not stop the call."""
         self.emit("warning", message, **data)
 

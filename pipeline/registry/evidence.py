@@ -103,7 +103,8 @@ def _retention_loss(config: RegisterConfig, inputs: RegisterInputs, spec: Retent
     if before is None or after is None:
         return Loss(spec.name, spec.margin, None, None)
     metric = spec.metric.name
-    candidate, reference = read_items(shipped, after, metric), read_items("base", before, metric)
+    served = config.served_variant if config.served_variant in inputs.variants else shipped
+    candidate, reference = read_items(served, after, metric), read_items("base", before, metric)
     return _loss(config, spec.name, candidate, reference, metric, spec.margin, task=spec.name)
 
 

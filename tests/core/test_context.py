@@ -37,3 +37,10 @@ def test_secrets_are_found_by_name_and_never_shown() -> None:
     assert "hush" not in repr(context)
     with pytest.raises(ConfigError, match="OTHER"):
         context.secret("OTHER")
+
+
+def test_an_event_may_carry_keys_that_are_called_message_and_kind() -> None:
+    events: list[Event] = []
+    CallContext(sink=events.append).emit("failed", "in words", message="bad row", kind="data")
+    assert events[0].message == "in words"
+    assert events[0].data == {"message": "bad row", "kind": "data"}

@@ -1,0 +1,202 @@
+"""No dead key: where a shipped description says something else, a plan, a fingerprint or the calls change."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from pipeline.catalog import CATALOG
+from pipeline.core.errors import ConfigError
+from pipeline.core.workspace import Store
+from pipeline.resolve import Resolver
+from schemas.base import Reference, canonical_digest
+from schemas.register import RegisterArtifact
+from schemas.resolved import ResolvedRun
+from schemas.run import BaseModelSpec, RunSpec
+from schemas.train import BaseModelRef
+from tests.test_flow import World
+
+PROJECT = Path(__file__).resolve().parent.parent
+SHIPPED = sorted([*(PROJECT / "examples").rglob("*.yaml"), *(PROJECT / "local_runner").rglob("demo/*.yaml")])
+
+FILLINGS: dict[str, Any] = {
+    "base_model.revision": "abc",
+    "base_model.init": {"tokenizer": {"vocab_size": 300}},
+    "data.prompt_template": "{{ text }}?",
+    "data.labels": ["a", "b"],
+    "evaluate.baselines.endpoint": {"base_url": "http://127.0.0.1:1/v1", "model": "m"},
+    "evaluate.retention": [{"name": "own", "data": {"path": "own.jsonl"}}],
+    "train.replay": {"share": 0.3},
+    "train.lora.target_modules": ["q_proj"],
+    "train.lora.modules_to_save": ["embed_tokens"],
+    "train.lora.rank_pattern": {"q_proj": 4},
+    "train.lora.alpha_pattern": {"q_proj": 4},
+    "variants": ["merged"],
+    "serve": {},
+    "serve.variant": "adapter",
+}
+"""Other values for keys that are null, empty or free-form."""
+
+TOGETHER: dict[str, dict[str, Any]] = {
+    "train.completion_only_loss": {"train.assistant_only_loss": False},
+    "train.assistant_only_loss": {"train.completion_only_loss": False},
+    "train.replay": {"evaluate.retention": FILLINGS["evaluate.retention"], "evaluate.retention_waived": None},
+    "evaluate.retention": {"evaluate.retention_waived": None},
+    "evaluate.retention_waived": {"evaluate.retention": None, "train.replay": None},
+    "base_model.init": {"base_model.name": None, "train.adapter": "full", "train.replay": None},
+    "train.adapter": {"serve.variant": None, "base_model.init": None, "base_model.name": "hone:tiny"},
+    "base_model.name": {"base_model.init": None},
+}
+"""Keys that can only change with others."""
+
+
+def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield every key that can be set, down to plain values and lists."""
+    for key, item in value.items():
+        name = f"{path}{key}"
+        if isinstance(item, dict) and item and name not in ("base_model.init.config", "evaluate.target"):
+            yield from leaves(item, f"{name}.")
+        else:
+            yield name, item
+
+
+def others(path: str, value: Any, field: Any) -> Iterator[Any]:
+    """Yield other values that the key might take."""
+    if path in FILLINGS:
+        yield FILLINGS[path]
+    yield from re.findall(r"'([\w./-]+)'", str(field))
+    if isinstance(value, bool):
+        yield not value
+    elif isinstance(value, int):
+        yield from (value + 1, value * 2, value - 1)
+    elif isinstance(value, float):
+        yield from (value / 2, value / 2 + 0.01)
+    elif isinstance(value, list):
+        yield from (value[:-1], [*value, *value[:1]], [7])
+    elif isinstance(value, dict):
+        yield from ({}, {"exact_match": 0.123}, {"hidden_size": 32})
+    yield from ("other", 3, 0.25, True, False)
+
+
+def annotation_at(path: str) -> Any:
+    """Return the annotation of a key, as text that shows its literals."""
+    models: list[type[BaseModel]] = [RunSpec]
+    found: Any = None
+    for part in path.split("."):
+        fields = [model.model_fields[part] for model in models if part in model.model_fields]
+        found = fields[0].annotation if fields else None
+        models = list(_models(found))
+    return found
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in getattr(annotation, "__args__", ()):
+        yield from _models(argument)
+
+
+def assign(values: dict[str, Any], path: str, value: Any) -> None:
+    *sections, last = path.split(".")
+    for part in sections:
+        if not isinstance(values.get(part), dict):
+            values[part] = {}
+        values = values[part]
+    values[last] = value
+
+
+class Anywhere(Resolver):
+    """Resolves every name to a digest of the name: what differs in words differs in the run."""
+
+    def _source(self, text: str, key: str) -> Reference:
+        return Reference(location=text, digest=hashlib.sha256(text.encode()).hexdigest())
+
+    def _base(self, spec: BaseModelSpec) -> tuple[BaseModelRef, None]:
+        if spec.init is not None:
+            return BaseModelRef(name="init", init=self._init(spec), trust_remote_code=spec.trust_remote_code), None
+        digest = hashlib.sha256(f"{spec.name}@{spec.revision}".encode()).hexdigest()
+        weights = Reference(location=str(spec.name), digest=digest)
+        return BaseModelRef(name=str(spec.name), weights=weights, trust_remote_code=spec.trust_remote_code), None
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    return World(tmp_path_factory.mktemp("keys") / "workspace")
+
+
+def resolve(spec: RunSpec, folder: Path) -> ResolvedRun:
+    def nothing() -> Any:
+        raise AssertionError("no registry is needed")
+
+    return Anywhere(folder=folder, store=Store(folder), registry=nothing, runs=nothing, embedded={}).resolve(spec)  # type: ignore[arg-type]
+
+
+def trace(world: World, spec: RunSpec, folder: Path) -> str:
+    """Return a digest of every call that the run would make, with its config and the names of its inputs."""
+    calls = world.play(resolve(spec, folder))
+    configs = [[call.id, CATALOG[call.stage].config.model_validate(call.config), sorted(call.inputs)] for call in calls]
+    return canonical_digest(configs)
+
+
+def read(path: Path) -> RunSpec:
+    """Return a shipped description; one that replays what its base's lineage names gets a retention task of its own."""
+    values = yaml.safe_load(path.read_text())
+    if "replay" in values.get("train", {}) and "retention" not in values.get("evaluate", {}):
+        values.setdefault("evaluate", {})["retention"] = FILLINGS["evaluate.retention"]
+    return RunSpec.model_validate(values)
+
+
+CASES = [(path, key) for path in SHIPPED for key, _ in leaves(read(path).model_dump(mode="json"))]
+
+
+@pytest.mark.parametrize(("path", "key"), CASES, ids=lambda value: value.stem if isinstance(value, Path) else value)
+def test_saying_something_else_changes_the_run(path: Path, key: str, world: World, tmp_path: Path) -> None:
+    spec = read(path)
+    full = spec.model_dump(mode="json")
+    before = trace(world, spec, tmp_path)
+    value = dict(leaves(full))[key]
+    tried = []
+    for other in others(key, value, annotation_at(key)):
+        if other == value and type(other) is type(value):
+            continue
+        changed = spec.model_dump(mode="json")
+        for also, setting in TOGETHER.get(key, {}).items():
+            assign(changed, also, setting)
+        assign(changed, key, other)
+        try:
+            after = trace(world, RunSpec.model_validate(changed), tmp_path)
+        except (ValidationError, ConfigError):
+            continue
+        if after != before:
+            return
+        tried.append(other)
+    pytest.fail(f"{key}: none of {tried} changes anything" if tried else f"{key}: no other value is valid")
+
+
+def fields_of(model: type[BaseModel], seen: set[type[BaseModel]]) -> Iterator[tuple[str, str]]:
+    if model in seen:
+        return
+    seen.add(model)
+    for name, field in model.model_fields.items():
+        yield model.__name__, name
+        for inner in _models(field.annotation):
+            yield from fields_of(inner, seen)
+
+
+def test_every_field_of_a_stage_config_is_read_somewhere_in_the_pipeline() -> None:
+    sources = "\n".join(
+        path.read_text() for path in (PROJECT / "pipeline").rglob("*.py") if path.name not in ("flow.py", "resolve.py")
+    )
+    seen: set[type[BaseModel]] = {RegisterArtifact}
+    fields = {pair for entry in CATALOG.values() for pair in fields_of(entry.config, seen)}
+    unread = sorted(
+        f"{model}.{name}" for model, name in fields if not re.search(rf"\.{name}\b|[\"']{name}[\"']", sources)
+    )
+    assert unread == []
