@@ -132,12 +132,6 @@ def test_a_lone_conversation_is_a_row(tmp_path: Path) -> None:
     assert read(file(tmp_path, "rows.jsonl", '{"data": [{"a": 1}]}')) == [SourceRow(1, {"data": [{"a": 1}]})]
 
 
-@pytest.mark.parametrize("turn", [{"role": "user", "content": "hi"}, {"from": "human", "value": "hi"}])
-def test_a_lone_conversation_is_a_row_and_no_wrapper(tmp_path: Path, turn: dict[str, str]) -> None:
-    row = {"messages": [turn]}
-    assert [found.values for found in read(file(tmp_path, "rows.jsonl", json.dumps(row)))] == [row]
-
-
 def test_a_json_file_may_hold_lines(tmp_path: Path) -> None:
     assert len(read(file(tmp_path, "rows.json", '{"a": 1}\n{"a": 2}\n'))) == 2
     assert len(read(file(tmp_path, "rows.json", '{"a": 1\n{"a": 2}\n'))) == 2  # the first line is bad
