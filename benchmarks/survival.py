@@ -4,7 +4,7 @@ One run goes through undisturbed. The same description is then run in another wo
 again at random moments; at last it is let through. Compared are the content digests of all artifacts, weights included,
 and the number of times each call finished.
 
-    python -m benchmarks.survival --kills 30
+    python -m benchmarks.survival [--kills 30] [--json FILE]
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Survival:
     undisturbed_seconds: float
 
     @property
-    def survived(self) -> bool:
+    def met(self) -> bool:
         """Whether the killed run came to the same end as the undisturbed one, with nothing done twice."""
         return self.calls > 0 and not self.mismatched and not self.repeated
 
@@ -129,18 +129,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=30)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
     arguments = parser.parse_args()
     from tests.support.smoke import write_smoke
 
     with tempfile.TemporaryDirectory() as name:
         result = survive(write_smoke(Path(name)), Path(name), arguments.kills, arguments.seed)
     if arguments.json:
-        print(json.dumps({**asdict(result), "survived": result.survived}))
-    else:
-        print(f"killed {result.kills} times; {result.calls} artifacts, {len(result.mismatched)} differ,")
-        print(f"{len(result.repeated)} calls finished more than once (undisturbed: {result.undisturbed_seconds} s)")
-    return 0 if result.survived else 1
+        arguments.json.write_text(json.dumps({**asdict(result), "met": result.met}, indent=2) + "\n")
+    print(f"killed {result.kills} times; {result.calls} artifacts, {len(result.mismatched)} differ,")
+    print(f"{len(result.repeated)} calls finished more than once (undisturbed: {result.undisturbed_seconds} s)")
+    return 0 if result.met else 1
 
 
 if __name__ == "__main__":
