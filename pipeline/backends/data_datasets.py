@@ -50,6 +50,10 @@ def load_hub(name: str, revision: str | None, split_names: Sequence[str], token:
     from datasets import load_dataset
 
     repo, _, config = name.partition(":")
+    if Path(repo).exists():  # the library would read it instead
+        raise SourceError(
+            "a folder of this name hides the Hub's data set", where=name, fix="work in another folder, or rename it"
+        )
     try:
         loaded = load_dataset(repo, config or None, revision=revision, token=token)
     except Exception as error:  # the library raises whatever its reader meets

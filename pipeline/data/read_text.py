@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -14,6 +14,9 @@ from pipeline.data.rows import BadRow, SourceRow
 
 MAX_LINE = 10_000_000
 """Characters from which a line (a cell, in CSV) is a bad row: it is a wrong file or a missing line break."""
+
+MAX_DEPTH = 100
+"""Levels of lists and objects that a row may have."""
 
 _EXCERPT = 500
 _DELIMITERS = ",;\t|"
@@ -108,11 +111,28 @@ def _read_array(stream: TextIO, path: Path) -> Iterator[SourceRow | BadRow]:
 
 
 def _json_row(number: int, value: Any, *, escapes: bool) -> SourceRow | BadRow:
+    if _is_deeper(value, MAX_DEPTH):
+        return BadRow(number, f"nested more than {MAX_DEPTH} levels deep")
     if not isinstance(value, dict):
         return BadRow(number, f"a row is an object with named values, not {json_type(value)}", value)
     if escapes and (reason := invalid_text(json.dumps(value, ensure_ascii=False))):
         return BadRow(number, reason, json.dumps(value)[:_EXCERPT])
     return SourceRow(number, value)
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    """Whether lists and objects are nested deeper; what walks through rows later may then call itself."""
+    level: list[Any] = [value]
+    while level and levels > 0:
+        level = [inner for outer in level for inner in _members(outer) if isinstance(inner, (dict, list))]
+        levels -= 1
+    return bool(level)
+
+
+def _members(value: object) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def _loads(text: str) -> Any:

@@ -60,6 +60,9 @@ def open_source(reference: Reference, role: Split, context: CallContext) -> Sour
     """
     location = reference.location
     path = Path(location)
+    commit = reference.digest if reference.digest and _COMMIT.match(reference.digest) else None
+    if commit is not None:
+        return _open_dataset("hub", location, role, context, commit)
     try:
         is_file, is_folder = path.is_file(), path.is_dir()
     except OSError as error:
@@ -76,8 +79,7 @@ def open_source(reference: Reference, role: Split, context: CallContext) -> Sour
     if is_folder:
         return _open_folder(path, role, context)
     if _HUB_ID.match(location) and path.suffix not in (*TEXT_SUFFIXES, *TABLE_SUFFIXES) and not path.parent.is_dir():
-        revision = reference.digest if reference.digest and _COMMIT.match(reference.digest) else None
-        return _open_dataset("hub", location, role, context, revision)
+        return _open_dataset("hub", location, role, context, None)
     raise _missing(path)
 
 
@@ -177,7 +179,7 @@ def _decoded(rows: Rows, path: Path, detected: Detected) -> Rows:
         yield from rows
     except UnicodeDecodeError as error:
         raise DataError(
-            f"not valid {detected.name}: {error.reason} at byte {error.start}", where=str(path), fix="save it as UTF-8"
+            f"not valid {detected.name}: {error.reason}", where=str(path), fix="save it as UTF-8"
         ) from error
 
 

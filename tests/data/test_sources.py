@@ -154,3 +154,18 @@ def test_a_file_that_changed_since_it_was_resolved_is_an_error(tmp_path: Path) -
     write_rows(path, ROWS[:2])
     with pytest.raises(IntegrityError, match="the data changed after the run was resolved"):
         open_source(reference, "train", CallContext())
+
+
+def test_text_that_is_cut_in_a_character_is_one_error(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes('{"prompt": "a", "completion": "b"}\n'.encode("utf-16")[:-3])
+    with pytest.raises(DataError, match="not valid utf-16: truncated data"):
+        list(opened(path).rows)
+
+
+def test_a_commit_means_the_hub_whatever_lies_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_rows(tmp_path / "org" / "name" / "train.jsonl", ROWS)
+    monkeypatch.chdir(tmp_path)
+    reference = Reference(location="org/name", digest="0" * 40)
+    with pytest.raises(SourceError, match="org/name: a folder of this name hides the Hub's data set"):
+        open_source(reference, "train", CallContext())
