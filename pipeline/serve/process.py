@@ -88,7 +88,7 @@ class RunningEngine:
         except EngineError as error:
             time.sleep(_POLL_SECONDS)  # a process that the request has killed needs a moment to be gone
             ended = self.process.poll()
-            how = f"; it {describe_exit(ended)}" if ended is not None else ""
+            how = f" ({describe_exit(ended)})" if ended is not None else ""
             raise self._error(f"does not answer: {error.message}{how}") from error
 
     def _error(self, what: str) -> EngineError:
@@ -96,7 +96,7 @@ class RunningEngine:
         return EngineError(
             f"{name} {what}",
             where="serve",
-            fix="see the end of its log; smaller serve.options.max_model_len or max_num_seqs take less memory",
+            fix="see the end of its log; a smaller serve.options.max_model_len or max_num_seqs takes less memory",
             detail=self.log_tail(),
         )
 
@@ -150,7 +150,7 @@ def start_engine(
         shutil.rmtree(folder, ignore_errors=True)
         raise
     key = (extra or {}).get("VLLM_API_KEY")
-    engine = RunningEngine(launch, process, Client(f"http://{LOOPBACK}:{places.port}/v1", key), folder)
+    engine = RunningEngine(launch, process, Client(places.url, key), folder)
     try:
         yield engine
     finally:

