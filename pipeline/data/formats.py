@@ -152,9 +152,7 @@ class Formatter:
 
 def format_digest(row_format: KnownFormat, options: DataOptions) -> str:
     """Return the digest of how rows become conversations: their format, the templates and the system turn."""
-    return canonical_digest(
-        [row_format, options.prompt_template, options.completion_template, options.system]
-    )
+    return canonical_digest([row_format, options.prompt_template, options.completion_template, options.system])
 
 
 def kind_of(row_format: KnownFormat) -> ExampleKind:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 
@@ -77,15 +77,13 @@ def check_bad_rows(loaded: Sequence[Loaded], options: BadRows) -> None:
         share = len(source.bad) / max(source.read, 1)
         if not source.bad or (options.action == "drop" and share <= options.cap and source.drafts):
             continue
-        lines = [f"row {row.number}: {row.reason}" for row in source.bad]
-        more = f"; and {len(lines) - _NAMED} more" if len(lines) > _NAMED else ""
         over = "" if options.action == "stop" else f", over the cap of {options.cap:.1%} (data.bad_rows.cap)"
         raise DataError(
-            f"{len(lines)} of {source.read} rows cannot be used{over}: {'; '.join(lines[:_NAMED])}{more}",
+            f"{len(source.bad)} of {source.read} rows cannot be used{over}: {_named(source.bad)}",
             where=source.location,
             fix="correct them"
             + (", or set data.bad_rows.action to drop" if options.action == "stop" else ", or raise the cap"),
-            detail="\n".join(lines),
+            detail="\n".join(map(_line, source.bad)),
         )
 
 
@@ -99,20 +97,22 @@ def _draft(row: SourceRow | BadRow, formatter: Formatter, role: Split) -> Draft 
 
 
 def _nothing_readable(source: Source, head: Sequence[SourceRow | BadRow]) -> DataError:
-    bad = [row for row in chain(head, _rest(source)) if isinstance(row, BadRow)]
+    """Return the error for a source whose first rows are all bad: it is not worth reading on."""
+    bad = [row for row in head if isinstance(row, BadRow)]
     if not bad:
         return DataError("the file holds no rows", where=source.location, fix="give a file with rows")
-    lines = [f"row {row.number}: {row.reason}" for row in bad]
-    more = f"; and {len(lines) - _NAMED} more" if len(lines) > _NAMED else ""
     return DataError(
-        f"none of the first {len(bad)} rows can be read: {'; '.join(lines[:_NAMED])}{more}",
+        f"none of the first {len(bad)} rows can be read: {_named(bad)}",
         where=source.location,
         fix="check that the file is of the kind that its ending says, and is saved as UTF-8",
-        detail="\n".join(lines),
+        detail="\n".join(map(_line, bad)),
     )
 
 
-def _rest(source: Source) -> Iterator[SourceRow | BadRow]:
-    """No further rows: the first thousand being bad says enough."""
-    del source
-    return iter(())
+def _named(bad: Sequence[BadRow]) -> str:
+    more = f"; and {len(bad) - _NAMED} more" if len(bad) > _NAMED else ""
+    return "; ".join(map(_line, bad[:_NAMED])) + more
+
+
+def _line(row: BadRow) -> str:
+    return f"row {row.number}: {row.reason}"
