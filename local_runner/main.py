@@ -66,17 +66,16 @@ def run_command(arguments: list[str]) -> int:
 
 
 def _tell(error: Exception, as_json: bool) -> int:
-    from pipeline.core.errors import HoneError, InternalError, StorageError
+    from pipeline.core.errors import HoneError, InternalError, storage_error
 
+    if isinstance(error, OSError) and not isinstance(error, HoneError):
+        error = storage_error(error)
     if not isinstance(error, HoneError):
         import traceback
 
-        kind = StorageError if isinstance(error, OSError) else InternalError
-        error = kind(
+        error = InternalError(
             f"{type(error).__name__}: {error}",
-            fix="check the path and its permissions"
-            if kind is StorageError
-            else "report this; --json shows the detail",
+            fix="report this; --json shows the detail",
             detail=traceback.format_exc(),
         )
     if as_json:

@@ -6,7 +6,6 @@ belongs to: JSON lines with events, then one with the result, leave on standard 
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import signal
@@ -30,7 +29,7 @@ from pipeline.core.errors import (
     IntegrityError,
     InternalError,
     OutOfMemory,
-    StorageError,
+    storage_error,
 )
 from pipeline.core.fingerprint import fingerprint
 from pipeline.core.measure import Meter
@@ -135,7 +134,7 @@ def execute(call: StageCall, root: Path, context: CallContext) -> CallResult:
     except HoneError as error:
         return failed(call, context, error)
     except OSError as error:
-        return failed(call, context, _storage_error(error))
+        return failed(call, context, storage_error(error))
     except MemoryError:
         return failed(call, context, OutOfMemory("memory is used up", where=call.id, fix="lower the batch sizes"))
     except Exception as error:  # noqa: BLE001 - the boundary: whatever a library raises becomes a result
@@ -195,14 +194,6 @@ def failed(call: StageCall, context: CallContext, error: HoneError) -> CallResul
     record = error.record()
     context.emit("failed", str(error), **record.model_dump())
     return CallResult(call_id=call.id, status="failed", error=record)
-
-
-def _storage_error(error: OSError) -> HoneError:
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-    message = "the disk is full" if full else f"{type(error).__name__}: {error.strerror or error}"
-    fix = "free space and run again; what was finished is kept" if full else "check the path and its permissions"
-    where = str(error.filename) if error.filename else None
-    return StorageError(message, where=where, fix=fix, detail=traceback.format_exc())
 
 
 def _first_line(error: ValidationError) -> str:

@@ -103,6 +103,10 @@ class Resolver:
         )
 
     def _source(self, text: str, key: str) -> Reference:
+        if "://" in text:
+            raise SourceError(
+                "addresses are not read", where=f"{key}: {text}", fix="download the file and give its path"
+            )
         path = self._path(text)
         if path.exists():
             return Reference(location=str(path.resolve()), digest=self._cache().digest(path))

@@ -19,6 +19,8 @@ HoneError
 
 from __future__ import annotations
 
+import errno
+import traceback
 from typing import ClassVar
 
 from schemas.errors import EXIT_CODES, ErrorCode, ErrorRecord, ExitCode
@@ -147,6 +149,15 @@ class InternalError(HoneError):
     """A defect of hone, or a failure that nothing foresaw; ``detail`` holds the traceback."""
 
     code = "internal"
+
+
+def storage_error(error: OSError) -> StorageError:
+    """Return what a failure of the file system means for the user: a full disk is named as such."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    message = "the disk is full" if full else f"{type(error).__name__}: {error.strerror or error}"
+    fix = "free space and run again; what was finished is kept" if full else "check the path and its permissions"
+    where = str(error.filename) if error.filename else None
+    return StorageError(message, where=where, fix=fix, detail="".join(traceback.format_exception(error)))
 
 
 _BY_CODE: dict[str, type[HoneError]] = {cls.code: cls for cls in HoneError.__subclasses__()}
