@@ -21,6 +21,9 @@ _PEEK = 1000
 _NAMED = 20
 """Bad rows that an error message names."""
 
+_LONGEST = 300
+"""Characters of a reason that a message shows."""
+
 
 @dataclass(frozen=True)
 class Loaded:
@@ -73,18 +76,23 @@ def check_bad_rows(loaded: Sequence[Loaded], options: BadRows) -> None:
     Raises:
         DataError: naming file, row and reason of the first bad rows.
     """
-    for source in loaded:
-        share = len(source.bad) / max(source.read, 1)
-        if not source.bad or (options.action == "drop" and share <= options.cap and source.drafts):
-            continue
-        over = "" if options.action == "stop" else f", over the cap of {options.cap:.1%} (data.bad_rows.cap)"
-        raise DataError(
-            f"{len(source.bad)} of {source.read} rows cannot be used{over}: {_named(source.bad)}",
-            where=source.location,
-            fix="correct them"
-            + (", or set data.bad_rows.action to drop" if options.action == "stop" else ", or raise the cap"),
-            detail="\n".join(map(_line, source.bad)),
-        )
+    failing = [source for source in loaded if source.bad and not _may_drop(source, options)]
+    if not failing:
+        return
+    over = "" if options.action == "stop" else f", over the cap of {options.cap:.1%} (data.bad_rows.cap)"
+    told = [f"{len(source.bad)} of {source.read} rows cannot be used{over}: {_named(source.bad)}" for source in failing]
+    also = [f"; {source.location}: {text}" for source, text in zip(failing[1:], told[1:], strict=True)]
+    raise DataError(
+        told[0] + "".join(also),
+        where=failing[0].location,
+        fix="correct them, or " + ("set data.bad_rows.action to drop" if options.action == "stop" else "raise the cap"),
+        detail="\n".join(f"{source.location}: {_line(row)}" for source in failing for row in source.bad),
+    )
+
+
+def _may_drop(source: Loaded, options: BadRows) -> bool:
+    share = len(source.bad) / source.read
+    return options.action == "drop" and share <= options.cap and bool(source.drafts)
 
 
 def _draft(row: SourceRow | BadRow, formatter: Formatter, role: Split) -> Draft | BadRow:
@@ -115,4 +123,4 @@ def _named(bad: Sequence[BadRow]) -> str:
 
 
 def _line(row: BadRow) -> str:
-    return f"row {row.number}: {row.reason}"
+    return f"row {row.number}: {row.reason[:_LONGEST]}"

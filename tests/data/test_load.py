@@ -51,6 +51,25 @@ def test_all_bad_rows_are_reported_at_once(tmp_path: Path) -> None:
     assert error.fix == "correct them, or set data.bad_rows.action to drop"
 
 
+def test_bad_rows_of_all_files_are_reported_together(tmp_path: Path) -> None:
+    loaded = [
+        load(write_rows(tmp_path / f"{name}.jsonl", [*pairs(3), {"prompt": "x" * 9, "completion": number}]))
+        for number, name in enumerate(("train", "test"))
+    ]
+    with pytest.raises(DataError) as caught:
+        check_bad_rows(loaded, BadRows())
+    reason = "1 of 4 rows cannot be used: row 4: column 'completion' is a number, not a string"
+    assert caught.value.message == f"{reason}; {tmp_path / 'test.jsonl'}: {reason}"
+    assert caught.value.where == str(tmp_path / "train.jsonl")
+
+
+def test_a_long_reason_is_cut_in_the_message(tmp_path: Path) -> None:
+    chat = [{"role": "x" * 5000, "content": "a"}]
+    with pytest.raises(DataError) as caught:
+        check_bad_rows([load(write_rows(tmp_path / "rows.jsonl", [{"messages": chat}]))], BadRows())
+    assert len(caught.value.message) < 400
+
+
 @pytest.mark.parametrize(("cap", "stops"), [(0.2, False), (0.19, True), (0.0, True)])
 def test_bad_rows_may_be_dropped_up_to_the_cap(tmp_path: Path, cap: float, stops: bool) -> None:
     loaded = load(write_rows(tmp_path / "rows.jsonl", [*pairs(8), {"prompt": 1}, {"prompt": 2}]))
