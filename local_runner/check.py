@@ -19,6 +19,7 @@ from pipeline.core.errors import from_record
 from pipeline.core.examples import read_examples
 from pipeline.execute import load
 from pipeline.flow import train_config
+from pipeline.train.methods import check_kind
 from schemas.artifacts import Stored
 from schemas.base import ArtifactRef
 from schemas.data import DataArtifact, DropCount, Example, Split
@@ -79,7 +80,7 @@ def check_data(
     """Carry out plan and data of a run, and read what they left.
 
     Raises:
-        HoneError: whatever refuses the data.
+        HoneError: whatever refuses the data; rows that the training method does not learn from included.
     """
     with TemporaryDirectory(prefix="hone-check-") as folder:
         directory = RunDirectory(Path(folder))
@@ -92,6 +93,7 @@ def check_data(
             for name, call in directory.calls().items()
         }
     data = load(session.store, made["data"])
+    check_kind(run.spec.train.method, data.artifact.kind, "data")
     retention = {
         name.removeprefix("data.retention-"): load(session.store, ref)
         for name, ref in made.items()

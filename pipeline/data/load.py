@@ -80,13 +80,15 @@ def check_bad_rows(loaded: Sequence[Loaded], options: BadRows) -> None:
     if not failing:
         return
     over = "" if options.action == "stop" else f", over the cap of {options.cap:.1%} (data.bad_rows.cap)"
-    told = [f"{len(source.bad)} of {source.read} rows cannot be used{over}: {_named(source.bad)}" for source in failing]
+    told = [
+        f"{len(source.bad)} of {source.read} rows cannot be used{over}: {named_rows(source.bad)}" for source in failing
+    ]
     also = [f"; {source.location}: {text}" for source, text in zip(failing[1:], told[1:], strict=True)]
     raise DataError(
         told[0] + "".join(also),
         where=failing[0].location,
         fix="correct them, or " + ("set data.bad_rows.action to drop" if options.action == "stop" else "raise the cap"),
-        detail="\n".join(f"{source.location}: {_line(row)}" for source in failing for row in source.bad),
+        detail="\n".join(f"{source.location}: {row_line(row)}" for source in failing for row in source.bad),
     )
 
 
@@ -110,17 +112,19 @@ def _nothing_readable(source: Source, head: Sequence[SourceRow | BadRow]) -> Dat
     if not bad:
         return DataError("the file holds no rows", where=source.location, fix="give a file with rows")
     return DataError(
-        f"none of the first {len(bad)} rows can be read: {_named(bad)}",
+        f"none of the first {len(bad)} rows can be read: {named_rows(bad)}",
         where=source.location,
         fix="check that the file is of the kind that its ending says, and is saved as UTF-8",
-        detail="\n".join(map(_line, bad)),
+        detail="\n".join(map(row_line, bad)),
     )
 
 
-def _named(bad: Sequence[BadRow]) -> str:
+def named_rows(bad: Sequence[BadRow]) -> str:
+    """Return the numbers and reasons of the first bad rows, and how many more there are."""
     more = f"; and {len(bad) - _NAMED} more" if len(bad) > _NAMED else ""
-    return "; ".join(map(_line, bad[:_NAMED])) + more
+    return "; ".join(map(row_line, bad[:_NAMED])) + more
 
 
-def _line(row: BadRow) -> str:
+def row_line(row: BadRow) -> str:
+    """Return a bad row's number and reason."""
     return f"row {row.number}: {row.reason[:_LONGEST]}"

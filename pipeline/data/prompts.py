@@ -13,6 +13,7 @@ from pipeline.core.context import CallContext
 from pipeline.core.errors import DataError
 from pipeline.data.columns import USUAL_NAMES, KnownFormat, Layout, Slot, columns_of, has_sharegpt_turns
 from pipeline.data.formats import Formatter, format_digest
+from pipeline.data.load import named_rows, row_line
 from pipeline.data.names import quoted
 from pipeline.data.rows import BadRow, SourceRow
 from pipeline.data.sources import open_source
@@ -20,9 +21,6 @@ from pipeline.data.template import RowTemplate
 from pipeline.data.turns import parse_tools
 from schemas.base import Reference
 from schemas.data import Columns, DataArtifact, DataOptions, Message
-
-_NAMED = 20
-"""Bad rows that an error message names."""
 
 
 @dataclass(frozen=True)
@@ -148,11 +146,10 @@ def _column(slot: Slot, columns: Columns, available: Sequence[str]) -> str | Non
 
 
 def _refused(where: str, bad: Sequence[BadRow], read: int) -> DataError:
-    lines = [f"row {row.number}: {row.reason}" for row in sorted(bad, key=lambda row: row.number)]
-    more = f"; and {len(lines) - _NAMED} more" if len(lines) > _NAMED else ""
+    ordered = sorted(bad, key=lambda row: row.number)
     return DataError(
-        f"{len(lines)} of {read} rows cannot be asked: {'; '.join(lines[:_NAMED])}{more}",
+        f"{len(bad)} of {read} rows cannot be asked: {named_rows(ordered)}",
         where=where,
         fix="correct them, or leave them out",
-        detail="\n".join(lines),
+        detail="\n".join(map(row_line, ordered)),
     )
