@@ -9,14 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.backends.tokenizer_transformers import load_tokenizer
 from pipeline.core.context import CallContext
-from pipeline.core.examples import write_examples
+from pipeline.core.examples import read_examples, write_examples
 from pipeline.core.workspace import Workspace, content_digest, list_files
+from pipeline.render import render_conversation
 from pipeline.train.stage import run
 from schemas.artifacts import Stored
 from schemas.base import Reference
 from schemas.data import DataArtifact, Example, ExampleKind, Message, Split
 from schemas.events import Event
+from schemas.render import RenderOptions
 from schemas.train import BaseModelRef, TrainArtifact, TrainConfig, TrainInputs
 from tests.support.stored import stored
 
@@ -137,6 +140,27 @@ def run_stage(
     context = CallContext(sink=events.append, cancelled=cancelled)
     artifact = run(config, TrainInputs(data=data, replay=replay or {}), context, work)
     return Trained(artifact, work, tuple(events))
+
+
+def reloaded_loss(base_folder: str, adapter: Path | None, data: Stored[DataArtifact]) -> float:
+    """Return the mean loss per trained token on the validation rows, by plain transformers and PEFT."""
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(base_folder)
+    if adapter is not None:
+        model = PeftModel.from_pretrained(model, adapter)
+    model.eval()
+    tokenizer = load_tokenizer(str(adapter or base_folder))
+    total, tokens = 0.0, 0
+    for example in read_examples(data.file("validation.jsonl")):
+        row = render_conversation(example.messages, tokenizer, RenderOptions())
+        with torch.no_grad():
+            loss = model(input_ids=torch.tensor([row.ids]), labels=torch.tensor([row.labels])).loss
+        total += float(loss) * sum(row.trained)
+        tokens += sum(row.trained)
+    return total / tokens
 
 
 class After:

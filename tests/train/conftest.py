@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,15 @@ from schemas.data import DataArtifact
 from schemas.train import BaseModelRef
 from tests.support.tiny_model import write_tiny_base
 from tests.support.training import base, conversation, data_artifact, preference
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """Let tiny models compute in one thread: a second one only waits."""
+    import torch
+
+    os.environ["OMP_NUM_THREADS"] = "1"
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

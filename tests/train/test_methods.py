@@ -12,7 +12,7 @@ from schemas.artifacts import Stored
 from schemas.data import DataArtifact
 from schemas.train import BaseModelRef
 from tests.support.tiny_model import tiny_tokenizer
-from tests.support.training import conversation, data_artifact, run_stage, train_config
+from tests.support.training import conversation, data_artifact, reloaded_loss, run_stage, train_config
 
 
 def test_first_dpo_loss_is_ln_2(tiny: BaseModelRef, pairs: Stored[DataArtifact], tmp_path: Path) -> None:
@@ -180,10 +180,11 @@ def test_qlora_learns_on_a_cpu_and_resumes(
         {"use_dora": True},
         {"use_rslora": True},
         {"init_lora_weights": "pissa"},
+        {"init_lora_weights": "pissa", "use_rslora": True, "rank_pattern": {"q_proj": 2}},
         {"init_lora_weights": "olora"},
         {"init_lora_weights": "gaussian"},
         {"target_modules": ["q_proj", "v_proj"], "rank_pattern": {"q_proj": 2}},
-        {"target_modules": r".*self_attn\.(q|k)_proj"},
+        {"target_modules": r".*mlp\.(up|down)_proj"},
         {"modules_to_save": ["norm"]},
         {"bias": "lora_only"},
     ],
@@ -198,6 +199,10 @@ def test_every_lora_setting_trains_and_resumes(
     config = train_config(tiny, lora={"r": 4, "lora_alpha": 8, **lora})
     trained = run_stage(tmp_path / "whole", config, rows)
     assert trained.log[-2]["loss"] < trained.log[0]["loss"]
+    assert tiny.weights is not None
+    assert trained.artifact.eval_loss is not None
+    reloaded = reloaded_loss(tiny.weights.location, trained.workspace.output / "model", rows)
+    assert math.isclose(trained.artifact.eval_loss, reloaded, rel_tol=1e-5)
     with pytest.raises(Cancelled):
         run_stage(tmp_path / "parts", config, rows, cancelled=After(3))
     assert run_stage(tmp_path / "parts", config, rows).digest == trained.digest

@@ -15,7 +15,7 @@ from schemas.base import Reference
 from schemas.data import DataArtifact
 from schemas.train import BaseModelRef
 from tests.support.tiny_model import tiny_base_tokenizer, write_tiny_base
-from tests.support.training import data_artifact, run_stage, text_row, train_config
+from tests.support.training import data_artifact, reloaded_loss, run_stage, text_row, train_config
 
 INIT = {
     "config": {
@@ -28,31 +28,6 @@ INIT = {
     },
     "tokenizer": {"vocab_size": 320},
 }
-
-
-def reloaded_loss(base: str, adapter: Path | None, data: Stored[DataArtifact]) -> float:
-    """Return the mean loss per trained token on the validation rows, by plain transformers and PEFT."""
-    import torch
-    from peft import PeftModel
-    from transformers import AutoModelForCausalLM
-
-    from pipeline.core.examples import read_examples
-    from pipeline.render import render_conversation
-    from schemas.render import RenderOptions
-
-    model = AutoModelForCausalLM.from_pretrained(base)
-    if adapter is not None:
-        model = PeftModel.from_pretrained(model, adapter)
-    model.eval()
-    tokenizer = tiny_base_tokenizer(adapter or Path(base))
-    total, tokens = 0.0, 0
-    for example in read_examples(data.file("validation.jsonl")):
-        row = render_conversation(example.messages, tokenizer, RenderOptions())
-        with torch.no_grad():
-            loss = model(input_ids=torch.tensor([row.ids]), labels=torch.tensor([row.labels])).loss
-        total += float(loss) * sum(row.trained)
-        tokens += sum(row.trained)
-    return total / tokens
 
 
 def test_lora_leaves_an_adapter_that_reloads(

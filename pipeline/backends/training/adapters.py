@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import difflib
 import re
+import warnings
 from typing import TYPE_CHECKING, Any
 
+from pipeline.backends.training.plain_lora import changes_base
 from pipeline.core.errors import ConfigError
 from schemas.train import LoraSettings, TrainConfig
 
@@ -24,23 +26,35 @@ def adapter_config(config: TrainConfig, model: torch.nn.Module) -> Any:
     from peft import LoraConfig
 
     lora = config.lora
+    _check_initialization(config)
     _check_targets(lora, model)
     _check_saved(lora, model)
     targets = lora.target_modules
-    return LoraConfig(
-        task_type="CAUSAL_LM",
-        r=lora.r,
-        lora_alpha=lora.lora_alpha,
-        lora_dropout=lora.lora_dropout,
-        target_modules=targets if isinstance(targets, str) else list(targets),
-        modules_to_save=None if lora.modules_to_save is None else list(lora.modules_to_save),
-        use_rslora=lora.use_rslora,
-        use_dora=lora.use_dora,
-        init_lora_weights=lora.init_lora_weights,
-        bias=lora.bias,
-        rank_pattern=dict(lora.rank_pattern),
-        alpha_pattern=dict(lora.alpha_pattern),
-    )
+    with warnings.catch_warnings():  # PEFT cannot convert every PiSSA adapter to plain LoRA; `plain_lora` can
+        warnings.filterwarnings("ignore", message="Using Rank-Stabilized LoRA with rank_pattern")
+        return LoraConfig(
+            task_type="CAUSAL_LM",
+            r=lora.r,
+            lora_alpha=lora.lora_alpha,
+            lora_dropout=lora.lora_dropout,
+            target_modules=targets if isinstance(targets, str) else list(targets),
+            modules_to_save=None if lora.modules_to_save is None else list(lora.modules_to_save),
+            use_rslora=lora.use_rslora,
+            use_dora=lora.use_dora,
+            init_lora_weights=lora.init_lora_weights,
+            bias=lora.bias,
+            rank_pattern=dict(lora.rank_pattern),
+            alpha_pattern=dict(lora.alpha_pattern),
+        )
+
+
+def _check_initialization(config: TrainConfig) -> None:
+    if changes_base(config.lora) and (config.adapter == "qlora" or (config.lora and config.lora.use_dora)):
+        raise ConfigError(
+            "an initialization that changes the base fits neither a quantized base nor DoRA",
+            where="train.lora.init_lora_weights",
+            fix="set init_lora_weights to true, or train plain LoRA",
+        )
 
 
 def _check_targets(lora: LoraSettings, model: torch.nn.Module) -> None:

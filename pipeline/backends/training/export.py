@@ -8,6 +8,7 @@ from typing import Any
 
 from pipeline.backends.tokenizer_transformers import load_tokenizer
 from pipeline.backends.training.job import TrainJob
+from pipeline.backends.training.plain_lora import changes_base, to_plain_lora
 from pipeline.core.errors import IntegrityError
 from pipeline.render import Tokenizer, end_of_turn_ids, template_digest
 
@@ -28,6 +29,16 @@ def export_model(model: Any, job: TrainJob) -> None:
         _export_adapter(model, output, job)
     job.tokenizer.save_pretrained(output)
     _check_tokenizer(job.tokenizer, output)
+
+
+def keep_initial_adapter(model: Any, job: TrainJob) -> None:
+    """Keep the adapter as it is before training, where its initialization changes the base."""
+    if changes_base(job.config.lora):
+        model.save_pretrained(_initial(job), save_embedding_layers=False)
+
+
+def _initial(job: TrainJob) -> Path:
+    return job.scratch / "initial"
 
 
 def _export_full(model: Any, output: Path, tokenizer: Tokenizer) -> None:
@@ -52,8 +63,9 @@ def _export_adapter(model: Any, output: Path, job: TrainJob) -> None:
         *(lora.modules_to_save or ()),
         *(() if isinstance(lora.target_modules, str) else lora.target_modules),
     ]
-    embeddings = any(name in _EMBEDDINGS for name in named)
-    model.save_pretrained(output, save_embedding_layers=embeddings)
+    model.save_pretrained(output, save_embedding_layers=any(name in _EMBEDDINGS for name in named))
+    if changes_base(lora):
+        to_plain_lora(_initial(job), output)
     (output / "README.md").unlink(missing_ok=True)
     path = output / "adapter_config.json"
     settings = json.loads(path.read_text(encoding="utf-8"))

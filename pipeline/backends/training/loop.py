@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 
 from pipeline.backends.training.base_model import count_parameters
 from pipeline.backends.training.checkpoints import Checkpoint, CheckpointStore
-from pipeline.backends.training.export import export_model
+from pipeline.backends.training.export import export_model, keep_initial_adapter
 from pipeline.backends.training.guarded import GuardedTrainer, NotFinite
 from pipeline.backends.training.job import Precision, TrainerBuilder, TrainJob, TrainOutcome
 from pipeline.backends.training.journal import Journal
@@ -58,6 +58,7 @@ def _attempt(
     checkpoint = store.newest_whole()
     with _memory_errors(checkpoint.step if checkpoint else 0) as progress:
         trainer = build(job, settings)
+        keep_initial_adapter(trainer.model, job)
         journal = Journal.load(checkpoint.path) if checkpoint else Journal()
         trainer.attach(store, journal, settings.learning_rate)
         if checkpoint is not None:
