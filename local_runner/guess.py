@@ -138,7 +138,7 @@ def _confirmed(rows: Sequence[SourceRow], layout: Layout, profiles: dict[str, _P
     if layout.format == "label" and layout.columns["label"].casefold() != "label":
         column = layout.columns["label"]
         return Reading(reading.options, layout, _label_guess(profiles[column], profiles, layout.columns["text"]))
-    if layout.format == "text" and any(profiles[name].is_text for name in layout.unused):
+    if layout.format == "text" and any(profiles[name].is_text or profiles[name].may_be_label for name in layout.unused):
         return _answer_for(rows, layout.columns["text"], profiles, where)
     return reading
 
