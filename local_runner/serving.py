@@ -115,7 +115,7 @@ def serve_forever(
         announce: told what happens, one line each.
 
     Returns:
-        The engine's exit status.
+        The engine's exit status; 0 after a signal that it obeyed.
 
     Raises:
         ConfigError: the port is taken, or the engine knows no keys.
@@ -153,7 +153,8 @@ def serve_forever(
                     detail=engine.log_tail(),
                 )
         announce("stopping; requests in flight are finished")
-        return engine.stop(STOP_SECONDS)
+        status = engine.stop(STOP_SECONDS)
+        return 0 if status == -signal.SIGTERM else status  # uvicorn sends itself the signal again when it is done
 
 
 @contextmanager

@@ -21,8 +21,8 @@ from schemas.events import Event
 from schemas.optimize import OptimizeArtifact
 from schemas.serve import LaunchDescription, ServeArtifact, ServeConfig, ServeInputs
 from schemas.train import TrainArtifact
-from tests.serve.conftest import GENERATION, evaluated
 from tests.support.committed import commit
+from tests.support.served import GENERATION, evaluated
 from tests.support.stored import workspace
 from tests.support.variants import base_ref
 
