@@ -37,6 +37,7 @@ class Loaded:
     bad: list[BadRow]
     unread_keys: dict[str, int]
     own_system: int
+    others: tuple[Split, ...] = ()
 
     @property
     def read(self) -> int:
@@ -66,7 +67,15 @@ def load_source(reference: Reference, role: Split, options: DataOptions, context
         else:
             bad.append(result)
     return Loaded(
-        role, source.location, source.encoding, layout, drafts, bad, dict(formatter.unread_keys), formatter.own_system
+        role=role,
+        location=source.location,
+        encoding=source.encoding,
+        layout=layout,
+        drafts=drafts,
+        bad=bad,
+        unread_keys=dict(formatter.unread_keys),
+        own_system=formatter.own_system,
+        others=source.others,
     )
 
 

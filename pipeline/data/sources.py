@@ -13,7 +13,7 @@ from pipeline.core.digests import DigestCache
 from pipeline.core.errors import ConfigError, DataError, IntegrityError, SourceError
 from pipeline.data.backends import DatasetHome, load_dataset
 from pipeline.data.encoding import Detected, detect_encoding, unreadable
-from pipeline.data.names import nearest
+from pipeline.data.names import nearest, quoted
 from pipeline.data.read_tables import count_table_rows, number_rows, read_arrow, read_parquet
 from pipeline.data.read_text import read_csv, read_json
 from pipeline.data.rows import BadRow, SourceRow
@@ -41,12 +41,16 @@ Rows = Iterator[SourceRow | BadRow]
 
 @dataclass(frozen=True)
 class Source:
-    """An opened source: its rows, read as they are asked for, and its encoding (``-`` where it is no text)."""
+    """An opened source: its rows, read as they are asked for, and its encoding (``-`` where it is no text).
+
+    ``others`` are the splits that lie there too and are not read here.
+    """
 
     role: Split
     location: str
     encoding: str
     rows: Rows
+    others: tuple[Split, ...] = ()
 
 
 def open_source(reference: Reference, role: Split, context: CallContext) -> Source:
@@ -102,36 +106,42 @@ def _missing(path: Path) -> SourceError:
 def _open_folder(path: Path, role: Split, context: CallContext) -> Source:
     if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
         return _open_dataset("folder", str(path), role, context, None)
-    files = _files_of_split(path, role)
-    opened = [_open_file(file, role, context) for file in files]
-    encodings = sorted({encoding for encoding, _ in opened} - {"-"})
-    return Source(role, str(path), ", ".join(encodings) or "-", _chain([rows for _, rows in opened], files))
-
-
-def _files_of_split(path: Path, role: Split) -> list[Path]:
-    """Return the data files whose name, or folder's name, says that they are of the split; all where none says so."""
-    suffixes = (*TEXT_SUFFIXES, *TABLE_SUFFIXES)
-    files = [file for file in sorted(path.rglob("*")) if file.is_file() and file.suffix.lower() in suffixes]
-    files = [file for file in files if not any(part.startswith(".") for part in file.relative_to(path).parts)]
-    if not files:
-        raise SourceError("the folder holds no data files", where=str(path), fix=f"give files of {', '.join(suffixes)}")
-    by_split: dict[Split | None, list[Path]] = {}
-    for file in files:
-        by_split.setdefault(_split_of(file.relative_to(path)), []).append(file)
-    found = by_split.get(role) or by_split.get(None)
-    if found is None:
+    by_split = _files_by_split(path)
+    files = by_split.get(role) or by_split.get(None)
+    names = [file.name for group in by_split.values() for file in group]
+    if files is None:
         raise DataError(
-            f"no file of the {role} split; there are {', '.join(file.name for file in files[:12])}",
+            f"no file of the {role} split; there are {quoted(names)}",
             where=str(path),
             fix=f"name the file, or let its name contain {role!r}",
         )
-    if len({file.suffix.lower() for file in found}) > 1:
+    if len({file.suffix.lower() for file in files}) > 1:
         raise DataError(
-            f"files of several kinds: {', '.join(file.name for file in found[:12])}",
+            f"files of several kinds: {quoted(file.name for file in files)}",
             where=str(path),
             fix="keep one kind, or name one file",
         )
-    return found
+    if role in by_split and None in by_split:
+        unread = quoted(file.name for file in by_split[None])
+        context.warn(f"{path.name}: {unread} name no split and are not read")
+    opened = [_open_file(file, role, context) for file in files]
+    encodings = sorted({encoding for encoding, _ in opened} - {"-"})
+    others = tuple(split for split in by_split if split not in (role, None))
+    return Source(role, str(path), ", ".join(encodings) or "-", _chain([rows for _, rows in opened], files), others)
+
+
+def _files_by_split(path: Path) -> dict[Split | None, list[Path]]:
+    """Return the data files below a folder by the split that their name, or their folder's name, tells."""
+    suffixes = (*TEXT_SUFFIXES, *TABLE_SUFFIXES)
+    by_split: dict[Split | None, list[Path]] = {}
+    for file in sorted(path.rglob("*")):
+        relative = file.relative_to(path)
+        is_hidden = any(part.startswith(".") for part in relative.parts)
+        if file.is_file() and not is_hidden and file.suffix.lower() in suffixes:
+            by_split.setdefault(_split_of(relative), []).append(file)
+    if not by_split:
+        raise SourceError("the folder holds no data files", where=str(path), fix=f"give files of {', '.join(suffixes)}")
+    return by_split
 
 
 def _split_of(file: Path) -> Split | None:
@@ -199,4 +209,5 @@ def _open_dataset(home: DatasetHome, location: str, role: Split, context: CallCo
     loaded = load_dataset(home, location, SPLIT_NAMES[role], revision, token)
     if loaded.split is not None and loaded.split.lower() not in SPLIT_NAMES[role]:
         context.warn(f"{location} has the one split {loaded.split}, which is used for {role}")
-    return Source(role, location, "-", _tracked(number_rows(loaded.rows), role, loaded.size, context))
+    others = tuple(split for split, names in SPLIT_NAMES.items() if {*names} & {name.lower() for name in loaded.others})
+    return Source(role, location, "-", _tracked(number_rows(loaded.rows), role, loaded.size, context), others)

@@ -101,6 +101,12 @@ def _load(config: DataConfig, context: CallContext) -> list[Loaded]:
     ]
     check_bad_rows(loaded, config.options.bad_rows)
     for source in loaded:
+        unread = [split for split in source.others if references[split] is None]
+        if unread:
+            context.warn(
+                f"{source.role} is read of {source.location}; {' and '.join(unread)} there "
+                f"{'is' if len(unread) == 1 else 'are'} not: name it in data.{unread[0]}_path to use it"
+            )
         if source.bad:
             context.warn(f"{len(source.bad)} of {source.read} rows of {source.role} cannot be used and are set aside")
         if source.unread_keys:

@@ -15,7 +15,7 @@ from pipeline.data.sources import Source, open_source
 from schemas.base import Reference
 from schemas.data import Split
 from schemas.events import Event
-from tests.data.support import pairs, write_rows
+from tests.data.support import pairs, run_stage, write_rows
 
 ROWS = pairs(3)
 
@@ -76,8 +76,23 @@ def test_a_folder_of_files_is_read_by_split(tmp_path: Path) -> None:
     source = opened(tmp_path)
     assert list(source.rows) == [SourceRow(number, row) for number, row in enumerate(ROWS, start=1)]
     assert values(opened(tmp_path, "validation")) == ROWS[:1]
-    with pytest.raises(DataError, match=r"no file of the test split; there are dev.jsonl, train-0"):
+    with pytest.raises(DataError, match=r"no file of the test split; there are 'dev.jsonl', 'train-0"):
         opened(tmp_path, "test")
+
+
+def test_what_of_a_folder_is_not_read_is_told(tmp_path: Path) -> None:
+    write_rows(tmp_path / "sets" / "train.jsonl", pairs(12))
+    write_rows(tmp_path / "sets" / "test.jsonl", pairs(3))
+    write_rows(tmp_path / "sets" / "more.jsonl", ROWS)
+    outcome = run_stage(tmp_path, tmp_path / "sets")
+    assert outcome.artifact.read == 12
+    assert outcome.warnings == [
+        "sets: 'more.jsonl' name no split and are not read",
+        f"train is read of {tmp_path / 'sets'}; test there is not: name it in data.test_path to use it",
+    ]
+    both = run_stage(tmp_path, tmp_path / "sets", test=tmp_path / "sets")
+    assert both.artifact.rows["test"] == 3
+    assert not any("data.test_path" in warning for warning in both.warnings)
 
 
 def test_a_folder_without_split_names_is_read_whole(tmp_path: Path) -> None:
@@ -94,7 +109,7 @@ def test_a_folder_of_several_kinds_or_of_none_is_an_error(tmp_path: Path) -> Non
         opened(tmp_path)
     write_rows(tmp_path / "a.jsonl", ROWS)
     (tmp_path / "b.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(DataError, match=r"files of several kinds: a.jsonl, b.csv"):
+    with pytest.raises(DataError, match=r"files of several kinds: 'a.jsonl', 'b.csv'"):
         opened(tmp_path)
 
 
