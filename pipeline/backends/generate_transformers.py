@@ -1,14 +1,14 @@
-"""Generation by a transformers model: batches of similar length, a key-value cache, finished rows leave.
+"""Generation by a transformers model: batches of similar length, a shared beginning computed once, finished rows leave.
 
 The loop is our own and not ``model.generate``: rows that have finished leave the batch, so that one long answer
-does not cost as much as a batch of them, and a sampled answer depends on its own row only.
+does not cost as much as a batch of them; what all prompts begin with is computed once, so that few-shot prompts cost
+little more than plain ones; and a sampled answer depends on its own row only.
 """
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,10 +16,12 @@ from transformers import DynamicCache
 from transformers.cache_utils import LinearAttentionCacheLayerMixin
 
 from pipeline.backends.generation import Advance, Completion, answer_limits, completion_of
-from pipeline.backends.memory_torch import is_out_of_memory, release_memory
+from pipeline.backends.memory_torch import run_batches
 from pipeline.backends.model_transformers import load_causal_lm
+from pipeline.backends.prefix_transformers import WORTH_SHARING, Prefix, can_share, common_length, empty_cache
+from pipeline.backends.sampling_torch import Sampling
 from pipeline.core.context import CallContext
-from pipeline.core.errors import ModelError, OutOfMemory
+from pipeline.core.errors import ModelError
 from pipeline.core.models import ModelFiles
 from pipeline.render import Tokenizer
 from schemas.evaluate import GenerationConfig
@@ -30,15 +32,6 @@ if TYPE_CHECKING:
 
 _SHRINK_BELOW = 0.75
 """Share of unfinished rows from which the finished ones are cut out of the cache: doing so copies it."""
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How tokens are chosen. ``uniforms`` (rows, new tokens) in [0, 1), or None for greedy."""
-
-    temperature: float
-    top_p: float
-    uniforms: Tensor | None
 
 
 class TransformersGenerator:
@@ -75,6 +68,7 @@ class TransformersGenerator:
         self._context_length = context_length
         self._takes_positions = "position_ids" in parameters
         self._takes_keep = "logits_to_keep" in parameters
+        self._shares = self._takes_positions and can_share(model)
 
     def generate(
         self,
@@ -93,49 +87,63 @@ class TransformersGenerator:
             with context.progress("generate", len(prompts)) as shown:
                 return self.generate(prompts, config, context, shown)
         limits = answer_limits(prompts, config.max_new_tokens, self._context_length)
-        uniforms = _uniforms(config, len(prompts))
+        sampling = Sampling.of(config, len(prompts))
         # Longest first: what memory must hold shows at once.
         order = sorted(range(len(prompts)), key=lambda row: (-len(prompts[row]), row))
         completions: dict[int, Completion] = {}
+        prefix: Prefix | None = None
 
-        def decode(rows: Sequence[int]) -> None:
-            sampling = Sampling(config.temperature, config.top_p, None if uniforms is None else uniforms[list(rows)])
-            chosen = [prompts[row] for row in rows], [limits[row] for row in rows]
+        def work(rows: Sequence[int]) -> None:
+            nonlocal prefix
             with torch.inference_mode():
-                answers = self._decode(*chosen, sampling, context.check)
+                prefix = prefix or self._read_prefix(prompts)
+                chosen = [prompts[row] for row in rows], [limits[row] for row in rows]
+                answers = self._decode(*chosen, prefix, sampling.part(rows), context.check)
             for row, answer in zip(rows, answers, strict=True):
                 completions[row] = completion_of(len(prompts[row]), answer, self._stop_ids, self._tokenizer)
             advance(len(rows))
 
-        run_batches(decode, order, config.batch_size, context)
+        run_batches(work, order, config.batch_size, context)
         return [completions[row] for row in range(len(prompts))]
+
+    def _read_prefix(self, prompts: Sequence[list[int]]) -> Prefix:
+        """Return what all prompts begin with, computed; empty where that is not worth it."""
+        length = common_length(prompts) if self._shares and len(prompts) > 1 else 0
+        cache = empty_cache(self._model)
+        if length < WORTH_SHARING:
+            return Prefix(0, cache)
+        tokens, mask = self._pad([prompts[0][:length]])
+        self._forward(tokens, mask, mask.cumsum(1) - 1, cache)
+        return Prefix(length, cache)
 
     def _decode(
         self,
         prompts: Sequence[Sequence[int]],
         limits: Sequence[int],
+        prefix: Prefix,
         sampling: Sampling,
         check: Callable[[], None],
     ) -> list[list[int]]:
         """Return the new tokens of each prompt of one batch.
 
-        ``tokens`` (lines, 1 after the first step) and ``mask`` (lines, all tokens so far) shrink with the batch:
-        ``rows[i]`` is the prompt in line i.
+        ``tokens`` (lines, after the prefix; 1 after the first step) and ``mask`` (lines, all tokens so far) shrink with
+        the batch: ``rows[i]`` is the prompt in line i.
         """
-        tokens, mask = self._pad(prompts)
-        positions = (mask.cumsum(1) - 1).clamp(min=0)
-        cache = DynamicCache(config=self._model.config.get_text_config(decoder=True))
+        tokens, mask = self._pad([prompt[prefix.length :] for prompt in prompts])
+        positions = prefix.length + (mask.cumsum(1) - 1).clamp(min=0)
+        mask = torch.cat([mask.new_ones(len(mask), prefix.length), mask], dim=1)
+        cache = prefix.start(len(prompts))
         rows = list(range(len(prompts)))
         answers: list[list[int]] = [[] for _ in prompts]
-        finished = [False] * len(prompts)
         for step in range(max(limits)):
             check()
-            chosen = _choose(self._forward(tokens, mask, positions, cache), sampling, rows, step)
-            for row, token in zip(rows, chosen.tolist(), strict=True):
-                if not finished[row]:
+            chosen = sampling.choose(self._forward(tokens, mask, positions, cache), rows, step)
+            going = []
+            for line, (row, token) in enumerate(zip(rows, chosen.tolist(), strict=True)):
+                if not self._is_finished(answers[row], limits[row]):
                     answers[row].append(token)
-                    finished[row] = token in self._stop_ids or len(answers[row]) == limits[row]
-            going = [line for line, row in enumerate(rows) if not finished[row]]
+                if not self._is_finished(answers[row], limits[row]):
+                    going.append(line)
             if not going:
                 break
             if len(going) <= _SHRINK_BELOW * len(rows) and _can_shrink(cache):
@@ -147,6 +155,9 @@ class TransformersGenerator:
             mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
             positions = positions[:, -1:] + 1
         return answers
+
+    def _is_finished(self, answer: Sequence[int], limit: int) -> bool:
+        return len(answer) == limit or (bool(answer) and answer[-1] in self._stop_ids)
 
     def _forward(self, tokens: Tensor, mask: Tensor, positions: Tensor, cache: DynamicCache) -> Tensor:
         """Return the logits (rows, vocabulary) of the token after the last."""
@@ -183,65 +194,6 @@ def load_generator(
     """
     model = load_causal_lm(files, dtype=dtype)
     return TransformersGenerator(model, tokenizer, stop_ids=stop_ids, context_length=context_length)
-
-
-def run_batches(
-    work: Callable[[Sequence[int]], None], order: Sequence[int], batch_size: int, context: CallContext
-) -> None:
-    """Call ``work`` with at most ``batch_size`` of ``order`` at a time; where memory is used up, with half as many.
-
-    Raises:
-        OutOfMemory: one alone does not fit.
-    """
-    first, size = 0, batch_size
-    while first < len(order):
-        batch = order[first : first + size]
-        exhausted = False
-        try:
-            work(batch)
-        except (MemoryError, RuntimeError) as error:
-            if not is_out_of_memory(error):
-                raise
-            exhausted = True  # and leave the handler: the error's frames hold what must be freed
-        if not exhausted:
-            first += len(batch)
-            continue
-        release_memory()
-        if len(batch) == 1:
-            raise OutOfMemory(
-                "a single prompt does not fit into memory",
-                where="evaluate.generation",
-                fix="lower max_new_tokens, set generation.dtype to bfloat16, or use a machine with more memory",
-            )
-        size = len(batch) // 2
-        context.emit("recovery", f"out of memory: going on with batches of {size}", batch_size=size)
-
-
-def _uniforms(config: GenerationConfig, prompts: int) -> Tensor | None:
-    """Return the random numbers (prompts, new tokens) of a sampled generation; None for greedy."""
-    if config.temperature == 0.0:
-        return None
-    generator = torch.Generator().manual_seed(config.seed)
-    return torch.rand((prompts, config.max_new_tokens), generator=generator, dtype=torch.float64)
-
-
-def _choose(logits: Tensor, sampling: Sampling, rows: Sequence[int], step: int) -> Tensor:
-    """Return the next token (rows,) for logits (rows, vocabulary).
-
-    Nucleus sampling (Holtzman et al., The Curious Case of Neural Text Degeneration, ICLR 2020, section 3.1) by
-    inversion: the token at which the cumulated probability passes the row's random number.
-    """
-    if sampling.uniforms is None:
-        return logits.argmax(dim=-1)
-    scaled = torch.softmax(logits.double() / sampling.temperature, dim=-1)
-    probabilities, tokens = scaled.sort(dim=-1, descending=True, stable=True)
-    cumulated = probabilities.cumsum(dim=-1)
-    # The smallest set whose probability reaches top_p: a token is in it if those before it do not reach it.
-    kept = (cumulated - probabilities < sampling.top_p).sum(dim=-1, keepdim=True)
-    total = cumulated.gather(1, kept - 1)
-    threshold = sampling.uniforms[list(rows), step].to(logits.device)[:, None] * total
-    place = (cumulated <= threshold).sum(dim=-1, keepdim=True)
-    return tokens.gather(1, torch.minimum(place, kept - 1))[:, 0]
 
 
 def _can_shrink(cache: DynamicCache) -> bool:
