@@ -84,7 +84,7 @@ def _cut(
 
 
 def _spare(training: list[Unit], split: Split, units: int) -> Unit:
-    """Take the smallest unit of the most frequent label out of ``training``, for a split that rounding left empty."""
+    """Take the smallest unit whose label keeps another out of ``training``, for a split that rounding left empty."""
     frequency = Counter(unit.label for unit in training)
     spare = min(
         (unit for unit in training if frequency[unit.label] > 1),

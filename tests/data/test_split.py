@@ -71,6 +71,7 @@ def test_a_label_of_one_unit_trains() -> None:
     labels: list[str | None] = ["rare", *["common"] * 30]
     for seed in range(20):
         assert split(list(range(31)), labels, seed)[0] == "train"
+        assert split(list(range(31)), labels, seed, test=0.9)[0] == "train"
 
 
 def test_a_unit_larger_than_a_split_trains() -> None:
