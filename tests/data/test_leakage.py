@@ -6,13 +6,13 @@ from schemas.data import Split
 
 
 def test_copies_and_near_rows_are_found_in_both_directions() -> None:
-    texts = ["where is it", "Where is it?", "where was it", "other", "OTHER", "alone", "else"]
-    splits: list[Split] = ["train", "test", "test", "validation", "train", "test", "test"]
+    texts = ["where is it", "Where is it?", "where was it", "other", "OTHER", "alone", "else", "like"]
+    splits: list[Split] = ["train", "test", "test", "validation", "train", "test", "test", "train"]
     drafts = [Draft("train", index, text=text) for index, text in enumerate(texts)]
-    # pairs of indexes: a test row near a training row, one near a validation row only, two test rows
-    found = find_leakage(drafts, splits, [(0, 2, 0.8), (3, 6, 0.9), (5, 6, 0.9), (3, 4, 1.0)])
+    # pairs of indexes: test rows near a training row before and after them, one near a validation row only
+    found = find_leakage(drafts, splits, [(0, 2, 0.8), (3, 6, 0.9), (5, 6, 0.9), (3, 4, 1.0), (5, 7, 0.8)])
     assert found.copies == {"validation": 1, "test": 1}
-    assert found.near_train == {1, 2, 3}
+    assert found.near_train == {1, 2, 3, 5}
 
 
 def test_without_held_out_rows_nothing_leaks() -> None:

@@ -74,6 +74,12 @@ def test_what_only_looks_like_it_is_left(text: str) -> None:
     assert find(text, KINDS) == []
 
 
+def test_where_two_kinds_overlap_the_earlier_holds() -> None:
+    # fifteen digits with a Luhn digit, written as an international number
+    assert [(item.kind, item.start) for item in find("+378282246310005", KINDS)] == [("credit_card", 1)]
+    assert [(item.kind, item.start) for item in find("+378282246310005", ("phone",))] == [("phone", 0)]
+
+
 def test_luhn() -> None:
     # 7992739871 with check digit 3: doubled from the right 2,6,14->5,8,... the sum is 70
     assert luhn_valid("79927398713")

@@ -71,3 +71,11 @@ def test_what_fails_on_a_row_is_a_reason_and_harms_nothing(source: str, reason: 
     with pytest.raises(ValueError, match=reason):
         RowTemplate(source, "key", ["a", "b", "c"]).render(values)
     assert values == {"b": "x", "c": [0]}
+
+
+def test_a_null_is_never_written_as_a_word() -> None:
+    template = RowTemplate("{{ a }}", "data.prompt_template", ["a"])
+    with pytest.raises(ValueError, match="null"):
+        template.render({"a": None})
+    tested = RowTemplate("{% if a is none %}-{% else %}{{ a }}{% endif %}", "data.prompt_template", ["a"])
+    assert (tested.render({"a": None}), tested.render({"a": 0})) == ("-", "0")
