@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Final
@@ -9,8 +10,8 @@ from typing import Final
 from local_runner.demo import commands, reading, triage
 from local_runner.demo.files import draw_commands, write_jsonl
 
-EXERCISE_ROWS: Final = 7000
-MESSAGE_ROWS: Final = 1000
+EXERCISE_ROWS: Final = 8000
+MESSAGE_ROWS: Final = 800
 WRITE_PROMPT: Final = "Write a support message."
 
 ChatRow = dict[str, list[dict[str, str]]]
@@ -25,7 +26,7 @@ def base_rows(*, seed: int = 0) -> list[ChatRow]:
     """
     random = Random(f"base {seed}")  # noqa: S311 - chance that must be repeatable
     train, _ = draw_commands(seed=seed)
-    rows = [_row(commands.SYSTEM_PROMPT, command.utterance, command.answer) for command in train]
+    rows = [_command_row(command) for command in train]
     for _ in range(EXERCISE_ROWS):
         exercise = reading.draw_exercise(random)
         rows.append(_row(exercise.instruction, exercise.text, exercise.answer))
@@ -34,11 +35,25 @@ def base_rows(*, seed: int = 0) -> list[ChatRow]:
     return rows
 
 
-def write_base_corpus(directory: Path, *, seed: int = 0) -> Path:
-    """Writes `base.jsonl` into `directory`, one chat row per line, and returns its path."""
-    path = directory / "base.jsonl"
-    write_jsonl(path, base_rows(seed=seed))
-    return path
+@dataclass(frozen=True, slots=True)
+class CorpusFiles:
+    """Chat rows to make the base model from, and the retention task's test rows as chat rows."""
+
+    train: Path
+    test: Path
+
+
+def write_base_corpus(directory: Path, *, seed: int = 0) -> CorpusFiles:
+    """Write `base.jsonl` and `base_test.jsonl` into `directory`, one chat row (`{"messages": [...]}`) per line."""
+    corpus = CorpusFiles(train=directory / "base.jsonl", test=directory / "base_test.jsonl")
+    write_jsonl(corpus.train, base_rows(seed=seed))
+    _, test = draw_commands(seed=seed)
+    write_jsonl(corpus.test, map(_command_row, test))
+    return corpus
+
+
+def _command_row(command: commands.Command) -> ChatRow:
+    return _row(commands.SYSTEM_PROMPT, command.utterance, command.answer)
 
 
 def _row(system: str | None, user: str, assistant: str) -> ChatRow:

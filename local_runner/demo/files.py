@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,6 +12,7 @@ from typing import Final
 from local_runner.demo import commands
 from local_runner.demo.flaws import PAIR_KINDS, Pair, PersonalLine, Planted, plant
 from local_runner.demo.triage import Ticket
+from pipeline.core.workspace import write_atomic
 
 COMMAND_TRAIN_ROWS: Final = 5000
 COMMAND_TEST_ROWS: Final = 600
@@ -55,11 +54,11 @@ def write_demo_data(directory: Path, *, rows: int = 6000, test_rows: int = 800, 
     )
     flawed = plant(rows=rows, test_rows=test_rows, random=_chance("triage", seed))
     train, test = draw_commands(seed=seed)
-    write_text(files.triage, "".join(_triage_line(ticket) for ticket in flawed.train))
-    write_text(files.triage_test, "".join(_triage_line(ticket) for ticket in flawed.test))
+    write_atomic(files.triage, "".join(_triage_line(ticket) for ticket in flawed.train))
+    write_atomic(files.triage_test, "".join(_triage_line(ticket) for ticket in flawed.test))
     write_jsonl(files.commands, map(_command_row, train))
     write_jsonl(files.commands_test, map(_command_row, test))
-    write_text(files.planted, json.dumps(asdict(flawed.planted), indent=1) + "\n")
+    write_atomic(files.planted, json.dumps(asdict(flawed.planted), indent=1) + "\n")
     return files
 
 
@@ -77,24 +76,9 @@ def read_planted(path: Path) -> Planted:
     return Planted(**pairs, personal_data=personal_data, malformed=stored["malformed"])
 
 
-def write_text(path: Path, text: str) -> None:
-    """Writes `text` as UTF-8, whole or not at all: to a temporary file beside `path`, which is then renamed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def write_jsonl(path: Path, rows: Iterable[Mapping[str, object]]) -> None:
     """Writes one JSON object per line."""
-    write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    write_atomic(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
 
 
 def _chance(purpose: str, seed: int) -> Random:

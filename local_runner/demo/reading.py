@@ -6,11 +6,12 @@ They share words and turns of speech with the support messages, but neither thei
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from random import Random
 from typing import Final
 
-from local_runner.demo.phrases import CHOICE, CONTRAST, FAULTS, NEEDS, OVERRULED, PRODUCTS, TOPICS, URGENCY
+from local_runner.demo.phrases import ASIDE, CHOICE, CONTRAST, FAULTS, FINE, NEEDS, OVERRULED, PRODUCTS, TOPICS, URGENCY
 
 NAMES: Final = ("Anna", "Ben", "Clara", "David", "Eva", "Felix", "Greta", "Hugo", "Ida", "Jonas", "Karla", "Leo")
 COLORS: Final = ("red", "blue", "green", "white", "black", "yellow", "brown", "gray")
@@ -50,32 +51,52 @@ class Exercise:
 
 def draw_exercise(random: Random) -> Exercise:
     """One of the small tasks."""
-    return random.choices((_which, _subject, _fact, _other_words, _as_json), weights=(4, 2, 2, 3, 1))[0](random)
+    tasks = (_which, _subject, _fact, _card, _other_words, _as_json)
+    return random.choices(tasks, weights=(2, 1, 1, 4, 2, 1))[0](random)
 
 
 def _which(random: Random) -> Exercise:
     """Two people or two things in one sentence, one of them asked for."""
-    first, second = random.sample(random.choice((NAMES, THINGS)), 2)
-    color, other = random.sample(COLORS, 2)
-    shape = random.choice(CONTRAST)
+    text, color, answer = _contrast(f"is {random.choice(COLORS)}", random)
+    return Exercise(f"Which is {color}?", _sentence(text), answer)
+
+
+def _card(random: Random) -> Exercise:
+    """Two or three sentences to one JSON object: which color, which thing, which fact or subject."""
+    text, color, thing = _contrast(random.choice(FINE), random)
+    other = _fact(random) if random.random() < 0.6 else _subject(random)
+    key = "fact" if other.instruction == "What is true?" else "subject"
+    texts = [_sentence(text), other.text]
+    if random.random() < 0.3:
+        texts.reverse()
+    values = {"color": color, "thing": thing, key: other.answer}
+    return Exercise("Fill in a card.", " ".join(texts), json.dumps(values, separators=(",", ":")))
+
+
+def _contrast(fine: str, random: Random) -> tuple[str, str, str]:
+    """A sentence that one of two people or things has a color and the other is `fine`; the color; and the one."""
+    first, second = random.sample(random.choice((NAMES, THINGS, THINGS)), 2)
+    color = random.choice([color for color in COLORS if not fine.endswith(color)])
+    if random.random() < 0.5:
+        text = random.choice(CONTRAST).format(p=first, d=second, f=f"is {color}", ok=fine)
+    else:
+        text = random.choice(ASIDE).format(c=f"the {first} is {color}", d=second, ok=fine)
     if first in NAMES:
-        shape = (
-            shape.replace("the {p}", "{p}").replace("the {d}", "{d}").replace("a {p}", "{p}").replace("a {d}", "{d}")
-        )
-    text = shape.format(p=first, d=second, f=f"is {color}", ok=f"is {other}")
-    return Exercise(f"Which is {color}?", _capital(text), first)
+        for name in (first, second):
+            text = re.sub(f"\\b(?:the|a|The) {name}", name, text)
+    return text, color, first
 
 
 def _subject(random: Random) -> Exercise:
     """Two subjects, one of which was talked about before."""
     first, second = random.sample(SUBJECTS, 2)
-    return Exercise("What is it about?", _capital(random.choice(CHOICE).format(a=first, t=second)), first)
+    return Exercise("What is it about?", _sentence(random.choice(CHOICE).format(a=first, t=second)), first)
 
 
 def _fact(random: Random) -> Exercise:
     """Two voices, one of which is overruled."""
     first, second = random.sample(FACTS, 2)
-    return Exercise("What is true?", _capital(random.choice(OVERRULED).format(b=first, a=second)), first)
+    return Exercise("What is true?", _sentence(random.choice(OVERRULED).format(b=first, a=second)), first)
 
 
 def _other_words(random: Random) -> Exercise:
@@ -92,5 +113,5 @@ def _as_json(random: Random) -> Exercise:
     return Exercise("Write it as JSON.", text, json.dumps(values, separators=(",", ":")))
 
 
-def _capital(text: str) -> str:
+def _sentence(text: str) -> str:
     return text[0].upper() + text[1:] + "."

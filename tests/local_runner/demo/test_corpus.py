@@ -6,19 +6,24 @@ from pathlib import Path
 import pytest
 
 from local_runner.demo import commands
-from local_runner.demo.corpus import WRITE_PROMPT, ChatRow, write_base_corpus
+from local_runner.demo.corpus import WRITE_PROMPT, ChatRow, CorpusFiles, write_base_corpus
 from local_runner.demo.files import DemoFiles
 
 
 @pytest.fixture(scope="module")
-def rows(tmp_path_factory: pytest.TempPathFactory) -> list[ChatRow]:
-    path = write_base_corpus(tmp_path_factory.mktemp("base"))
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> CorpusFiles:
+    return write_base_corpus(tmp_path_factory.mktemp("base"))
 
 
-def test_same_seed_same_bytes(tmp_path: Path) -> None:
-    first, second = write_base_corpus(tmp_path / "a"), write_base_corpus(tmp_path / "b")
-    assert first.read_bytes() == second.read_bytes()
+@pytest.fixture(scope="module")
+def rows(corpus: CorpusFiles) -> list[ChatRow]:
+    return [json.loads(line) for line in corpus.train.read_text(encoding="utf-8").splitlines()]
+
+
+def test_same_seed_same_bytes(corpus: CorpusFiles, tmp_path: Path) -> None:
+    again = write_base_corpus(tmp_path)
+    assert again.train.read_bytes() == corpus.train.read_bytes()
+    assert again.test.read_bytes() == corpus.test.read_bytes()
 
 
 def test_commands_are_those_of_the_training_file(rows: list[ChatRow], demo_files: DemoFiles) -> None:

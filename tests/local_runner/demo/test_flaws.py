@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter, defaultdict
-from itertools import combinations
+from itertools import combinations, pairwise
 from random import Random
 
 import pytest
@@ -91,22 +91,26 @@ def test_near_duplicates_are_the_planted_ones(
 
 def _similar(rows: dict[tuple[str, int], str], threshold: float) -> dict[frozenset[tuple[str, int]], float]:
     """All pairs at or above `threshold` (Jaccard of word bigrams), by multiplying the incidence matrix with itself."""
+    import numpy as np
     from scipy.sparse import csr_matrix
 
     keys = list(rows)
-    sets = [set(zip(words, words[1:], strict=False)) for words in (re.findall(r"\w+", rows[k].lower()) for k in keys)]
+    words = [re.findall(r"\w+", rows[key].lower()) for key in keys]
+    sets = [sorted(set(pairwise(sequence))) for sequence in words]
     column = {pair: index for index, pair in enumerate(sorted(set().union(*sets)))}
-    indices = [column[pair] for pairs in sets for pair in sorted(pairs)]
-    starts = [0]
-    for pairs in sets:
-        starts.append(starts[-1] + len(pairs))
-    incidence = csr_matrix(([1] * len(indices), indices, starts), shape=(len(keys), len(column)))
-    shared = (incidence @ incidence.T).tocoo()
-    return {
-        frozenset((keys[i], keys[j])): n / (len(sets[i]) + len(sets[j]) - n)
-        for i, j, n in zip(shared.row.tolist(), shared.col.tolist(), shared.data.tolist(), strict=True)
-        if i < j and n >= threshold * (len(sets[i]) + len(sets[j]) - n)
-    }
+    indices = [column[pair] for pairs in sets for pair in pairs]
+    sizes = np.array([len(pairs) for pairs in sets])
+    starts = np.concatenate([[0], np.cumsum(sizes)])
+    incidence = csr_matrix((np.ones(len(indices), dtype=np.int32), indices, starts), shape=(len(keys), len(column)))
+    found = {}
+    for start in range(0, len(keys), 1000):
+        shared = (incidence[start : start + 1000] @ incidence.T).tocoo()
+        left, right = shared.row + start, shared.col
+        similarity = shared.data / (sizes[left] + sizes[right] - shared.data)
+        chosen = (left < right) & (similarity >= threshold)
+        for i, j, value in zip(left[chosen], right[chosen], similarity[chosen], strict=True):
+            found[frozenset((keys[i], keys[j]))] = float(value)
+    return found
 
 
 # How each kind looks, written from its definition and not from the generator.

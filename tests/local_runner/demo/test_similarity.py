@@ -10,7 +10,7 @@ TEXTS = st.lists(st.sampled_from("abcd"), min_size=2, max_size=12).map(" ".join)
 
 
 def test_bigrams_ignore_case_and_punctuation() -> None:
-    assert bigrams("The lamp, the LAMP!") == {("the", "lamp"), ("lamp", "the")}
+    assert bigrams("The lamp, the LAMP!") == {"the lamp", "lamp the"}
 
 
 def test_jaccard_by_hand() -> None:
