@@ -27,7 +27,7 @@ class RowTemplate:
 
     def __init__(self, source: str, key: str, columns: Sequence[str]) -> None:
         environment = ImmutableSandboxedEnvironment(
-            undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True
+            undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True, finalize=_not_null
         )
         try:
             tree = environment.parse(source)
@@ -57,9 +57,16 @@ class RowTemplate:
         """Return the text for one row.
 
         Raises:
-            ValueError: a column is missing in this row, or the template fails on its value.
+            ValueError: a column is missing in this row, a null would be written, or the template fails on a value.
         """
         try:
             return self._template.render(values)
         except Exception as error:  # an expression may raise anything on a value it was not made for
             raise ValueError(f"the template fails: {error}") from error
+
+
+def _not_null(value: Any) -> Any:
+    """Return what a template writes; a null would read as the word None, and a template may test for it first."""
+    if value is None:
+        raise ValueError("a value that it writes is null")
+    return value
