@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -118,16 +119,22 @@ def _decoder_layers(model: Any) -> list[Any]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep llm-compressor's own log and bars off the terminal, and the environment variable that it sets to itself."""
-    before = os.environ.get("TOKENIZERS_PARALLELISM")
-    with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
+    """Keep the libraries' own logs and bars off the terminal, and undo what they set in the environment."""
+    tracing = logging.getLogger("torch.fx._symbolic_trace")
+    level, tokenizers = tracing.level, os.environ.get("TOKENIZERS_PARALLELISM")
+    sink = io.StringIO()
+    with warnings.catch_warnings(), contextlib.redirect_stderr(sink), contextlib.redirect_stdout(sink):
         warnings.filterwarnings("ignore", message="Attempting to save a model with offloaded modules")
         from loguru import logger
 
-        for package in ("llmcompressor", "compressed_tensors"):
-            logger.disable(package)
+        logger.disable("compressed_tensors")
+        import llmcompressor  # noqa: F401 - it sets up its log on import, and turns it on
+
+        logger.disable("llmcompressor")
+        tracing.setLevel(logging.ERROR)
         try:
             yield
         finally:
-            if before is None:
+            tracing.setLevel(level)
+            if tokenizers is None:
                 os.environ.pop("TOKENIZERS_PARALLELISM", None)
