@@ -37,6 +37,7 @@ PASSED_ON = (
     "LC_ALL",
     "TMPDIR",
     "OMP_NUM_THREADS",
+    "OMP_WAIT_POLICY",
     "CUDA_VISIBLE_DEVICES",
     "HF_HOME",
     "HF_HUB_CACHE",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -29,6 +30,8 @@ def shadowed() -> str | None:
 
 def entry() -> None:
     """Run the command line; the process ends with a documented exit code."""
+    # Threads that wait give their core away: on a shared machine a spinning one costs several times the work itself.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     problem = shadowed()
     if problem is not None:
         sys.stderr.write(f"error: {problem}\n")
