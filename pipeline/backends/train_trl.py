@@ -17,6 +17,7 @@ from pipeline.backends.training.base_model import prepare_model
 from pipeline.backends.training.guarded import GuardedTrainer
 from pipeline.backends.training.job import Row, TrainJob, TrainOutcome
 from pipeline.backends.training.loop import run_training
+from pipeline.backends.training.scoring import trained_positions_only
 from pipeline.backends.training.settings import AttemptSettings
 from pipeline.render import Rendered, RenderedPair
 
@@ -43,7 +44,8 @@ class GuardedDPOTrainer(GuardedTrainer, DPOTrainer):
 
 def train_sft(job: TrainJob) -> TrainOutcome:
     """Supervised fine-tuning: mean negative log-likelihood of the trained tokens."""
-    return run_training(job, build_sft)
+    with trained_positions_only():
+        return run_training(job, build_sft)
 
 
 def train_dpo(job: TrainJob) -> TrainOutcome:
@@ -51,7 +53,8 @@ def train_dpo(job: TrainJob) -> TrainOutcome:
     lora = job.config.lora
     if lora is not None and lora.lora_dropout:
         job.context.warn("DPO trains without dropout, so that policy and reference differ by training alone")
-    return run_training(job, build_dpo)
+    with trained_positions_only():
+        return run_training(job, build_dpo)
 
 
 def build_sft(job: TrainJob, settings: AttemptSettings) -> GuardedTrainer:

@@ -84,6 +84,7 @@ def test_guards_do_not_change_what_trl_trains(tiny: BaseModelRef, work: Path, tm
     from transformers import AutoModelForCausalLM
     from trl import SFTConfig, SFTTrainer
 
+    from pipeline.backends.training.scoring import trained_positions_only
     from pipeline.render import Rendered, render_examples
 
     examples = [conversation(n) for n in range(24)]
@@ -122,7 +123,8 @@ def test_guards_do_not_change_what_trl_trains(tiny: BaseModelRef, work: Path, tm
             task_type="CAUSAL_LM", r=4, lora_alpha=8, lora_dropout=0.1, target_modules="all-linear"
         ),
     )
-    trainer.train()
+    with trained_positions_only():
+        trainer.train()
     trainer.model.save_pretrained(tmp_path / "plain")
     theirs = load_file(tmp_path / "plain/adapter_model.safetensors")
     assert ours.keys() == theirs.keys()
