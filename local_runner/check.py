@@ -30,8 +30,11 @@ from schemas.resolved import ResolvedRun
 if TYPE_CHECKING:
     from rich.text import Text
 
-_LABELS = 8
+_LABELS = 5
 """Labels that a line names from each end, the most and the least frequent."""
+
+_LABEL_LENGTH = 30
+"""Characters of a label that a line can name."""
 
 _SPARE = 4
 """Rows rendered for each that is shown: some may be too long and left out."""
@@ -182,18 +185,20 @@ def _leaks(artifact: DataArtifact) -> list[Finding]:
 
 
 def _label_lines(labels: Mapping[Split, Mapping[str, int]]) -> list[Finding]:
-    lines = []
-    for split, counts in labels.items():
-        ordered = [f"{_short(label)} {count:,}" for label, count in counts.items()]
-        shown = ordered if len(ordered) <= 2 * _LABELS else [*ordered[:_LABELS], "…", *ordered[-_LABELS:]]
-        lines.append(Finding(f"labels in {split}", f"{len(counts):,} different", ", ".join(shown)))
-    return lines
+    return [
+        Finding(f"labels in {split}", f"{len(counts):,} different", _label_text(counts))
+        for split, counts in labels.items()
+    ]
 
 
-def _short(label: str) -> str:
+def _label_text(counts: Mapping[str, int]) -> str:
+    """Name labels with their rows, the most frequent first; where they are long texts, only how unequal they are."""
     from pipeline.report.wording import clip
 
-    return clip(label, 40)
+    if any(len(label) > _LABEL_LENGTH for label in counts):
+        return f"{min(counts.values()):,} to {max(counts.values()):,} rows each"
+    named = [f"{clip(label, _LABEL_LENGTH)} {count:,}" for label, count in counts.items()]
+    return ", ".join(named if len(named) <= 2 * _LABELS else [*named[:_LABELS], "…", *named[-_LABELS:]])
 
 
 def _preflight(check: DataCheck) -> list[Finding]:
