@@ -56,6 +56,8 @@ def test_a_named_format_wins() -> None:
 
 def test_named_columns_decide_the_format() -> None:
     row = {"utterance": "a", "command": "b", "label": "c"}
+    both = {**row, "prompt": "d", "completion": "e"}
+    assert layout(both, columns={"text": "utterance", "label": "label"}).format == "label"
     assert layout(row, columns={"prompt": "utterance", "completion": "command"}).format == "prompt_completion"
 
 

@@ -159,6 +159,12 @@ def test_labels_are_kept_in_proportion(tmp_path: Path) -> None:
     assert "| `rare` | 7 | 1 | 2 |" in outcome.card
 
 
+def test_a_label_of_one_row_may_train_where_nothing_is_cut(tmp_path: Path) -> None:
+    rows = [{"text": sentence(index), "label": "rare" if index == 7 else "common"} for index in range(20)]
+    outcome = run_stage(tmp_path, rows, split={"test": 0.0, "validation": 0.0})
+    assert outcome.artifact.rows == {"train": 20}
+
+
 def test_few_different_answers_are_labels_for_the_split_only(tmp_path: Path) -> None:
     outcome = run_stage(tmp_path, pairs(100, answers=4))
     assert outcome.artifact.labels is None
@@ -245,6 +251,14 @@ def test_an_id_does_not_depend_on_other_rows(tmp_path: Path) -> None:
     alone = {row.messages: row.id for row in run_stage(tmp_path, pairs(20)).all_examples()}
     among = {row.messages: row.id for row in run_stage(tmp_path, pairs(40)[::-1]).all_examples()}
     assert alone.items() <= among.items()
+
+
+def test_tools_belong_to_the_id(tmp_path: Path) -> None:
+    turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+    rows = [{"messages": turns, "tools": [{"name": name}]} for name in ("f", "g")]
+    whole = {"test": 0.0, "validation": 0.0}
+    outcome = run_stage(tmp_path, rows, split=whole, deduplicate={"near": False})
+    assert len({row.id[:-2] for row in outcome.all_examples()}) == 2
 
 
 def test_preferences_and_texts(tmp_path: Path) -> None:
