@@ -46,7 +46,7 @@ def training_status(directory: RunDirectory, status: RunStatus) -> TrainingStatu
             gpu_hours=0.0,
             est_completion=_remaining(shown),
             checkpoints=tuple(dict.fromkeys(checkpoints)),
-            state=_STATES.get(status.state),  # type: ignore[arg-type]
+            state=_STATES.get(status.state),
         ),
         hash=status.run,
     )
