@@ -5,15 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from dataclasses import dataclass
 from typing import Any
 
 import httpx
 
-from pipeline.backends.generation import Advance, Completion
+from pipeline.backends.generation import Advance, Completion, Question
 from pipeline.core.context import CallContext
 from pipeline.core.errors import ConfigError, EngineError, HoneError
-from schemas.data import Message
 from schemas.evaluate import GenerationConfig
 
 ATTEMPTS = 6
@@ -30,14 +28,6 @@ _RENAMED = {"max_tokens": "max_completion_tokens", "temperature": None, "top_p":
 """Parameters that some models refuse, and what is sent in their place."""
 
 _POLL = 0.2
-
-
-@dataclass(frozen=True)
-class Question:
-    """One conversation to continue, with the tools that the model may call."""
-
-    messages: tuple[Message, ...]
-    tools: tuple[Mapping[str, Any], ...] | None = None
 
 
 class ChatEndpoint:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from pipeline.core.context import CallContext
 from pipeline.core.errors import DataError
 from pipeline.render import Tokenizer
+from schemas.data import Message
 from schemas.evaluate import GenerationConfig
 
 FinishReason = Literal["stop", "length"]
@@ -29,6 +30,14 @@ class Completion:
     finish_reason: FinishReason
     prompt_tokens: int
     completion_tokens: int
+
+
+@dataclass(frozen=True)
+class Question:
+    """One conversation to continue, with the tools that the model may call."""
+
+    messages: tuple[Message, ...]
+    tools: tuple[Mapping[str, Any], ...] | None = None
 
 
 class Generator(Protocol):

@@ -7,9 +7,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Protocol
 
-from pipeline.backends.generation import Advance, Completion
 from pipeline.core.context import CallContext
 from pipeline.core.workspace import write_atomic
+from pipeline.evaluate.backends import Advance, Completion
 
 
 class Respondent(Protocol):

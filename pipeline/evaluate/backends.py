@@ -6,7 +6,7 @@ from collections.abc import Collection
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, assert_never
 
-from pipeline.backends.generation import Generator
+from pipeline.backends.generation import Advance, Completion, Generator, Question
 from pipeline.core.models import ModelFiles
 from pipeline.render import Tokenizer
 from schemas.evaluate import GenerationConfig
@@ -15,6 +15,20 @@ if TYPE_CHECKING:
     from pipeline.backends.baseline_sklearn import TextClassifier
     from pipeline.backends.generate_openai import ChatEndpoint
     from pipeline.backends.model_transformers import ModelFacts
+
+__all__ = [
+    "Advance",
+    "Completion",
+    "Generator",
+    "Question",
+    "classifier_name",
+    "engine_name",
+    "model_facts",
+    "open_endpoint",
+    "open_generator",
+    "open_tokenizer",
+    "train_classifier",
+]
 
 
 def open_tokenizer(files: ModelFiles, chat_template: str | None) -> Tokenizer:

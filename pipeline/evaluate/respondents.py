@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from pipeline.backends.generation import Advance, Completion, Generator
 from pipeline.core.context import CallContext
 from pipeline.core.errors import DataError
 from pipeline.core.models import ModelFiles
 from pipeline.evaluate import backends
+from pipeline.evaluate.backends import Advance, Completion, Generator, Question
 from pipeline.evaluate.items import Item
 from pipeline.evaluate.prompts import Task, conversation, render_items
 from pipeline.render import end_of_turn_ids
@@ -58,8 +58,6 @@ class EndpointRespondent:
 
     def answer(self, first: int, last: int, context: CallContext, advance: Advance) -> list[Completion]:
         """Ask items [first, last)."""
-        from pipeline.backends.generate_openai import Question
-
         endpoint = backends.open_endpoint(
             self.subject.base_url,
             self.subject.model,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pipeline.backends.generation import Completion
+from pipeline.evaluate.backends import Completion
 from pipeline.evaluate.items import Item
 
 

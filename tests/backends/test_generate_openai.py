@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from pipeline.backends import generate_openai
-from pipeline.backends.generate_openai import ChatEndpoint, Question
+from pipeline.backends.generate_openai import ChatEndpoint
+from pipeline.backends.generation import Question
 from pipeline.core.context import CallContext
 from pipeline.core.errors import Cancelled, ConfigError, EngineError
 from schemas.data import Message
@@ -205,7 +206,10 @@ def test_a_request_that_is_refused_is_not_repeated() -> None:
 
 @pytest.mark.parametrize("answer", ["<html>login</html>", {"choices": []}, {"choices": [{"message": None}]}, "[1]"])
 def test_an_answer_that_is_no_completion_is_an_error(answer: dict[str, Any] | str) -> None:
-    with endpoint(lambda *_: (200, answer, {})) as served, pytest.raises(EngineError, match="is no chat completion"):
+    with (
+        endpoint(lambda *_: (200, answer, {})) as served,
+        pytest.raises(EngineError, match="is no chat completion"),
+    ):
         ask(served)
 
 

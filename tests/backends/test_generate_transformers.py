@@ -104,7 +104,8 @@ def random_model(model_type: str) -> Any:
 
 
 @pytest.mark.parametrize(
-    "model_type", [name if name in FAST else pytest.param(name, marks=pytest.mark.slow) for name in ARCHITECTURES]
+    "model_type",
+    [name if name in FAST else pytest.param(name, marks=pytest.mark.slow) for name in ARCHITECTURES],
 )
 def test_an_answer_does_not_depend_on_its_batch(model_type: str, prompts: list[list[int]]) -> None:
     model = random_model(model_type)
@@ -146,7 +147,10 @@ def test_answers_end_with_the_context(base: Path) -> None:
 
     answers = generator.generate([[5] * 10, [5] * 14], GenerationConfig(max_new_tokens=4), CallContext())
 
-    assert [(answer.completion_tokens, answer.finish_reason) for answer in answers] == [(4, "length"), (2, "length")]
+    assert [(answer.completion_tokens, answer.finish_reason) for answer in answers] == [
+        (4, "length"),
+        (2, "length"),
+    ]
     with pytest.raises(DataError, match="prompt 1: the model's context of 16 tokens"):
         generator.generate([[5] * 16], GenerationConfig(max_new_tokens=4), CallContext())
 
@@ -243,7 +247,10 @@ def test_recovery_from_memory_is_told_and_a_row_that_never_fits_is_an_error() ->
 
     with pytest.raises(OutOfMemory, match="a single prompt does not fit into memory"):
         run_batches(work, range(8), 4, CallContext(sink=events.append))
-    assert [event.data for event in events if event.kind == "recovery"] == [{"batch_size": 2}, {"batch_size": 1}]
+    assert [event.data for event in events if event.kind == "recovery"] == [
+        {"batch_size": 2},
+        {"batch_size": 1},
+    ]
 
 
 def test_other_errors_of_torch_are_not_taken_for_memory() -> None:

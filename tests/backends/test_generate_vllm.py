@@ -57,7 +57,8 @@ def test_vllm_and_transformers_agree_on_greedy_answers_of_an_adapter(vllm_python
     stop_ids = list(range(0, 384, 9))
     request, result = tmp_path / "request.json", tmp_path / "result.json"
     request.write_text(
-        json.dumps({"prompts": prompts, "stop_ids": stop_ids, "config": config.model_dump()}), encoding="utf-8"
+        json.dumps({"prompts": prompts, "stop_ids": stop_ids, "config": config.model_dump()}),
+        encoding="utf-8",
     )
 
     done = subprocess.run(

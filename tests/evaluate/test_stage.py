@@ -175,7 +175,7 @@ def test_an_endpoint_is_asked_with_messages_and_its_key(tmp_path: Path, data: St
         artifact = evaluate(
             tmp_path / "work",
             data,
-            EndpointSubject(base_url=served.url, **subject),  # type: ignore[arg-type]
+            EndpointSubject(base_url=served.url, **subject),
             context=CallContext(secrets={"BIG_KEY": "sk-1"}),
         )
 
