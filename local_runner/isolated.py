@@ -20,7 +20,7 @@ import pipeline
 import schemas
 from local_runner.environments import python
 from pipeline.core.errors import Cancelled, InternalError
-from pipeline.core.process import describe_exit, python_command, stop_group
+from pipeline.core.process import describe_exit, start_kept, stop_kept
 from schemas.artifacts import CallResult
 from schemas.events import Event
 
@@ -104,24 +104,22 @@ def run_module(
     cancelled: Callable[[], bool] = lambda: False,
 ) -> CallResult:
     """Run ``module`` with ``interpreter``; see `run_in_environment`, which fixes both."""
-    process = subprocess.Popen(
-        python_command(interpreter, ["-m", module]),
+    process = start_kept(
+        [interpreter, "-m", module],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        text=True,
         encoding="utf-8",
         errors="replace",
         env=child_environment(packages),
         cwd=packages,
-        start_new_session=True,
     )
     conversation = _Conversation(process, on_event)
     try:
         conversation.send(request)
         conversation.listen(cancelled)
     finally:
-        status = stop_group(process, GRACE_SECONDS)
+        status = stop_kept(process, GRACE_SECONDS)
         conversation.close()
     return conversation.outcome(status, stopped=cancelled())
 

@@ -1,4 +1,4 @@
-"""Child processes that never outlive their parent and always stop when told."""
+"""Child processes that never outlive their parent, and that stop with everything they started."""
 
 from __future__ import annotations
 
@@ -9,28 +9,26 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-_TIE = (
-    "import ctypes, os, signal, sys\n"
-    "ctypes.CDLL(None).prctl(1, signal.SIGKILL)\n"
-    "if os.getppid() != int(sys.argv[1]): os._exit(1)\n"
-    "os.execv(sys.executable, [sys.executable, *sys.argv[2:]])\n"
-)
-"""Asks Linux for SIGKILL when the parent dies (prctl(2), PR_SET_PDEATHSIG = 1; kept across execve), then becomes
-the real command. The parent may have died before the request, so its id is checked."""
+from pipeline.core import keeper
+
+_KILL_SECONDS = 10.0
+"""Time in which the kernel takes killed processes down."""
 
 
-def python_command(python: str | Path, arguments: Sequence[str]) -> list[str]:
-    """Return the command that runs ``python arguments`` and, on Linux, dies with the calling process."""
-    if sys.platform != "linux":
-        return [str(python), *arguments]
-    return [str(python), "-I", "-S", "-c", _TIE, str(os.getpid()), *arguments]
+def start_kept(command: Sequence[str | Path], **options: Any) -> subprocess.Popen[str]:
+    """Start ``command`` below a `keeper`, in text mode; ``options`` go to `subprocess.Popen`.
+
+    The keeper leads a process group of its own, so a terminal's Ctrl-C reaches this process only.
+    """
+    script = Path(keeper.__file__)
+    kept = [sys.executable, "-I", "-S", str(script), str(os.getpid()), *(str(part) for part in command)]
+    return subprocess.Popen(kept, text=True, start_new_session=True, **options)
 
 
-def stop_group(process: subprocess.Popen[str], grace: float) -> int:
-    """Stop a process that leads its own group: SIGTERM, and after ``grace`` seconds SIGKILL to the whole group.
-
-    What is left of the group when the process has ended by itself is killed too.
+def stop_kept(process: subprocess.Popen[str], grace: float) -> int:
+    """Ask a kept command to end, after ``grace`` seconds kill it and everything that came from it.
 
     Returns:
         The exit status, negative for a signal.
@@ -38,9 +36,11 @@ def stop_group(process: subprocess.Popen[str], grace: float) -> int:
     if process.poll() is None:
         process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(timeout=grace)
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
+            return process.wait(timeout=grace)
+        process.send_signal(signal.SIGQUIT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return process.wait(timeout=_KILL_SECONDS)
+        process.kill()
     return process.wait()
 
 

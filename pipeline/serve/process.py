@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.core.errors import EngineError
-from pipeline.core.process import describe_exit, python_command, stop_group
+from pipeline.core.process import describe_exit, start_kept, stop_kept
 from pipeline.serve import backends
 from pipeline.serve.client import Client
 from pipeline.serve.launch import Places, arguments
@@ -103,7 +103,7 @@ class RunningEngine:
     def stop(self, grace: float) -> int:
         """Ask the engine to finish, kill what is left after ``grace`` seconds, and return its exit status."""
         if self._stopped is None:
-            self._stopped = stop_group(self.process, grace)
+            self._stopped = stop_kept(self.process, grace)
             self.client.close()
             shutil.rmtree(self.folder, ignore_errors=True)
         return self._stopped
@@ -136,15 +136,13 @@ def start_engine(
     try:
         backends.prepare(launch, places, folder)
         with (folder / "engine.log").open("w", encoding="utf-8") as output:
-            process = subprocess.Popen(
-                python_command(python, arguments(launch, places)),
+            process = start_kept(
+                [python, *arguments(launch, places)],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                text=True,
                 env=environment,
                 cwd=folder,
-                start_new_session=True,
             )
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
