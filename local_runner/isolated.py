@@ -6,7 +6,6 @@ import json
 import os
 import queue
 import subprocess
-import tempfile
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -21,6 +20,7 @@ import schemas
 from local_runner.environments import python
 from pipeline.core.errors import Cancelled, InternalError
 from pipeline.core.process import describe_exit, start_kept, stop_kept
+from pipeline.core.temporary import private_folder
 from schemas.artifacts import CallResult
 from schemas.events import Event
 
@@ -58,8 +58,7 @@ PASSED_ON = (
 @contextmanager
 def package_folder() -> Iterator[Path]:
     """Yield a private folder that holds exactly the packages ``schemas`` and ``pipeline``, as links."""
-    with tempfile.TemporaryDirectory(prefix="hone-packages-") as name:
-        folder = Path(name)
+    with private_folder("packages") as folder:
         for package in (schemas, pipeline):
             source = Path(next(iter(package.__path__))).resolve()
             (folder / source.name).symlink_to(source, target_is_directory=True)

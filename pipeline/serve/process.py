@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,6 +13,7 @@ from pathlib import Path
 
 from pipeline.core.errors import EngineError
 from pipeline.core.process import describe_exit, start_kept, stop_kept
+from pipeline.core.temporary import private_folder
 from pipeline.serve import backends
 from pipeline.serve.client import Client
 from pipeline.serve.launch import Places, arguments
@@ -105,7 +104,6 @@ class RunningEngine:
         if self._stopped is None:
             self._stopped = stop_kept(self.process, grace)
             self.client.close()
-            shutil.rmtree(self.folder, ignore_errors=True)
         return self._stopped
 
 
@@ -130,10 +128,10 @@ def start_engine(
     Yields:
         The engine, not yet ready.
     """
-    folder = Path(tempfile.mkdtemp(prefix="hone-engine-"))
-    environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-    environment |= {**launch.environment, "TMPDIR": str(folder), "PYTHONNOUSERSITE": "1", **(extra or {})}
-    try:
+    key = (extra or {}).get("VLLM_API_KEY")
+    with private_folder("engine") as folder:
+        environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+        environment |= {**launch.environment, "TMPDIR": str(folder), "PYTHONNOUSERSITE": "1", **(extra or {})}
         backends.prepare(launch, places, folder)
         with (folder / "engine.log").open("w", encoding="utf-8") as output:
             process = start_kept(
@@ -144,12 +142,8 @@ def start_engine(
                 env=environment,
                 cwd=folder,
             )
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-    key = (extra or {}).get("VLLM_API_KEY")
-    engine = RunningEngine(launch, process, Client(places.url, key), folder)
-    try:
-        yield engine
-    finally:
-        engine.stop(grace)
+        engine = RunningEngine(launch, process, Client(places.url, key), folder)
+        try:
+            yield engine
+        finally:
+            engine.stop(grace)
