@@ -70,7 +70,7 @@ def build_sft(job: TrainJob, settings: AttemptSettings) -> GuardedTrainer:
     train = _labelled(job.train)
     if config.packing:
         train = pack_dataset(train, config.max_length, "bfd")
-    model = prepare_model(config, job.tokenizer)
+    model = prepare_model(config, job.tokenizer, job.longest)
     return GuardedSFTTrainer(
         model=model,
         args=arguments,
@@ -91,7 +91,7 @@ def build_dpo(job: TrainJob, settings: AttemptSettings) -> GuardedTrainer:
         loss_type=list(config.dpo.loss_type),
         label_smoothing=config.dpo.label_smoothing,
     )
-    model = prepare_model(config, job.tokenizer)
+    model = prepare_model(config, job.tokenizer, job.longest)
     return GuardedDPOTrainer(
         model=model,
         ref_model=copy.deepcopy(model) if config.lora is None else None,
@@ -105,9 +105,7 @@ def build_dpo(job: TrainJob, settings: AttemptSettings) -> GuardedTrainer:
 
 def _labelled(rows: Sequence[Row]) -> Dataset:
     texts = [row for row in rows if isinstance(row, Rendered)]
-    return Dataset.from_dict(
-        {"input_ids": [row.ids for row in texts], "labels": [row.labels for row in texts]}
-    )
+    return Dataset.from_dict({"input_ids": [row.ids for row in texts], "labels": [row.labels for row in texts]})
 
 
 def _paired(rows: Sequence[Row]) -> Dataset:

@@ -152,9 +152,7 @@ def tokenize_layouts(layouts: Sequence[Layout], tokenizer: Tokenizer) -> list[Re
             return_offsets_mapping=True,
             return_attention_mask=False,
         )
-        for layout, ids, offsets in zip(
-            batch, encoding["input_ids"], encoding["offset_mapping"], strict=True
-        ):
+        for layout, ids, offsets in zip(batch, encoding["input_ids"], encoding["offset_mapping"], strict=True):
             joined = _joined(offsets, layout.spans)
             rendered.append(Rendered(list(ids), _mask(offsets, layout.spans), layout.text, joined))
     return rendered
@@ -180,9 +178,7 @@ def _joined(offsets: Sequence[tuple[int, int]], spans: Sequence[tuple[int, int]]
     return any(low and low not in starts and low < offsets[-1][1] for low, _ in spans)
 
 
-def _close(
-    text: str, start: int, end: int, pattern: re.Pattern[str] | None, tokenizer: Tokenizer
-) -> tuple[int, bool]:
+def _close(text: str, start: int, end: int, pattern: re.Pattern[str] | None, tokenizer: Tokenizer) -> tuple[int, bool]:
     """Return where the training of a turn ends (after its end-of-turn token), and whether it has one."""
     found = pattern.search(text, start, end) if pattern is not None else None
     if found is not None:

@@ -52,9 +52,7 @@ def render_text_of(
     Raises:
         RenderError: there is no template, or it refuses the conversation.
     """
-    return str(
-        _apply(messages, tokenizer, options, tools, tokenize=False, add_generation_prompt=generation_prompt)
-    )
+    return str(_apply(messages, tokenizer, options, tools, tokenize=False, add_generation_prompt=generation_prompt))
 
 
 def find_turns(

@@ -15,11 +15,15 @@ from schemas.render import RenderOptions
 
 @dataclass(frozen=True)
 class RenderedPair:
-    """Token ids of a prompt and of its two completions; each completion ends with its end-of-turn token."""
+    """Token ids of a prompt and of its two completions; each completion ends with its end-of-turn token.
+
+    ``joined`` as in `Rendered`, for either side.
+    """
 
     prompt_ids: list[int]
     chosen_ids: list[int]
     rejected_ids: list[int]
+    joined: bool = False
 
     @property
     def longest(self) -> int:
@@ -29,7 +33,8 @@ class RenderedPair:
     def truncated(self, max_length: int) -> RenderedPair:
         """Return the pair with both sequences cut after ``max_length`` tokens."""
         left = max(0, max_length - len(self.prompt_ids))
-        return RenderedPair(self.prompt_ids[:max_length], self.chosen_ids[:left], self.rejected_ids[:left])
+        cut = (self.prompt_ids[:max_length], self.chosen_ids[:left], self.rejected_ids[:left])
+        return RenderedPair(*cut, joined=self.joined)
 
 
 def render_preference(
@@ -63,7 +68,8 @@ def render_preference(
             where="train.chat_template",
             fix="give a chat template whose prompt does not depend on the answer",
         )
-    return RenderedPair(first.ids[:start], _completion(first, start), _completion(second, start))
+    joined = first.joined or second.joined
+    return RenderedPair(first.ids[:start], _completion(first, start), _completion(second, start), joined)
 
 
 def _first_trained(row: Rendered) -> int:

@@ -81,24 +81,25 @@ def render_examples(
 ) -> RenderedRows:
     """Return the tokens of all rows that are kept, in order, after the checks of `check_examples`.
 
+    ``examples`` is read once, row by row as each is rendered, so that it may show progress.
+
     Raises:
         RenderError: as `check_examples`.
     """
-    examples = list(examples)
     faults = _Faults()
-    rows = _render_all(examples, tokenizer, options, faults, source)
+    seen, rows = _render_all(examples, tokenizer, options, faults, source)
     lengths = [_length(row) for row in rows]
     long = [index for index, length in enumerate(lengths) if length > max_length]
     if long and options.long_rows == "stop":
         raise RenderError(
-            f"rows are longer than max_length {max_length} ({_named([examples[index].row for index in long])})",
+            f"rows are longer than max_length {max_length} ({_named([seen[index].row for index in long])})",
             where=source,
             fix="raise train.max_length, or set train.long_rows to drop or truncate",
         )
     kept: list[Row] = []
     kept_examples: list[Example] = []
     too_long = set(long)
-    for index, (example, row) in enumerate(zip(examples, rows, strict=True)):
+    for index, (example, row) in enumerate(zip(seen, rows, strict=True)):
         _check_row(example, row, tokenizer, faults)
         if index in too_long and options.long_rows == "drop":
             continue
@@ -110,20 +111,22 @@ def render_examples(
         kept_examples.append(example)
     faults.raise_any(source)
     if not kept:
-        _refuse_empty(len(examples), max_length, source)
+        _refuse_empty(len(seen), max_length, source)
     truncated = len(long) if options.long_rows == "truncate" else 0
     report = _report(lengths, kept, truncated, template_digest(tokenizer, options))
     return RenderedRows(kept, kept_examples, report)
 
 
 def _render_all(
-    examples: Sequence[Example], tokenizer: Tokenizer, options: RenderOptions, faults: _Faults, source: str
-) -> list[Row]:
+    examples: Iterable[Example], tokenizer: Tokenizer, options: RenderOptions, faults: _Faults, source: str
+) -> tuple[list[Example], list[Row]]:
     pattern = end_pattern(tokenizer)
+    seen: list[Example] = []
     rows: list[Row | None] = []
     layouts: list[Layout] = []
     shapes: dict[object, bool] = {}
     for example in examples:
+        seen.append(example)
         try:
             if example.text is not None:
                 rows.append(render_text(example.text, tokenizer))
@@ -141,13 +144,13 @@ def _render_all(
         except RenderError as error:
             raise RenderError(error.message, where=f"{source} row {example.row}", fix=error.fix) from error
     tokenized = iter(tokenize_layouts(layouts, tokenizer))
-    return [next(tokenized) if row is None else row for row in rows]
+    return seen, [next(tokenized) if row is None else row for row in rows]
 
 
 def _check_row(example: Example, row: Row, tokenizer: Tokenizer, faults: _Faults) -> None:
     if not _trained_tokens(row):
         faults.add("no token is trained", example.row)
-    if isinstance(row, Rendered) and row.joined:
+    if row.joined:
         faults.add("a token joins the prompt and the answer, which no prompt at inference can", example.row)
     ids = row.ids if isinstance(row, Rendered) else row.prompt_ids
     if tokenizer.bos_token_id is not None and ids[:2] == [tokenizer.bos_token_id] * 2:

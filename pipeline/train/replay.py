@@ -13,9 +13,7 @@ def replay_count(own: int, share: float) -> int:
     return round(own * share / (1.0 - share))
 
 
-def draw_replay(
-    tasks: Mapping[str, Sequence[Example]], own: int, share: float, seed: int
-) -> dict[str, list[Example]]:
+def draw_replay(tasks: Mapping[str, Sequence[Example]], own: int, share: float, seed: int) -> dict[str, list[Example]]:
     """Draw rows without repetition, the same number from each task as far as it has them.
 
     The rows that a small task lacks are drawn from the others. Each draw depends on the seed and the task's name alone.

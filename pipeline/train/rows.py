@@ -11,7 +11,7 @@ from pipeline.core.errors import ConfigError, DataError
 from pipeline.core.examples import read_examples
 from pipeline.render import RenderedRows, Tokenizer, render_examples
 from pipeline.train.methods import METHODS, check_kind
-from pipeline.train.replay import draw_replay
+from pipeline.train.replay import draw_replay, replay_count
 from schemas.artifacts import Stored
 from schemas.data import DataArtifact, Example, Split
 from schemas.render import RenderReport
@@ -48,25 +48,44 @@ def prepare_rows(
         DataError: the data is of a kind that the method does not learn from.
         ConfigError: replay or early stopping is asked for without the data that it needs.
     """
-    rendered = _render(config, own, tokenizer, "train")
-    if rendered.report.dropped_long or rendered.report.truncated:
-        _say_long(rendered.report, config, context)
+    renderer = _Renderer(config, tokenizer, context)
+    rendered = renderer.render(own, "train")
     train, replayed = list(rendered.rows), {}
     if config.replay is not None:
-        for name, rows in _replay(config, inputs, len(train), tokenizer).items():
+        for name, rows in _replay(config, config.replay.share, inputs, len(train), renderer).items():
             replayed[name] = len(rows)
             train.extend(rows)
         random.Random(config.seed).shuffle(train)  # noqa: S311  no secret
-    validation = _validation(config, inputs, tokenizer)
+    validation = _validation(config, inputs, renderer)
     return TrainingRows(train, validation, rendered.report, replayed)
 
 
-def _render(config: TrainConfig, examples: list[Example], tokenizer: Tokenizer, source: str) -> RenderedRows:
-    return render_examples(examples, tokenizer, config, config.max_length, source=source)
+@dataclass(frozen=True)
+class _Renderer:
+    """Renders one set of rows after the other, with a bar, and says what is lost to ``max_length``."""
+
+    config: TrainConfig
+    tokenizer: Tokenizer
+    context: CallContext
+
+    def render(self, examples: list[Example], source: str) -> RenderedRows:
+        shown = self.context.track(examples, f"rendering {source}", len(examples))
+        rendered = render_examples(shown, self.tokenizer, self.config, self.config.max_length, source=source)
+        report = rendered.report
+        if report.dropped_long or report.truncated:
+            done = f"{report.truncated} cut" if report.truncated else f"{report.dropped_long} dropped"
+            self.context.warn(
+                f"{source}: of {report.rows} rows {done}: longer than max_length {self.config.max_length} "
+                f"(longest {report.longest})",
+                dropped=report.dropped_long,
+                truncated=report.truncated,
+            )
+        return rendered
 
 
-def _replay(config: TrainConfig, inputs: TrainInputs, own: int, tokenizer: Tokenizer) -> dict[str, list[Row]]:
-    assert config.replay is not None
+def _replay(
+    config: TrainConfig, share: float, inputs: TrainInputs, own: int, renderer: _Renderer
+) -> dict[str, list[Row]]:
     if not METHODS[config.method].replay:
         raise ConfigError(
             f"replay mixes rows of other tasks in, which method {config.method} cannot learn from",
@@ -84,20 +103,20 @@ def _replay(config: TrainConfig, inputs: TrainInputs, own: int, tokenizer: Token
         check_kind(config.method, data.artifact.kind, f"replay {name}")
         tasks[name] = read_split(data, "train")
         if not tasks[name]:
-            raise DataError(
-                "there is no training row to replay", where=f"replay {name}", fix="give it more rows"
-            )
-    drawn = draw_replay(tasks, own, config.replay.share, config.seed)
-    return {
-        name: _render(config, rows, tokenizer, f"replay {name}").rows if rows else []
-        for name, rows in drawn.items()
-    }
+            raise DataError("there is no training row to replay", where=f"replay {name}", fix="give it more rows")
+    drawn = draw_replay(tasks, own, share, config.seed)
+    found, wanted = sum(len(rows) for rows in drawn.values()), replay_count(own, share)
+    if found < wanted:
+        renderer.context.warn(
+            f"the replayed tasks have {found} rows of the {wanted} that a share of {share:g} asks for"
+        )
+    return {name: renderer.render(rows, f"replay {name}").rows if rows else [] for name, rows in drawn.items()}
 
 
-def _validation(config: TrainConfig, inputs: TrainInputs, tokenizer: Tokenizer) -> list[Row]:
+def _validation(config: TrainConfig, inputs: TrainInputs, renderer: _Renderer) -> list[Row]:
     examples = read_split(inputs.data, "validation")
     if examples:
-        return _render(config, examples, tokenizer, "validation").rows
+        return renderer.render(examples, "validation").rows
     if config.early_stopping_patience is not None or config.eval_steps is not None:
         raise ConfigError(
             "there are no validation rows to evaluate on",
@@ -105,12 +124,3 @@ def _validation(config: TrainConfig, inputs: TrainInputs, tokenizer: Tokenizer) 
             fix="set data.split.validation above 0, or remove the key",
         )
     return []
-
-
-def _say_long(report: RenderReport, config: TrainConfig, context: CallContext) -> None:
-    done = f"{report.truncated} cut" if report.truncated else f"{report.dropped_long} dropped"
-    context.warn(
-        f"of {report.rows} training rows {done}: longer than max_length {config.max_length} (longest {report.longest})",
-        dropped=report.dropped_long,
-        truncated=report.truncated,
-    )

@@ -15,9 +15,7 @@ from pipeline.train.tokenizer import choose_tokenizer
 from schemas.train import TrainArtifact, TrainConfig, TrainInputs
 
 
-def run(
-    config: TrainConfig, inputs: TrainInputs, context: CallContext, workspace: Workspace
-) -> TrainArtifact:
+def run(config: TrainConfig, inputs: TrainInputs, context: CallContext, workspace: Workspace) -> TrainArtifact:
     """Train one model with one seed; goes on from the last whole checkpoint of a killed attempt.
 
     Raises:
@@ -51,9 +49,7 @@ def write_log(workspace: Workspace, log: Iterable[dict[str, float | int]]) -> No
     workspace.file("log.jsonl").write_text(lines, encoding="utf-8")
 
 
-def _artifact(
-    config: TrainConfig, rows: TrainingRows, outcome: TrainOutcome, tokenizer_digest: str
-) -> TrainArtifact:
+def _artifact(config: TrainConfig, rows: TrainingRows, outcome: TrainOutcome, tokenizer_digest: str) -> TrainArtifact:
     return TrainArtifact(
         kind="full" if config.adapter == "full" else "adapter",
         base=config.base,

@@ -37,9 +37,7 @@ def _tokenizer(config: TrainConfig, examples: Iterable[Example]) -> Tokenizer:
     if init.tokenizer_from is not None:
         return _load(BaseModelRef(name=init.tokenizer_from.location, weights=init.tokenizer_from), template)
     assert init.tokenizer is not None
-    return backends.train_tokenizer(
-        _texts(examples), vocab_size=init.tokenizer.vocab_size, chat_template=template
-    )
+    return backends.train_tokenizer(_texts(examples), vocab_size=init.tokenizer.vocab_size, chat_template=template)
 
 
 def _load(source: BaseModelRef, chat_template: str | None) -> Tokenizer:

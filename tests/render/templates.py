@@ -39,7 +39,5 @@ EVERYTHING_MARKED = (
 )
 """Markers around the user's turns instead of the assistant's."""
 
-ONE_QUESTION = (
-    "{% if messages|length > 2 %}{{ raise_exception('only one question') }}{% endif %}" + PLAIN_CHATML
-)
+ONE_QUESTION = "{% if messages|length > 2 %}{{ raise_exception('only one question') }}{% endif %}" + PLAIN_CHATML
 """Refuses long conversations."""

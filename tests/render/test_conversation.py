@@ -106,9 +106,7 @@ def test_template_without_markers_gives_the_same_mask() -> None:
 def test_markers_give_the_same_mask_as_prefixes() -> None:
     tokenizer = tiny_tokenizer()
     messages = [message.for_template() for message in TWO_ANSWERS]
-    marked = tokenizer.apply_chat_template(
-        messages, tokenize=True, return_dict=True, return_assistant_tokens_mask=True
-    )
+    marked = tokenizer.apply_chat_template(messages, tokenize=True, return_dict=True, return_assistant_tokens_mask=True)
     row = render_conversation(TWO_ANSWERS, tokenizer, ASSISTANT)
     assert row.ids == marked["input_ids"]
     assert row.trained == [bool(bit) for bit in marked["assistant_masks"]]
@@ -138,9 +136,7 @@ def test_unstable_template_without_markers_is_refused_with_the_fix() -> None:
 def test_last_answer_of_an_unstable_template_needs_no_markers() -> None:
     # Under completion-only loss nothing follows the last turn, so its place is certain.
     options = LAST.model_copy(update={"chat_template": templates.LAST_TURN})
-    assert trained_text(render_conversation(TWO_ANSWERS[1:], tiny_tokenizer(), options)) == [
-        " four<|im_end|>"
-    ]
+    assert trained_text(render_conversation(TWO_ANSWERS[1:], tiny_tokenizer(), options)) == [" four<|im_end|>"]
 
 
 def test_tools_and_calls_reach_the_template_as_objects() -> None:
@@ -192,9 +188,7 @@ contents = st.text(
 ).filter(lambda text: text.strip() != "")
 conversations = st.lists(st.tuples(contents, contents), min_size=1, max_size=4).map(
     lambda pairs: tuple(
-        message
-        for question, answer in pairs
-        for message in (turn("user", question), turn("assistant", answer))
+        message for question, answer in pairs for message in (turn("user", question), turn("assistant", answer))
     )
 )
 

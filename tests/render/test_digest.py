@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
-from pipeline.backends.tokenizer_transformers import load_tokenizer, train_bpe_tokenizer
-from pipeline.core.errors import ModelError
+from pipeline.backends.tokenizer_transformers import load_tokenizer
 from pipeline.render import end_of_turn_ids, template_digest
 from schemas.render import RenderOptions
 from tests.render import templates
-from tests.support.tiny_model import TEXTS, tiny_tokenizer
+from tests.support.tiny_model import tiny_tokenizer
 
 
 def test_saved_tokenizer_keeps_the_digest(tmp_path: Path) -> None:
@@ -24,25 +21,9 @@ def test_another_template_has_another_digest() -> None:
     assert template_digest(tiny_tokenizer(), other) != template_digest(tiny_tokenizer())
 
 
-def test_tokenizer_training_is_deterministic_and_lossless() -> None:
-    first = train_bpe_tokenizer(TEXTS, vocab_size=320, chat_template=None)
-    second = train_bpe_tokenizer(TEXTS, vocab_size=320, chat_template=None)
-    text = "Ünïcode 日本 \n\t{}"
-    assert first(text)["input_ids"] == second(text)["input_ids"]
-    assert first.decode(first(text)["input_ids"]) == text
-    assert len(first) == 320
-
-
 def test_end_of_turn_is_the_end_token_and_what_closes_a_turn() -> None:
     assert end_of_turn_ids(tiny_tokenizer()) == [2]
     closing_with_start = RenderOptions(
         chat_template="{% for m in messages %}{{ m['content'] }}<|im_start|>\n{% endfor %}"
     )
     assert end_of_turn_ids(tiny_tokenizer(), closing_with_start) == [2, 1]
-
-
-def test_missing_tokenizer_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="does not exist"):
-        load_tokenizer(str(tmp_path / "absent"))
-    with pytest.raises(ModelError, match="no tokenizer can be loaded"):
-        load_tokenizer(str(tmp_path))

@@ -65,9 +65,7 @@ def test_template_that_never_ends_a_turn_is_refused() -> None:
 
 def test_template_that_marks_the_users_turns_is_refused() -> None:
     rows = [
-        row.model_copy(
-            update={"messages": (*row.messages, Message(role="user", content="and"), row.messages[-1])}
-        )
+        row.model_copy(update={"messages": (*row.messages, Message(role="user", content="and"), row.messages[-1])})
         for row in ROWS
     ]
     options = with_template(templates.EVERYTHING_MARKED, completion_only_loss=False, assistant_only_loss=True)
@@ -77,9 +75,7 @@ def test_template_that_marks_the_users_turns_is_refused() -> None:
 def test_doubled_bos_is_refused() -> None:
     tokenizer = copy.deepcopy(tiny_tokenizer())
     tokenizer.bos_token = "<|im_start|>"
-    twice = with_template(
-        "<|im_start|><|im_start|>" + templates.NO_END + "<|im_end|>", completion_only_loss=False
-    )
+    twice = with_template("<|im_start|><|im_start|>" + templates.NO_END + "<|im_end|>", completion_only_loss=False)
     with pytest.raises(RenderError, match="BOS stands twice"):
         check_examples(ROWS, tokenizer, twice, 200, source="train")
 
@@ -87,9 +83,7 @@ def test_doubled_bos_is_refused() -> None:
 def test_a_prompt_that_ends_inside_a_token_is_refused() -> None:
     # "assistant: " ends with a space; " ref" of " refund" is one token, so the space belongs to the answer.
     rows = [
-        row.model_copy(
-            update={"messages": (row.messages[0], row.messages[0].model_copy(update={"role": "assistant"}))}
-        )
+        row.model_copy(update={"messages": (row.messages[0], row.messages[0].model_copy(update={"role": "assistant"}))})
         for row in ROWS
     ]
     spaced = templates.NO_END.replace("\n{% endfor", "<|im_end|>\n{% endfor")
@@ -128,9 +122,7 @@ def test_pairs_and_texts_are_counted() -> None:
     pairs = [preference(number) for number in range(4)]
     report = check_examples(pairs, tiny_tokenizer(), RenderOptions(), 200, source="train")
     assert report.kept == 4
-    texts = check_examples(
-        [text_row(n) for n in range(4)], tiny_tokenizer(), RenderOptions(), 200, source="train"
-    )
+    texts = check_examples([text_row(n) for n in range(4)], tiny_tokenizer(), RenderOptions(), 200, source="train")
     assert texts.trained_tokens == texts.tokens
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,9 +38,7 @@ def preference(number: int) -> Example:
     """Return a pair: the right answer is chosen, its first word alone is rejected."""
     row = conversation(number)
     rejected = Message(role="assistant", content=row.answer.split()[0].lower())
-    return row.model_copy(
-        update={"messages": row.prompt, "chosen": (row.messages[-1],), "rejected": (rejected,)}
-    )
+    return row.model_copy(update={"messages": row.prompt, "chosen": (row.messages[-1],), "rejected": (rejected,)})
 
 
 def text_row(number: int) -> Example:
@@ -128,15 +126,23 @@ def run_stage(
     data: Stored[DataArtifact],
     *,
     replay: dict[str, Stored[DataArtifact]] | None = None,
-    cancelled: Callable[[], bool] = lambda: False,
+    stop_at: int | None = None,
 ) -> Trained:
-    """Run the train stage in ``directory``; called again with the same one it goes on."""
+    """Run the train stage in ``directory``; called again with the same one it goes on.
+
+    ``stop_at`` cancels it at the end of that step (from 2 on).
+    """
     output, scratch = directory / "output", directory / "scratch"
     shutil.rmtree(output, ignore_errors=True)
     output.mkdir(parents=True)
     scratch.mkdir(exist_ok=True)
     work = Workspace(output=output, scratch=scratch)
     events: list[Event] = []
+
+    def cancelled() -> bool:
+        steps = (event.data["step"] for event in events if event.kind == "metric")
+        return stop_at is not None and max((int(str(step)) for step in steps), default=0) >= stop_at - 1
+
     context = CallContext(sink=events.append, cancelled=cancelled)
     artifact = run(config, TrainInputs(data=data, replay=replay or {}), context, work)
     return Trained(artifact, work, tuple(events))
@@ -161,14 +167,3 @@ def reloaded_loss(base_folder: str, adapter: Path | None, data: Stored[DataArtif
         total += float(loss) * sum(row.trained)
         tokens += sum(row.trained)
     return total / tokens
-
-
-class After:
-    """Answers "cancelled" from the given number of questions on: one question a step."""
-
-    def __init__(self, steps: int) -> None:
-        self.left = steps
-
-    def __call__(self) -> bool:
-        self.left -= 1
-        return self.left < 0

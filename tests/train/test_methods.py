@@ -15,6 +15,7 @@ from tests.support.tiny_model import tiny_tokenizer
 from tests.support.training import conversation, data_artifact, reloaded_loss, run_stage, train_config
 
 
+@pytest.mark.slow
 def test_first_dpo_loss_is_ln_2(tiny: BaseModelRef, pairs: Stored[DataArtifact], tmp_path: Path) -> None:
     # The policy is the reference, so every margin is 0 and the loss -log(sigmoid(0)) = ln 2.
     for adapter in ("lora", "full"):
@@ -27,26 +28,19 @@ def test_first_dpo_loss_is_ln_2(tiny: BaseModelRef, pairs: Stored[DataArtifact],
         assert trained.artifact.eval_loss < math.log(2) - 0.05
 
 
-def test_dropout_is_said_to_be_off_in_dpo(
-    tiny: BaseModelRef, pairs: Stored[DataArtifact], work: Path
-) -> None:
-    config = train_config(
-        tiny, method="dpo", lora={"r": 4, "lora_alpha": 8, "lora_dropout": 0.1}, max_steps=1
-    )
+@pytest.mark.slow
+def test_dropout_is_said_to_be_off_in_dpo(tiny: BaseModelRef, pairs: Stored[DataArtifact], work: Path) -> None:
+    config = train_config(tiny, method="dpo", lora={"r": 4, "lora_alpha": 8, "lora_dropout": 0.1}, max_steps=1)
     events = run_stage(work, config, pairs).events
     assert any("without dropout" in event.message for event in events if event.kind == "warning")
 
 
 def _rates_equal(first: list[dict[str, float]], second: list[dict[str, float]], tolerance: float) -> None:
     assert [line["step"] for line in first] == [line["step"] for line in second]
-    assert [line.get("loss") for line in first] == pytest.approx(
-        [line.get("loss") for line in second], rel=tolerance
-    )
+    assert [line.get("loss") for line in first] == pytest.approx([line.get("loss") for line in second], rel=tolerance)
 
 
-def test_accumulation_does_not_change_the_loss(
-    tiny: BaseModelRef, rows: Stored[DataArtifact], tmp_path: Path
-) -> None:
+def test_accumulation_does_not_change_the_loss(tiny: BaseModelRef, rows: Stored[DataArtifact], tmp_path: Path) -> None:
     whole = train_config(tiny, per_device_train_batch_size=4, gradient_accumulation_steps=1)
     parts = train_config(tiny, per_device_train_batch_size=1, gradient_accumulation_steps=4)
     first, second = run_stage(tmp_path / "4x1", whole, rows), run_stage(tmp_path / "1x4", parts, rows)
@@ -54,6 +48,7 @@ def test_accumulation_does_not_change_the_loss(
     assert first.artifact.eval_loss == pytest.approx(second.artifact.eval_loss, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_gradient_checkpointing_does_not_change_the_loss(
     tiny: BaseModelRef, rows: Stored[DataArtifact], tmp_path: Path
 ) -> None:
@@ -119,9 +114,7 @@ def test_guards_do_not_change_what_trl_trains(tiny: BaseModelRef, work: Path, tm
         args=arguments,
         train_dataset=Dataset.from_dict(columns),
         processing_class=tiny_tokenizer(),
-        peft_config=LoraConfig(
-            task_type="CAUSAL_LM", r=4, lora_alpha=8, lora_dropout=0.1, target_modules="all-linear"
-        ),
+        peft_config=LoraConfig(task_type="CAUSAL_LM", r=4, lora_alpha=8, lora_dropout=0.1, target_modules="all-linear"),
     )
     with trained_positions_only():
         trainer.train()
@@ -131,6 +124,7 @@ def test_guards_do_not_change_what_trl_trains(tiny: BaseModelRef, work: Path, tm
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
+@pytest.mark.slow
 def test_early_stopping_restores_the_best_weights(
     tiny: BaseModelRef, rows: Stored[DataArtifact], tmp_path: Path
 ) -> None:
@@ -160,18 +154,15 @@ def _weights(trained: Any) -> bytes:
 
 
 @pytest.mark.slow
-def test_qlora_learns_on_a_cpu_and_resumes(
-    tiny: BaseModelRef, rows: Stored[DataArtifact], tmp_path: Path
-) -> None:
+def test_qlora_learns_on_a_cpu_and_resumes(tiny: BaseModelRef, rows: Stored[DataArtifact], tmp_path: Path) -> None:
     from pipeline.core.errors import Cancelled
-    from tests.support.training import After
 
     config = train_config(tiny, adapter="qlora", learning_rate=3e-2, num_train_epochs=3)
     trained = run_stage(tmp_path / "whole", config, rows)
     losses = [line["loss"] for line in trained.log if "loss" in line]
     assert sum(losses[-3:]) < sum(losses[:3])
     with pytest.raises(Cancelled):
-        run_stage(tmp_path / "parts", config, rows, cancelled=After(7))
+        run_stage(tmp_path / "parts", config, rows, stop_at=7)
     assert run_stage(tmp_path / "parts", config, rows).digest == trained.digest
 
 
@@ -196,7 +187,6 @@ def test_every_lora_setting_trains_and_resumes(
     tiny: BaseModelRef, rows: Stored[DataArtifact], tmp_path: Path, lora: dict[str, Any]
 ) -> None:
     from pipeline.core.errors import Cancelled
-    from tests.support.training import After
 
     config = train_config(tiny, lora={"r": 4, "lora_alpha": 8, **lora})
     trained = run_stage(tmp_path / "whole", config, rows)
@@ -206,7 +196,7 @@ def test_every_lora_setting_trains_and_resumes(
     reloaded = reloaded_loss(tiny.weights.location, trained.workspace.output / "model", rows)
     assert math.isclose(trained.artifact.eval_loss, reloaded, rel_tol=1e-5)
     with pytest.raises(Cancelled):
-        run_stage(tmp_path / "parts", config, rows, cancelled=After(3))
+        run_stage(tmp_path / "parts", config, rows, stop_at=3)
     assert run_stage(tmp_path / "parts", config, rows).digest == trained.digest
 
 

@@ -15,17 +15,13 @@ from schemas.data import DataArtifact
 from schemas.events import Event
 from schemas.train import BaseModelRef
 from tests.support.tiny_model import tiny_tokenizer
-from tests.support.training import After, conversation, run_stage, train_config
+from tests.support.training import conversation, run_stage, train_config
 
 
-def test_divergence_rolls_back_once_and_then_stops(
-    tiny: BaseModelRef, rows: Stored[DataArtifact], work: Path
-) -> None:
+def test_divergence_rolls_back_once_and_then_stops(tiny: BaseModelRef, rows: Stored[DataArtifact], work: Path) -> None:
     # A rate of 1e30 makes the weights overflow at the first step that uses it: warmup leaves step 1 at 0.
     config = train_config(tiny, adapter="full", learning_rate=1e30)
-    with pytest.raises(
-        DivergenceError, match=r"at step \d again, with half the learning rate \(5e\+29\)"
-    ) as caught:
+    with pytest.raises(DivergenceError, match=r"at step \d again, with half the learning rate \(5e\+29\)") as caught:
         run_stage(work, config, rows)
     assert caught.value.where == "train.learning_rate"
 
@@ -41,6 +37,7 @@ def _job(config: Any, work: Path, events: list[Event]) -> Any:
     return TrainJob(config, rendered.rows, (), tokenizer, work / "scratch", work / "model", context)
 
 
+@pytest.mark.slow
 def test_one_bad_step_costs_half_the_rate(tiny: BaseModelRef, work: Path) -> None:
     """The fault is injected: the first time that step 4 is reached its loss is not finite."""
     from pipeline.backends.train_trl import build_sft
@@ -95,6 +92,7 @@ def _hungry(rows_that_fit: int) -> Any:
     return build
 
 
+@pytest.mark.slow
 def test_out_of_memory_keeps_the_effective_batch(tiny: BaseModelRef, work: Path, tmp_path: Path) -> None:
     from pipeline.backends.train_trl import build_sft
     from pipeline.backends.training.loop import run_training
@@ -109,9 +107,7 @@ def test_out_of_memory_keeps_the_effective_batch(tiny: BaseModelRef, work: Path,
     ]
     assert [recovery.step for recovery in outcome.recoveries] == [2, 2]
     whole = run_training(_job(config, tmp_path / "whole", []), build_sft)
-    assert [line["loss"] for line in outcome.log] == pytest.approx(
-        [line["loss"] for line in whole.log], rel=1e-4
-    )
+    assert [line["loss"] for line in outcome.log] == pytest.approx([line["loss"] for line in whole.log], rel=1e-4)
 
 
 def test_one_row_that_does_not_fit_is_an_error(tiny: BaseModelRef, work: Path) -> None:
@@ -131,6 +127,7 @@ def test_other_errors_are_not_taken_for_lack_of_memory(tiny: BaseModelRef, work:
         run_training(_job(train_config(tiny), work, []), build)
 
 
+@pytest.mark.slow
 def test_a_killed_training_remembers_its_recovery(
     tiny: BaseModelRef, rows: Stored[DataArtifact], tmp_path: Path
 ) -> None:
@@ -142,6 +139,6 @@ def test_a_killed_training_remembers_its_recovery(
     (tmp_path / "scratch").mkdir()
     smaller.save(tmp_path / "scratch")
     with pytest.raises(Cancelled):
-        run_stage(tmp_path, config, rows, cancelled=After(2))
+        run_stage(tmp_path, config, rows, stop_at=2)
     artifact = run_stage(tmp_path, config, rows).artifact
     assert (artifact.micro_batch, artifact.accumulation, artifact.steps) == (2, 2, 6)

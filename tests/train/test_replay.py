@@ -41,20 +41,27 @@ def test_too_few_rows_give_what_they_have() -> None:
     assert len(drawn["a"]) == 2
 
 
-def test_replayed_rows_are_trained_and_counted(
-    tiny: BaseModelRef, rows: Stored[DataArtifact], tmp_path: Path
-) -> None:
+def test_replayed_rows_are_trained_and_counted(tiny: BaseModelRef, rows: Stored[DataArtifact], tmp_path: Path) -> None:
     old = data_artifact(tmp_path / "old", [conversation(n, prefix="old: ") for n in range(20)])
     config = train_config(tiny, replay={"share": 0.2})
-    artifact = run_stage(tmp_path / "work", config, rows, replay={"old": old}).artifact
+    trained = run_stage(tmp_path / "work", config, rows, replay={"old": old})
+    artifact = trained.artifact
     assert artifact.replay_rows == {"old": 6}  # 6 / (24 + 6) = 0.2
     assert artifact.rendered.kept == 24
     assert artifact.steps == 8  # 30 rows in batches of 4
+    assert not [event for event in trained.events if event.kind == "warning"]
 
 
-def test_replay_without_data_is_refused(
-    tiny: BaseModelRef, rows: Stored[DataArtifact], tmp_path: Path
-) -> None:
+def test_too_few_replayed_rows_are_said(tiny: BaseModelRef, rows: Stored[DataArtifact], tmp_path: Path) -> None:
+    old = data_artifact(tmp_path / "old", [conversation(n, prefix="old: ") for n in range(3)])
+    config = train_config(tiny, replay={"share": 0.2}, max_steps=1)
+    trained = run_stage(tmp_path / "work", config, rows, replay={"old": old})
+    assert trained.artifact.replay_rows == {"old": 3}
+    warnings = [event.message for event in trained.events if event.kind == "warning"]
+    assert warnings == ["the replayed tasks have 3 rows of the 6 that a share of 0.2 asks for"]
+
+
+def test_replay_without_data_is_refused(tiny: BaseModelRef, rows: Stored[DataArtifact], tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no data to replay") as caught:
         run_stage(tmp_path, train_config(tiny, replay={"share": 0.2}), rows)
     assert caught.value.where == "train.replay"

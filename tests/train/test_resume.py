@@ -19,7 +19,7 @@ from pipeline.core.errors import Cancelled
 from schemas.artifacts import Stored
 from schemas.data import DataArtifact
 from schemas.train import BaseModelRef
-from tests.support.training import After, Trained, run_stage, train_config
+from tests.support.training import Trained, run_stage, train_config
 
 KINDS: dict[str, dict[str, Any]] = {
     "lora with dropout": {"lora": {"r": 4, "lora_alpha": 8, "lora_dropout": 0.3}, "num_train_epochs": 2},
@@ -28,19 +28,19 @@ KINDS: dict[str, dict[str, Any]] = {
 }
 
 
-def stop_after(steps: int, work: Path, config: Any, data: Stored[DataArtifact]) -> None:
+def stop_at(step: int, work: Path, config: Any, data: Stored[DataArtifact]) -> None:
     with pytest.raises(Cancelled):
-        run_stage(work, config, data, cancelled=After(steps))
+        run_stage(work, config, data, stop_at=step)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_resumed_is_uninterrupted(
-    tiny: BaseModelRef, rows: Stored[DataArtifact], tmp_path: Path, kind: str
-) -> None:
+@pytest.mark.parametrize(
+    "kind", ["lora with dropout", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("full", "evaluated"))]
+)
+def test_resumed_is_uninterrupted(tiny: BaseModelRef, rows: Stored[DataArtifact], tmp_path: Path, kind: str) -> None:
     config = train_config(tiny, **KINDS[kind])
     whole = run_stage(tmp_path / "whole", config, rows)
     # 24 rows in batches of 4 (8 with accumulation): step 3 is the end of an epoch of "full", the middle of the others'
-    stop_after(3, tmp_path / "parts", config, rows)
+    stop_at(3, tmp_path / "parts", config, rows)
     parts = run_stage(tmp_path / "parts", config, rows)
     assert parts.digest == whole.digest
     assert parts.artifact == whole.artifact
@@ -52,9 +52,24 @@ def resumed(trained: Trained) -> str:
     return f"going on from step {first.data['step']}"
 
 
-def test_saving_never_changes_the_result(
-    tiny: BaseModelRef, rows: Stored[DataArtifact], tmp_path: Path
+@pytest.mark.slow
+@pytest.mark.parametrize("step", [2, 3, 4, 5])
+def test_stopping_at_an_evaluation_loses_none(
+    tiny: BaseModelRef, rows: Stored[DataArtifact], tmp_path: Path, step: int
 ) -> None:
+    """Early stopping decides the same, even where the stop falls on the step at which it ends the training."""
+    settings = {"adapter": "full", "learning_rate": 0.3, "eval_steps": 2, "early_stopping_patience": 1}
+    config = train_config(tiny, num_train_epochs=3, **settings)
+    whole = run_stage(tmp_path / "whole", config, rows)
+    assert whole.artifact.stopped_early
+    stop_at(min(step, whole.artifact.steps), tmp_path / "parts", config, rows)
+    parts = run_stage(tmp_path / "parts", config, rows)
+    assert parts.digest == whole.digest
+    assert parts.artifact == whole.artifact
+
+
+@pytest.mark.slow
+def test_saving_never_changes_the_result(tiny: BaseModelRef, rows: Stored[DataArtifact], tmp_path: Path) -> None:
     config = train_config(tiny, lora={"r": 4, "lora_alpha": 8, "lora_dropout": 0.3})
     often = run_stage(tmp_path / "often", config.model_copy(update={"save_steps": 1}), rows)
     once = run_stage(tmp_path / "once", config.model_copy(update={"save_steps": 1000}), rows)
@@ -63,7 +78,7 @@ def test_saving_never_changes_the_result(
 
 def test_a_stop_saves_first(tiny: BaseModelRef, rows: Stored[DataArtifact], tmp_path: Path) -> None:
     config = train_config(tiny, save_steps=1000)
-    stop_after(4, tmp_path, config, rows)
+    stop_at(4, tmp_path, config, rows)
     assert [path.name for path in (tmp_path / "scratch/checkpoints").iterdir()] == ["step-00000004"]
 
 
@@ -107,7 +122,7 @@ def stopped(
     directory = tmp_path_factory.mktemp("stopped")
     config = train_config(tiny)
     whole = run_stage(directory / "whole", config, rows)
-    stop_after(4, directory / "stopped", config, rows)
+    stop_at(4, directory / "stopped", config, rows)
     assert {p.name for p in (directory / "stopped/scratch/checkpoints/step-00000004").iterdir()} == set(FILES)
     return directory / "stopped", whole.digest
 
@@ -172,9 +187,7 @@ def wait_for_checkpoint(process: subprocess.Popen[bytes], work: Path) -> None:
 def test_sigkill_at_any_moment_changes_nothing(
     tiny: BaseModelRef, rows: Stored[DataArtifact], tmp_path: Path, attempt: int
 ) -> None:
-    config = train_config(
-        tiny, num_train_epochs=20, save_steps=1, lora={"r": 4, "lora_alpha": 8, "lora_dropout": 0.3}
-    )
+    config = train_config(tiny, num_train_epochs=20, save_steps=1, lora={"r": 4, "lora_alpha": 8, "lora_dropout": 0.3})
     whole = run_stage(tmp_path / "whole", config, rows)
     process = start(tmp_path / "killed", config, rows)
     wait_for_checkpoint(process, tmp_path / "killed")
@@ -187,9 +200,7 @@ def test_sigkill_at_any_moment_changes_nothing(
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_the_step_and_saves(
-    tiny: BaseModelRef, rows: Stored[DataArtifact], tmp_path: Path
-) -> None:
+def test_ctrl_c_ends_the_step_and_saves(tiny: BaseModelRef, rows: Stored[DataArtifact], tmp_path: Path) -> None:
     config = train_config(tiny, num_train_epochs=400, save_steps=5)
     process = start(tmp_path, config, rows)
     wait_for_checkpoint(process, tmp_path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ from schemas.train import BaseModelRef
 from tests.support.tiny_model import tiny_base_tokenizer, write_tiny_base
 from tests.support.training import data_artifact, reloaded_loss, run_stage, text_row, train_config
 
-INIT = {
+INIT: dict[str, Any] = {
     "config": {
         "hidden_size": 64,
         "intermediate_size": 128,
@@ -30,9 +31,7 @@ INIT = {
 }
 
 
-def test_lora_leaves_an_adapter_that_reloads(
-    tiny: BaseModelRef, rows: Stored[DataArtifact], work: Path
-) -> None:
+def test_lora_leaves_an_adapter_that_reloads(tiny: BaseModelRef, rows: Stored[DataArtifact], work: Path) -> None:
     trained = run_stage(work, train_config(tiny), rows)
     artifact, model = trained.artifact, trained.workspace.output / "model"
     assert {path.name for path in model.iterdir()} == {
@@ -101,9 +100,7 @@ def test_a_base_is_made_from_a_config(rows: Stored[DataArtifact], work: Path) ->
     assert loaded.config.eos_token_id == tokenizer.eos_token_id == 2
 
 
-def test_text_rows_pretrain_with_a_tokenizer_from_elsewhere(
-    tiny: BaseModelRef, work: Path, tmp_path: Path
-) -> None:
+def test_text_rows_pretrain_with_a_tokenizer_from_elsewhere(tiny: BaseModelRef, work: Path, tmp_path: Path) -> None:
     assert tiny.weights is not None
     init = {**INIT, "tokenizer": None, "tokenizer_from": tiny.weights.model_dump()}
     fresh = BaseModelRef.model_validate({"name": "fresh", "init": init})
@@ -114,13 +111,11 @@ def test_text_rows_pretrain_with_a_tokenizer_from_elsewhere(
     assert artifact.tokenizer_digest == hash_file(Path(tiny.weights.location) / "tokenizer.json")
 
 
-def test_live_metrics_and_progress_are_sent(
-    tiny: BaseModelRef, rows: Stored[DataArtifact], work: Path
-) -> None:
+def test_live_metrics_and_progress_are_sent(tiny: BaseModelRef, rows: Stored[DataArtifact], work: Path) -> None:
     events = run_stage(work, train_config(tiny), rows).events
     metrics = [event.data for event in events if event.kind == "metric"]
     assert [data["step"] for data in metrics if "loss" in data] == [1, 2, 3, 4, 5, 6]
-    progress = [event.data for event in events if event.kind == "progress"]
+    progress = [event.data for event in events if event.kind == "progress" and event.data["label"] == "training"]
     assert (progress[0]["total"], progress[-1]["done"]) == (6, 6)
     assert [event.data["step"] for event in events if event.kind == "checkpoint"] == [1, 2, 3, 4, 5, 6]
 
@@ -135,9 +130,7 @@ class TestErrors:
         assert caught.value.where == "train.lora.target_modules"
         assert "q_proj" in str(caught.value.fix)
 
-    def test_adapter_on_the_output_layer(
-        self, tiny: BaseModelRef, rows: Stored[DataArtifact], work: Path
-    ) -> None:
+    def test_adapter_on_the_output_layer(self, tiny: BaseModelRef, rows: Stored[DataArtifact], work: Path) -> None:
         config = train_config(tiny, lora={"r": 4, "lora_alpha": 8, "target_modules": ["lm_head"]})
         with pytest.raises(ConfigError, match="lm_head would not be trained"):
             run_stage(work, config, rows)
@@ -155,9 +148,7 @@ class TestErrors:
         with pytest.raises(ModelError, match="holds an adapter"):
             run_stage(tmp_path / "second", train_config(wrong), rows)
 
-    def test_base_without_a_chat_template(
-        self, rows: Stored[DataArtifact], work: Path, tmp_path: Path
-    ) -> None:
+    def test_base_without_a_chat_template(self, rows: Stored[DataArtifact], work: Path, tmp_path: Path) -> None:
         folder = write_tiny_base(tmp_path / "mute")
         (folder / "chat_template.jinja").unlink()
         mute = BaseModelRef(name="mute", weights=Reference(location=str(folder), digest="0" * 64))
@@ -185,15 +176,20 @@ class TestErrors:
         with pytest.raises(DataError, match="sft learns from conversation or text rows"):
             run_stage(work, train_config(tiny), pairs)
 
+    def test_rows_longer_than_the_models_positions(self, rows: Stored[DataArtifact], work: Path) -> None:
+        short = {**INIT, "config": {**INIT["config"], "max_position_embeddings": 8}}
+        fresh = BaseModelRef.model_validate({"name": "fresh", "init": short})
+        with pytest.raises(ConfigError, match="the model has 8 positions") as caught:
+            run_stage(work, train_config(fresh, adapter="full"), rows)
+        assert caught.value.where == "train.max_length"
+
     def test_unknown_key_of_a_model_config(self, rows: Stored[DataArtifact], work: Path) -> None:
         fresh = BaseModelRef.model_validate({"name": "fresh", "init": {**INIT, "config": {"hiden_size": 64}}})
         with pytest.raises(ConfigError, match="no key 'hiden_size'") as caught:
             run_stage(work, train_config(fresh, adapter="full"), rows)
         assert "hidden_size" in str(caught.value.fix)
 
-    def test_early_stopping_without_validation_rows(
-        self, tiny: BaseModelRef, work: Path, tmp_path: Path
-    ) -> None:
+    def test_early_stopping_without_validation_rows(self, tiny: BaseModelRef, work: Path, tmp_path: Path) -> None:
         data = data_artifact(tmp_path / "texts", [text_row(n) for n in range(12)], kind="text")
         with pytest.raises(ConfigError, match="no validation rows") as caught:
             run_stage(work, train_config(tiny, early_stopping_patience=2), data)

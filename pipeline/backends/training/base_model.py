@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import torch
 
 
-def prepare_model(config: TrainConfig, tokenizer: Tokenizer) -> Any:
+def prepare_model(config: TrainConfig, tokenizer: Tokenizer, longest: int) -> Any:
     """Return the model to train, without an adapter yet.
 
     Frozen weights under LoRA are in bfloat16 where that is trained in; weights that are trained are in float32. A model
@@ -24,11 +24,18 @@ def prepare_model(config: TrainConfig, tokenizer: Tokenizer) -> Any:
 
     Raises:
         ModelError: the base is missing, is no causal language model in safetensors, or does not fit the tokenizer.
+        ConfigError: the longest row, of ``longest`` tokens, has more positions than the model.
     """
     quiet_libraries()
-    if config.base.init is not None:
-        return _initialize(config.base.init, tokenizer, config.seed)
-    model = _load(config)
+    init = config.base.init
+    model = _load(config) if init is None else _initialize(init, tokenizer, config.seed)
+    positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    if positions is not None and longest > positions:
+        raise ConfigError(
+            f"the longest row has {longest} tokens and the model has {positions} positions",
+            where="train.max_length",
+            fix=f"set train.max_length to {positions} or less",
+        )
     rows = int(model.get_input_embeddings().weight.shape[0])
     if len(tokenizer) > rows:
         raise ModelError(
@@ -98,9 +105,7 @@ def _check_folder(location: str, name: str) -> None:
     folder = Path(location)
     if not folder.is_dir():
         if folder.is_absolute() or location.startswith("."):
-            raise ModelError(
-                "the base model's folder does not exist", where=location, fix="correct base_model"
-            )
+            raise ModelError("the base model's folder does not exist", where=location, fix="correct base_model")
         return
     if (folder / "config.json").is_file():
         return
@@ -110,9 +115,7 @@ def _check_folder(location: str, name: str) -> None:
             where=name,
             fix="name the merged variant of that run",
         )
-    raise ModelError(
-        "the base model's folder has no config.json", where=location, fix="name a model's folder"
-    )
+    raise ModelError("the base model's folder has no config.json", where=location, fix="name a model's folder")
 
 
 def _dtype(config: TrainConfig) -> Any:
@@ -128,9 +131,7 @@ def _four_bit(config: TrainConfig) -> Any:
     from transformers.utils import is_bitsandbytes_available
 
     if not is_bitsandbytes_available():
-        raise EnvironmentMissing(
-            "qlora needs bitsandbytes", fix="install hone's main environment (make setup)"
-        )
+        raise EnvironmentMissing("qlora needs bitsandbytes", fix="install hone's main environment (make setup)")
     return BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",

@@ -155,12 +155,7 @@ def _as_storage_error(directory: Path) -> Iterator[None]:
         raise
     except Exception as error:
         full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-        if (
-            full
-            or "No space left" in str(error)
-            or "PytorchStreamWriter" in str(error)
-            or _is_full(directory)
-        ):
+        if full or "No space left" in str(error) or "PytorchStreamWriter" in str(error) or _is_full(directory):
             raise StorageError(
                 "a checkpoint could not be written: the disk is full",
                 where=str(directory),

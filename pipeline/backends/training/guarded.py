@@ -79,6 +79,9 @@ class GuardedTrainer(Trainer):
         """Return 0: nothing here reads the count, and it walks all parameters at every step."""
         return 0
 
+    def _send_telemetry(self) -> None:
+        """Send nothing: a training talks to nobody that its config does not name."""
+
     # Evaluation
 
     def batch_weight(self, inputs: dict[str, torch.Tensor]) -> int:
@@ -109,7 +112,8 @@ class GuardedTrainer(Trainer):
     # Checkpoints
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:  # noqa: ARG002
-        self.journal.finished = self.control.should_training_stop and not self.interrupted
+        ended = self.journal.stopped_early or not self.interrupted
+        self.journal.finished = self.control.should_training_stop and ended
         best = self.journal.best_step
         self.store.write(self.state.global_step, self._write_files, keep=() if best is None else (best,))
 
@@ -169,9 +173,7 @@ def load_trained(model: torch.nn.Module, path: Path) -> None:
     stored = load_file(path)
     current = trained_tensors(model)
     different = stored.keys() ^ current.keys()
-    different |= {
-        name for name in stored.keys() & current.keys() if stored[name].shape != current[name].shape
-    }
+    different |= {name for name in stored.keys() & current.keys() if stored[name].shape != current[name].shape}
     if different:
         raise IntegrityError(
             f"the checkpoint holds other parameters than the model trains, such as {min(different)}",

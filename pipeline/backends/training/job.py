@@ -34,6 +34,12 @@ class TrainJob:
     output: Path
     context: CallContext
 
+    @property
+    def longest(self) -> int:
+        """The length in tokens of the longest row."""
+        rows = (*self.train, *self.validation)
+        return max(len(row.ids) if isinstance(row, Rendered) else row.longest for row in rows)
+
 
 @dataclass(frozen=True)
 class TrainOutcome:

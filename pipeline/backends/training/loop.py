@@ -17,7 +17,7 @@ from pipeline.backends.training.watch import Watch, first_interrupt_waits
 from pipeline.core.errors import IntegrityError
 from schemas.train import TrainConfig
 
-_NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
+_NO_MEMORY = ("can't allocate memory", "cannot allocate memory", "not enough memory", "out of memory")
 
 
 class _NoMemory(Exception):
@@ -52,9 +52,7 @@ def run_training(job: TrainJob, build: TrainerBuilder) -> TrainOutcome:
         _free_memory()
 
 
-def _attempt(
-    job: TrainJob, build: TrainerBuilder, store: CheckpointStore, settings: AttemptSettings
-) -> TrainOutcome:
+def _attempt(job: TrainJob, build: TrainerBuilder, store: CheckpointStore, settings: AttemptSettings) -> TrainOutcome:
     checkpoint = store.newest_whole()
     with _memory_errors(checkpoint.step if checkpoint else 0) as progress:
         trainer = build(job, settings)
@@ -144,8 +142,8 @@ def _memory_errors(step: int) -> Iterator[list[GuardedTrainer]]:
     trainers: list[GuardedTrainer] = []
     try:
         yield trainers
-    except (MemoryError, RuntimeError) as error:
-        if not (isinstance(error, MemoryError) or any(text in str(error) for text in _NO_MEMORY)):
+    except (MemoryError, RuntimeError, OSError) as error:
+        if not (isinstance(error, MemoryError) or any(text in str(error).lower() for text in _NO_MEMORY)):
             raise
         reached = int(trainers[0].state.global_step) if trainers else step
     else:

@@ -44,9 +44,7 @@ def to_plain_lora(initial: Path, trained: Path) -> None:
         else:
             plain[name] = value
     save_file(plain, trained / WEIGHTS, metadata={"format": "pt"})
-    (trained / CONFIG).write_text(
-        json.dumps(_doubled(settings), indent=2, sort_keys=True) + "\n", encoding="utf-8"
-    )
+    (trained / CONFIG).write_text(json.dumps(_doubled(settings), indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def _doubled(settings: dict[str, Any]) -> dict[str, Any]:

@@ -25,9 +25,7 @@ class AttemptSettings:
     @classmethod
     def first(cls, config: TrainConfig) -> AttemptSettings:
         """Return what the config asks for."""
-        return cls(
-            config.per_device_train_batch_size, config.gradient_accumulation_steps, config.learning_rate
-        )
+        return cls(config.per_device_train_batch_size, config.gradient_accumulation_steps, config.learning_rate)
 
     @classmethod
     def load(cls, config: TrainConfig, scratch: Path) -> AttemptSettings:
@@ -86,8 +84,6 @@ class AttemptSettings:
                 fix=f"set a lower train.learning_rate, such as {self.learning_rate / 5:.1g}",
             )
         half = self.learning_rate / 2
-        action = (
-            f"{what} not finite; back to step {back_to}, learning rate {self.learning_rate:g} -> {half:g}"
-        )
+        action = f"{what} not finite; back to step {back_to}, learning rate {self.learning_rate:g} -> {half:g}"
         recovery = Recovery(step=step, kind="divergence", action=action)
         return replace(self, learning_rate=half, recoveries=(*self.recoveries, recovery))

@@ -86,7 +86,6 @@ class Watch(TrainerCallback):
             if not last:
                 self.stop = error
                 self.trainer.interrupted = True
-                control.should_evaluate = False
                 control.should_save = control.should_training_stop = True
 
     def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict[str, float], **_: Any) -> None:  # noqa: ARG002

@@ -41,7 +41,5 @@ def test_a_journal_goes_on_where_its_checkpoint_was(tmp_path: Path) -> None:
     for step, loss in enumerate(losses[3:], start=4):
         second.add_step(step, loss, 0.1, every=2)
     assert second.loss_sum == whole.loss_sum
-    assert [line for line in second.lines if "loss" in line] == [
-        line for line in whole.lines if "loss" in line
-    ]
+    assert [line for line in second.lines if "loss" in line] == [line for line in whole.lines if "loss" in line]
     assert second.evaluations == whole.evaluations
