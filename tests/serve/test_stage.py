@@ -13,17 +13,18 @@ from pipeline.core.context import CallContext
 from pipeline.core.errors import EngineError
 from pipeline.core.workspace import Store
 from pipeline.execute import load
+from pipeline.optimize.stage import run as optimize
 from pipeline.serve.stage import run
 from schemas.artifacts import CallResult, Stored
 from schemas.data import DataArtifact
 from schemas.evaluate import EvaluateArtifact
 from schemas.events import Event
-from schemas.optimize import OptimizeArtifact
+from schemas.optimize import OptimizeArtifact, OptimizeConfig, OptimizeInputs, VariantSpec
 from schemas.serve import LaunchDescription, ServeArtifact, ServeConfig, ServeInputs
 from schemas.train import TrainArtifact
 from tests.support.committed import commit
 from tests.support.served import GENERATION, evaluated
-from tests.support.stored import workspace
+from tests.support.stored import stored, workspace
 from tests.support.variants import base_ref
 
 TEMPLATE = (
@@ -128,6 +129,39 @@ def test_vllm_reads_and_answers_as_training_and_evaluation_did(
     assert all(
         line["prompt_equal"] and line["first_difference"] is None for line in _lines(served.file("parity.jsonl"))
     )
+
+
+@pytest.mark.vllm
+@pytest.mark.parametrize(
+    ("variant", "mismatches"),
+    [
+        ({"scheme": "W4A16", "backend": "llmcompressor", "group_size": 32}, 2),
+        pytest.param("fp8_dynamic", 2, marks=pytest.mark.full),
+        pytest.param("w8a8", 12, marks=pytest.mark.full),
+    ],
+)
+def test_vllm_serves_quantized_variants_in_the_dtype_that_they_name(
+    vllm_python: Path,
+    base: Path,
+    merged: Stored[OptimizeArtifact],
+    data: Stored[DataArtifact],
+    tmp_path: Path,
+    variant: object,
+    mismatches: int,
+) -> None:
+    """Prompts are read alike; answers of a random model in another precision need not be the same."""
+    place = workspace(tmp_path / "variant")
+    config = OptimizeConfig(variant=VariantSpec.model_validate(variant), base=base_ref(base))
+    artifact = optimize(config, OptimizeInputs(parent=merged, data=data), CallContext(), place)
+    quantized = stored("optimize", place.output, artifact)
+    evaluation = evaluated(tmp_path / "evaluation", base, quantized, data)
+    inputs = {"model": quantized, "data": data, "evaluation": evaluation}
+    result, served = _serve_with_vllm(tmp_path / "root", _config(base), inputs)
+    assert served is not None, result.error
+    assert served.artifact.prompt_mismatches == 0
+    assert served.artifact.answer_mismatches <= mismatches
+    launch = LaunchDescription.model_validate_json(served.file("launch.json").read_text(encoding="utf-8"))
+    assert launch.arguments[launch.arguments.index("--dtype") + 1] == artifact.vllm_dtype
 
 
 @pytest.mark.vllm
