@@ -12,6 +12,9 @@ from schemas.train import TrainMethod
 
 def train(method: TrainMethod, job: TrainJob) -> TrainOutcome:
     """Train by ``method``; see `pipeline.backends.training.loop.run_training` for the errors."""
+    from pipeline.backends.training.quiet import quiet_libraries
+
+    quiet_libraries()
     match method:
         case "sft":
             from pipeline.backends.train_trl import train_sft

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +16,9 @@ from pipeline.core.errors import DivergenceError, OutOfMemory
 from schemas.artifacts import Stored
 from schemas.data import DataArtifact
 from schemas.events import Event
-from schemas.train import BaseModelRef
+from schemas.train import BaseModelRef, TrainArtifact
 from tests.support.tiny_model import tiny_tokenizer
-from tests.support.training import conversation, run_stage, train_config
+from tests.support.training import conversation, data_artifact, run_stage, train_config
 
 
 def test_divergence_rolls_back_once_and_then_stops(tiny: BaseModelRef, rows: Stored[DataArtifact], work: Path) -> None:
@@ -142,3 +145,49 @@ def test_a_killed_training_remembers_its_recovery(
         run_stage(tmp_path, config, rows, stop_at=2)
     artifact = run_stage(tmp_path, config, rows).artifact
     assert (artifact.micro_batch, artifact.accumulation, artifact.steps) == (2, 2, 6)
+
+
+CHILD = """
+import resource
+import sys
+from pathlib import Path
+
+import torch
+
+from schemas.artifacts import Stored
+from schemas.data import DataArtifact
+from schemas.train import TrainConfig
+from tests.support.training import run_stage
+
+work, config, data = Path(sys.argv[1]), TrainConfig.model_validate_json(sys.argv[2]), sys.argv[3]
+rows = Stored[DataArtifact].model_validate_json(data)
+torch.set_num_threads(1)
+run_stage(work / "warm", config.model_copy(update={"per_device_train_batch_size": 4, "max_steps": 1}), rows)
+pages = int(Path("/proc/self/statm").read_text().split()[0])
+limit = pages * resource.getpagesize() + (200 << 20)
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+print(run_stage(work / "limited", config, rows).artifact.model_dump_json())
+"""
+
+
+@pytest.mark.slow
+def test_a_real_lack_of_memory_is_survived(tiny: BaseModelRef, tmp_path: Path) -> None:
+    """512 rows at once do not fit into 200 MiB of address space: torch's own allocator refuses."""
+    data = data_artifact(tmp_path / "data", [conversation(n) for n in range(512)])
+    config = train_config(tiny, adapter="full", per_device_train_batch_size=512, max_steps=2)
+    for name in ("warm", "limited"):
+        (tmp_path / name).mkdir()
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", CHILD, str(tmp_path), config.model_dump_json(), data.model_dump_json()],
+        env={**os.environ, "PYTHONPATH": str(root)},
+        cwd=root,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr.decode()[-2000:]
+    artifact = TrainArtifact.model_validate_json(done.stdout.splitlines()[-1])
+    assert artifact.micro_batch < 512
+    assert artifact.micro_batch * artifact.accumulation == 512
+    assert {recovery.kind for recovery in artifact.recoveries} == {"out_of_memory"}
+    assert artifact.steps == 2

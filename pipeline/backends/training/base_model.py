@@ -26,7 +26,6 @@ def prepare_model(config: TrainConfig, tokenizer: Tokenizer, longest: int) -> An
         ModelError: the base is missing, is no causal language model in safetensors, or does not fit the tokenizer.
         ConfigError: the longest row, of ``longest`` tokens, has more positions than the model.
     """
-    quiet_libraries()
     init = config.base.init
     model = _load(config) if init is None else _initialize(init, tokenizer, config.seed)
     positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
@@ -53,19 +52,6 @@ def precision_of(config: TrainConfig) -> Precision:
     if config.bf16 == "auto":
         return "bfloat16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "float32"
     return "bfloat16" if config.bf16 else "float32"
-
-
-def quiet_libraries() -> None:
-    """Leave progress and warnings to hone's events."""
-    import logging as standard
-
-    import datasets
-    from transformers.utils import logging
-
-    standard.getLogger("bitsandbytes").setLevel(standard.ERROR)
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    datasets.disable_progress_bars()
 
 
 def count_parameters(model: torch.nn.Module, *, only_trainable: bool = False) -> int:
