@@ -13,10 +13,14 @@ from schemas.render import RenderOptions
 
 def end_pattern(tokenizer: Tokenizer) -> re.Pattern[str] | None:
     """Return a pattern that matches a special token followed by white space up to the end of a text."""
+    tokens = _alternatives(tokenizer)
+    return re.compile(rf"(?P<token>{tokens})\s*$") if tokens else None
+
+
+def _alternatives(tokenizer: Tokenizer) -> str:
+    """Return a pattern for any special token, longer ones first; empty where there is none."""
     tokens = [re.escape(token) for token in special_tokens(tokenizer) if token]
-    if not tokens:
-        return None
-    return re.compile(f"(?P<token>{'|'.join(sorted(tokens, key=len, reverse=True))})\\s*$")
+    return "|".join(sorted(tokens, key=len, reverse=True))
 
 
 def end_of_turn_ids(tokenizer: Tokenizer, options: RenderOptions | None = None) -> list[int]:
@@ -28,13 +32,11 @@ def end_of_turn_ids(tokenizer: Tokenizer, options: RenderOptions | None = None) 
     ids = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
     if chat_template_of(tokenizer, options) is None:
         return ids
-    probe = [Message(role="user", content="question"), Message(role="assistant", content="answer")]
-    pattern = end_pattern(tokenizer)
-    found = pattern.search(render_text_of(probe, tokenizer, options)) if pattern else None
-    if found is not None:
-        closing = tokenizer.convert_tokens_to_ids(found["token"])
-        if closing not in ids:
-            ids.append(closing)
+    closing = _closing_token(tokenizer, options)
+    if closing is not None:
+        token = tokenizer.convert_tokens_to_ids(closing)
+        if token not in ids:
+            ids.append(token)
     if not ids:
         raise RenderError(
             "the tokenizer has no end token and the chat template closes a turn with none",
@@ -42,3 +44,12 @@ def end_of_turn_ids(tokenizer: Tokenizer, options: RenderOptions | None = None) 
             fix="give a chat template that ends each assistant turn with a special token",
         )
     return ids
+
+
+def _closing_token(tokenizer: Tokenizer, options: RenderOptions | None) -> str | None:
+    """Return the last of the special tokens right after an answer; more may follow after white space."""
+    tokens = _alternatives(tokenizer)
+    probe = [Message(role="user", content="question"), Message(role="assistant", content="answer")]
+    text = render_text_of(probe, tokenizer, options)
+    found = re.compile(rf"\s*(?:{tokens})*(?P<token>{tokens})").match(text, text.rfind("answer") + len("answer"))
+    return found["token"] if tokens and found else None

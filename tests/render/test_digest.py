@@ -27,3 +27,15 @@ def test_end_of_turn_is_the_end_token_and_what_closes_a_turn() -> None:
         chat_template="{% for m in messages %}{{ m['content'] }}<|im_start|>\n{% endfor %}"
     )
     assert end_of_turn_ids(tiny_tokenizer(), closing_with_start) == [2, 1]
+    # Phi-3 closes a turn with its own token and the text with the tokenizer's end token: generation stops at the first
+    twice = closing_with_start.model_copy(
+        update={"chat_template": f"{closing_with_start.chat_template}{{{{ eos_token }}}}"}
+    )
+    assert end_of_turn_ids(tiny_tokenizer(), twice) == [2, 1]
+    # Cohere closes the response, then the turn
+    pair = RenderOptions(
+        chat_template="{% for m in messages %}{{ m['content'] }}<|endoftext|><|im_start|>\n{% endfor %}"
+    )
+    assert end_of_turn_ids(tiny_tokenizer(), pair) == [2, 1]
+    nothing = RenderOptions(chat_template=templates.NO_END)
+    assert end_of_turn_ids(tiny_tokenizer(), nothing) == [2]
