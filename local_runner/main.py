@@ -32,6 +32,7 @@ def entry() -> None:
     """Run the command line; the process ends with a documented exit code."""
     # Threads that wait give their core away: on a shared machine a spinning one costs several times the work itself.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("TQDM_DISABLE", "1")  # progress is told by events; libraries' own bars would break in
     problem = shadowed()
     if problem is not None:
         sys.stderr.write(f"error: {problem}\n")

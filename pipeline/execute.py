@@ -228,6 +228,7 @@ def _serve_request(write: Callable[[dict[str, Any]], None]) -> CallResult:
 
 def main() -> int:
     """Serve one request; standard output carries only JSON lines, whatever libraries print goes to standard error."""
+    os.environ.setdefault("TQDM_DISABLE", "1")
     lines = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
     os.dup2(2, 1)
 

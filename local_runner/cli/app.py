@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from local_runner.cli import data, environments, init, plan, predict, report, run, upkeep, versions
+from local_runner.cli import data, environments, init, plan, predict, report, run, serve, upkeep, versions
 
 app = typer.Typer(
     name="hone",
@@ -44,6 +44,7 @@ app.command()(run.demo)
 app.command()(run.status)
 app.command()(predict.predict)
 app.command()(predict.chat)
+app.command()(serve.serve)
 app.command()(versions.promote)
 app.command()(versions.rollback)
 app.add_typer(environments.app, name="env")
