@@ -46,12 +46,10 @@ def serve(
             described = {"version": str(found.version), "engine": launch.engine, "host": host, "port": port}
             print_json({**described, "model": launch.served_model_name, "note": serving.note})
         else:
-            messages().print(f"{found.version} by {launch.engine} {launch.engine_version}", markup=False)
-            if serving.note:
-                messages().print(serving.note, markup=False, soft_wrap=True)
+            messages().print(f"serving {found.version}", markup=False)
 
-        def announce(address: str) -> None:
+        def announce(text: str) -> None:
             if not as_json:
-                console().print(f"ready: {address}", markup=False, soft_wrap=True)
+                console().print(text, markup=False, soft_wrap=True)
 
         return serve_forever(serving, host=host, port=port, api_key=os.environ.get(KEY_VARIABLE), announce=announce)
