@@ -82,9 +82,7 @@ def run_trl(directory: Path, work: Path, epochs: int) -> dict[str, float]:
     from trl import SFTConfig, SFTTrainer
 
     before = time.process_time()
-    train, validation = (
-        Dataset.from_list(_turns(directory / f"{split}.jsonl")) for split in ("train", "validation")
-    )
+    train, validation = (Dataset.from_list(_turns(directory / f"{split}.jsonl")) for split in ("train", "validation"))
     steps = math.ceil(len(train) / BATCH) * epochs
     trainer = SFTTrainer(
         model=str(directory / "base"),
@@ -111,9 +109,7 @@ def run_trl(directory: Path, work: Path, epochs: int) -> dict[str, float]:
         train_dataset=train,
         eval_dataset=validation,
         processing_class=AutoTokenizer.from_pretrained(directory / "base"),
-        peft_config=LoraConfig(
-            task_type="CAUSAL_LM", r=RANK, lora_alpha=2 * RANK, target_modules="all-linear"
-        ),
+        peft_config=LoraConfig(task_type="CAUSAL_LM", r=RANK, lora_alpha=2 * RANK, target_modules="all-linear"),
     )
     result = trainer.train()
     metrics = trainer.evaluate()
@@ -137,9 +133,7 @@ def measure_apart(method: str, directory: Path, epochs: int, threads: int) -> di
     command = [sys.executable, "-m", "benchmarks.train_overhead", "--measure", method]
     command += ["--directory", str(directory), "--epochs", str(epochs)]
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "HF_HUB_OFFLINE": "1"}
-    done = subprocess.run(
-        command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment
-    )
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment)
     measured: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return measured
 
@@ -162,9 +156,7 @@ def compare(rows: int, epochs: int, runs: int, threads: int) -> dict[str, dict[s
 
 def main() -> int:
     """Measure; the exit status is 1 where hone takes more than `LIMIT`."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--rows", type=int, default=2000)
     parser.add_argument("--epochs", type=int, default=2)

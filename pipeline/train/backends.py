@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import assert_never
 
-from pipeline.backends.training.job import TrainJob, TrainOutcome
+from pipeline.backends.training.job import Row, TrainJob, TrainOutcome
 from pipeline.render import Tokenizer
 from schemas.train import TrainMethod
+
+__all__ = ["Row", "TrainJob", "TrainOutcome", "load_tokenizer", "train", "train_tokenizer"]
 
 
 def train(method: TrainMethod, job: TrainJob) -> TrainOutcome:

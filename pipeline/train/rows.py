@@ -5,11 +5,11 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from pipeline.backends.training.job import Row
 from pipeline.core.context import CallContext
 from pipeline.core.errors import ConfigError, DataError
 from pipeline.core.examples import read_examples
 from pipeline.render import RenderedRows, Tokenizer, render_examples
+from pipeline.train.backends import Row
 from pipeline.train.methods import METHODS, check_kind
 from pipeline.train.replay import draw_replay, replay_count
 from schemas.artifacts import Stored

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
-from pipeline.backends.training.job import TrainJob, TrainOutcome
 from pipeline.core.context import CallContext
 from pipeline.core.workspace import Workspace, hash_file
 from pipeline.train import backends
+from pipeline.train.backends import TrainJob, TrainOutcome
 from pipeline.train.methods import check_kind
 from pipeline.train.rows import TrainingRows, prepare_rows, read_split
 from pipeline.train.tokenizer import choose_tokenizer
