@@ -17,7 +17,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --no-input
 MAIN := pipeline/environments/main.cpu.txt
 SERVE := pipeline/environments/serve-vllm.cpu.txt
 DEMO := hone-demo
-REPORTS := .reports
+FAST := $(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 help:
 	@grep '^# make' Makefile | sed 's/^# //'
@@ -58,23 +58,25 @@ check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -q
+	$(FAST)
 
 fast: $(VENV)/.dev
-	$(BIN)/python -m pytest -q
+	$(FAST)
 
 test: setup
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -m "not full" --durations=15
+	$(FAST)
+	$(BIN)/python -m pytest -m "(slow or vllm or real_data or modal) and not full" --durations=15
 
 test-full: setup
 	$(BIN)/python -m pytest -m "" --durations=30
 	$(BIN)/python -m benchmarks.all --out docs/results.md
 
-docs: $(VENV)/.dev
-	$(BIN)/python -m benchmarks.docs
+docs: demo $(VENV)/.dev
+	$(BIN)/python docs/generate_commands.py
+	$(BIN)/python -m benchmarks.readme $(DEMO)
 
 clean:
 	rm -rf $(DEMO) .hone .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
