@@ -17,6 +17,7 @@ from .account import AccountCalls, Secret, check_token
 from .apps import App, AppCalls
 from .blobs import BlobCalls, ContentStore
 from .calls import CallCalls, CallQueue
+from .clusters import ClusterCalls, ClusterPool
 from .container_calls import ContainerCalls
 from .containers import Container
 from .function_calls import FunctionCalls
@@ -57,7 +58,7 @@ class Options:
     """Seconds without a heartbeat after which a client is gone."""
     commit_seconds: float | None = None
     """Commit every mounted Volume this often, as Modal does in the background; None leaves it to the code."""
-    stop_grace: float = 10.0
+    stop_grace: float = 30.0
     """Seconds from asking a container to end to SIGKILL."""
     cancel_grace: float = 10.0
     """Seconds from cancelling an input to SIGKILL of its container."""
@@ -93,7 +94,8 @@ class Cloud:
         self.apps_room = AppCalls(self)
         self.web = WebFront(self)
         self._rooms = [
-            self.apps_room, AccountCalls(self), BlobCalls(self), CallCalls(self), ContainerCalls(self), DictCalls(self),
+            self.apps_room, AccountCalls(self), BlobCalls(self), CallCalls(self), ClusterCalls(self),
+            ContainerCalls(self), DictCalls(self),
             FunctionCalls(self), ImageCalls(self), LogCalls(self), QueueCalls(self), VolumeCalls(self),
         ]  # fmt: skip
         for name, values in options.secrets.items():
@@ -126,7 +128,8 @@ class Cloud:
 
     def pool(self, function: Function) -> Pool:
         if function.id not in self.pools:
-            self.pools[function.id] = Pool(self, function)
+            kind = ClusterPool if function.nodes > 1 else Pool
+            self.pools[function.id] = kind(self, function)
         return self.pools[function.id]
 
     def start_container(self, pool: Pool) -> Container:

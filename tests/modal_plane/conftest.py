@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,3 +27,11 @@ def write(tmp_path: Path) -> Write:
         return path
 
     return write
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 30.0) -> None:
+    """Return when the condition holds; fail after ``seconds``."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.02)

@@ -76,7 +76,8 @@ class ContainerCalls:
                 continue  # it timed out or was cancelled, and is no longer this container's
             if one.timer:
                 one.timer.cancel()
-            self._cloud.calls.settle(one, output.result, output.data_format)
+            if me.pool.counts(me, output.result):
+                self._cloud.calls.settle(one, output.result, output.data_format)
         me.pool.changed.notify()
         me.pool.scale()
         return Empty()

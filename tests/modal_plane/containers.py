@@ -52,6 +52,8 @@ class Container:
         self.started_at = time.time()
         self.ready = False
         self.stopping = False
+        self.retiring = False
+        self.served = False
         self.timed_out = False
         self.preempted = False
         self.ended = False
@@ -60,6 +62,7 @@ class Container:
         self.failure: Result | None = None
         self.cancelled: list[str] = []
         self.changed = Changed()
+        self._draining: asyncio.Task[None] | None = None
         self._process: asyncio.subprocess.Process | None = None
         self.task = asyncio.get_running_loop().create_task(self._live())
 
@@ -98,6 +101,11 @@ class Container:
             server.close()
             await server.wait_closed()
             self._end()
+
+    @property
+    def usable(self) -> bool:
+        """Whether it takes, or soon will take, inputs."""
+        return not (self.stopping or self.retiring or self.preempted or self.ended)
 
     def _check_port(self) -> None:
         """Refuse a port that something else on the machine listens on: requests would go there."""
@@ -185,13 +193,24 @@ class Container:
         """End it: no more inputs, its exit methods run, SIGKILL after ``grace`` seconds."""
         self.stopping = True
         self.pool.changed.notify()
+        loop = asyncio.get_running_loop()
         if not self.ready:
             self.kill()
         elif self.function.definition.is_server:
-            self._interrupt(signal.SIGTERM)
-        elif self.running:
-            self._interrupt(signal.SIGINT)
-        asyncio.get_running_loop().call_later(grace, self.kill, False)
+            self._draining = loop.create_task(self._drain(grace))
+        else:
+            if self.running:
+                self._interrupt(signal.SIGINT)
+            loop.call_later(grace, self.kill, False)
+
+    async def _drain(self, grace: float) -> None:
+        """Let requests in flight finish within the exit grace period, then SIGTERM, then SIGKILL."""
+        until = time.monotonic() + self.function.definition.http_config.exit_grace_period
+        while self.open_requests and time.monotonic() < until:
+            await self.pool.changed.wait(until - time.monotonic())
+        self._interrupt(signal.SIGTERM)
+        await asyncio.wait([self.task], timeout=grace)
+        self.kill(preempted=False)
 
     def _interrupt(self, number: signal.Signals) -> None:
         if self._process is not None and not self.ended:

@@ -62,7 +62,7 @@ class Pool:
         """Start the containers that waiting inputs, waiting requests and min_containers ask for."""
         if self.closed:
             return
-        usable = [one for one in self.live if not one.stopping and one.generation == self.function.generation]
+        usable = [one for one in self.live if one.usable and one.generation == self.function.generation]
         size = self.function.concurrency
         free = sum(size - len(one.running) for one in usable)
         if self.function.definition.is_server:
@@ -88,6 +88,7 @@ class Pool:
         since, until = time.monotonic(), time.monotonic() + POLL
         while time.monotonic() < until:
             if self._superfluous(container, since if not container.running else time.monotonic()):
+                container.retiring = True
                 return None
             if self.pending:
                 if batch and len(self.pending) < batch:
@@ -99,6 +100,10 @@ class Pool:
                     return taken
             await self.changed.wait(min(until - time.monotonic(), 0.5))
         return []
+
+    def counts(self, container: Container, result: Result) -> bool:
+        """Return whether a container's output is the call's."""
+        return True
 
     def _begin(self, one: Input, container: Container) -> None:
         one.started_at = time.time()

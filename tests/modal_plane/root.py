@@ -98,6 +98,10 @@ def prepare(cloud: Cloud, container: Container, sockets: Path) -> Path:
         (root / DEPENDENCIES.lstrip("/")).mkdir(parents=True)
         binds.append((str(cloud.client_packages()), DEPENDENCIES, True))
         command = [python, "-c", _BORROWED, DEPENDENCIES]
+    if container.function.nodes > 1:
+        hosts = container.folder / "hosts"
+        hosts.write_text("127.0.0.1 localhost\n::1 localhost i6pn.modal.local\n", encoding="ascii")
+        binds.append((str(hosts), "/etc/hosts", True))
     arguments = root / "__modal" / "arguments"
     arguments.write_bytes(_arguments(container).SerializeToString())
     workdir = image.workdir if image else "/root"

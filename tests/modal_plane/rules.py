@@ -33,6 +33,8 @@ def check_function(definition: api_pb2.Function) -> None:
         raise invalid(f"{name}: at most {MAX_RETRIES} retries, not {policy.retries}")
     if policy.max_delay_ms > MAX_RETRY_DELAY_MS:
         raise invalid(f"{name}: `max_delay` is at most 60 s, not {policy.max_delay_ms / 1000:g} s")
+    if definition._experimental_group_size and definition.resources.gpu_config.count != 8:
+        raise invalid(f"{name}: each container of a cluster must ask for all GPUs of its host, such as `H100:8`")
     _check_schedule(name, definition.schedule)
 
 

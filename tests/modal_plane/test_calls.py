@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 
 import pytest
 
-from tests.modal_plane.conftest import Write
+from tests.modal_plane.conftest import Write, wait_until
 from tests.modal_plane.containers import Container
 from tests.modal_plane.server import Plane
 
 pytestmark = pytest.mark.modal
-
-
-def wait_until(condition: Callable[[], object], seconds: float = 30.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.02)
 
 
 RESUMES = """
@@ -42,7 +34,7 @@ RESUMES = """
 
     @app.local_entrypoint()
     def main():
-        print("steps", train.remote(12))
+        print(f"steps {train.remote(12)}")
 """
 
 
@@ -92,11 +84,12 @@ TRIES = """
 
     @app.local_entrypoint()
     def main():
-        print("third time:", third_time.remote())
+        print(f"third time: {third_time.remote()}")
         try:
             too_slow.remote()
         except modal.exception.FunctionTimeoutError:
-            print("timed out, tries:", count["slow"])
+            tries = count["slow"]
+            print(f"timed out, tries: {tries}")
         running = endless.spawn()
         count["running"] = running.object_id
         time.sleep(1.5)
@@ -104,7 +97,7 @@ TRIES = """
         try:
             running.get(timeout=20)
         except modal.exception.RemoteError as error:
-            print("cancelled:", error)
+            print(f"cancelled: {error}")
 """
 
 
@@ -169,7 +162,7 @@ def test_concurrent_and_batched_inputs_share_a_container(modal_plane: Plane, wri
         @app.local_entrypoint()
         def main():
             assert list(rest.map(range(5))) == [0, 1, 2, 3, 4]
-            print("sizes", sorted(sizes.map(range(6))))
+            print(f"sizes {sorted(sizes.map(range(6)))}")
     """)
     done = modal_plane.modal("run", str(path))
     assert "sizes [3, 3, 3, 3, 3, 3]" in done.stdout, done.stdout

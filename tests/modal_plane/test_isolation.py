@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import venv
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.modal_plane.conftest import Write
+from tests.modal_plane.conftest import Write, wait_until
 from tests.modal_plane.fixture import why_not
 from tests.modal_plane.server import Plane
 
@@ -113,7 +112,7 @@ def test_a_body_runs_in_the_python_of_its_image_with_modals_client_last(
 
         @app.local_entrypoint()
         def main():
-            print(which.remote(), usual.remote())
+            print(f"{which.remote()} {usual.remote()}")
     """)
     done = plane.modal("run", str(path))
     assert f"('{other}', 'the image own') {sys.prefix}" in done.stdout, done.stdout
@@ -137,9 +136,9 @@ def test_volumes_can_be_committed_in_the_background(start_plane: Callable[..., P
             time.sleep(60)
     """)
     process = plane.start_modal("run", str(path))
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline and not any(one.files() for one in plane.volumes.values()):
-        time.sleep(0.1)
+    try:
+        wait_until(lambda: any(one.files() for one in plane.volumes.values()))
+    finally:
+        process.send_signal(signal.SIGQUIT)  # the keeper above the command turns it into SIGKILL
+        process.communicate()
     assert plane.volumes["data"].files() == {"file": b"seen"}
-    process.send_signal(signal.SIGQUIT)
-    process.communicate()

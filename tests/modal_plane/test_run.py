@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 import time
+from collections.abc import Callable
 
 import pytest
 
-from tests.modal_plane.conftest import Write
+from tests.modal_plane.conftest import Write, wait_until
 from tests.modal_plane.server import Plane
 
 pytestmark = pytest.mark.modal
@@ -69,7 +71,7 @@ VALUES = """
         assert outer.remote(2) == 5
         big = b"x" * 5_000_000
         assert double.remote(big) == big * 2
-        print("all", "values", "right")
+        print("all values right")
 """
 
 
@@ -109,7 +111,7 @@ FAILING = """
             try:
                 function.remote()
             except Exception as error:
-                print("raised:", type(error).__name__, error)
+                print(f"raised: {type(error).__name__} {error}")
 """
 
 
@@ -172,9 +174,9 @@ DETACHED = """
     app = modal.App("detached")
 
     @app.function()
-    def slow(seconds):
+    def slow(seconds: float):
         time.sleep(seconds)
-        print("finished after", seconds, flush=True)
+        print(f"finished after {seconds}", flush=True)
 
     @app.local_entrypoint()
     def main(seconds: float):
@@ -200,9 +202,66 @@ def test_a_detached_app_goes_on_until_its_last_call_and_an_attached_one_ends(mod
     assert modal_plane.running == []
 
 
-def test_a_client_that_dies_takes_its_app_along(start_plane: object, write: Write) -> None:
-    plane = start_plane(heartbeat_timeout=1.0, stop_grace=1.0)  # type: ignore[operator]
-    process = plane.start_modal("run", str(write(DETACHED)), "--seconds", "60")
-    process.kill()
-    process.communicate()
-    assert all(app.stopped for app in plane.apps)
+def test_a_client_that_dies_takes_its_app_along(start_plane: Callable[..., Plane], write: Write) -> None:
+    plane = start_plane(heartbeat_timeout=2.0)
+    command = ["run", f"{write(DETACHED)}::slow", "--seconds", "60"]
+    process = plane.start_modal(*command, env={"MODAL_HEARTBEAT_INTERVAL": "0.5"})
+    try:
+        wait_until(lambda: any(one.running for one in plane.running))
+    finally:
+        process.send_signal(signal.SIGQUIT)  # the keeper above the command turns it into SIGKILL
+        process.communicate()
+    assert not plane.apps[0].stopped
+    wait_until(lambda: plane.apps[0].stopped)
+    assert plane.calls[0].statuses == ["TERMINATED"]
+    assert plane.running == []
+
+
+def test_a_cluster_runs_an_input_on_all_its_containers_and_rank_0_answers(modal_plane: Plane, write: Write) -> None:
+    path = write("""
+        import socket, modal
+
+        app = modal.App("cluster")
+
+        @app.function(gpu="H100:8", retries=0)
+        @modal.clustered(size=2)
+        def meet(port):
+            cluster = modal.Cluster.from_context()
+            rank, addresses = cluster.container_rank(), cluster.container_ips("ipv4")
+            if rank == 1:
+                while True:
+                    try:
+                        with socket.create_connection((addresses[0], port)) as peer:
+                            peer.sendall(b"here is 1")
+                        return
+                    except ConnectionRefusedError:
+                        pass
+            with socket.create_server(("0.0.0.0", port)) as server:
+                connection, _ = server.accept()
+                with connection:
+                    return rank, len(addresses), connection.recv(100)
+
+        @app.function(gpu="H100:8", retries=0)
+        @modal.clustered(size=2)
+        def one_fails():
+            if modal.Cluster.from_context().container_rank() == 1:
+                raise ValueError("rank 1 fails")
+            import time
+            time.sleep(60)
+
+        @app.local_entrypoint()
+        def main():
+            with socket.socket() as probe:
+                probe.bind(("", 0))
+                port = probe.getsockname()[1]
+            print(f"met: {meet.remote(port)}")
+            try:
+                one_fails.remote()
+            except ValueError as error:
+                print(f"failed: {error}")
+    """)
+    done = modal_plane.modal("run", str(path))
+    assert "met: (0, 2, b'here is 1')" in done.stdout, done.stdout
+    assert "failed: rank 1 fails" in done.stdout, done.stdout
+    assert modal_plane.functions["meet"].nodes == 2
+    assert len(modal_plane.containers) == 4

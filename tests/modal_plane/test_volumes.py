@@ -70,7 +70,7 @@ SHARED = """
     def main():
         first, second = writer.spawn(), reader.spawn()
         for line in second.get():
-            print("seen:", line)
+            print(f"seen: {line}")
         first.get()
 """
 

@@ -149,6 +149,7 @@ class WebFront:
                     return await self._pass_on(request, function.definition.http_config.port)
                 finally:
                     container.open_requests -= 1
+                    pool.changed.notify()
             finally:
                 pool.requests -= 1
                 pool.last_request = time.monotonic()
@@ -160,7 +161,7 @@ class WebFront:
         pool = self._cloud.pool(function)
         deadline = time.monotonic() + function.startup_timeout
         while time.monotonic() < deadline and not pool.closed:
-            started = [one for one in pool.live if not one.stopping and one.generation == function.generation]
+            started = [one for one in pool.live if one.usable and one.generation == function.generation]
             for one in started:
                 if one.ready:
                     return one
@@ -221,8 +222,7 @@ async def watch_idle_servers(cloud: Cloud) -> None:
             window = min(pool.function.scaledown_window or 60, cloud.options.idle_seconds)
             idle = time.monotonic() - pool.last_request > window
             for one in pool.live:
-                old = one.generation != pool.function.generation and not one.open_requests
+                old = one.generation != pool.function.generation
                 spare = idle and one.ready and len(pool.live) > pool.function.min_containers
                 if not one.stopping and (old or spare):
-                    grace = pool.function.definition.http_config.exit_grace_period
-                    one.stop(grace + cloud.options.stop_grace)
+                    one.stop(cloud.options.stop_grace)
