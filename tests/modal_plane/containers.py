@@ -127,8 +127,12 @@ class Container:
 
     def _check_start(self) -> None:
         if not self.ready:
-            self.say(f"the container was not ready after {self.function.startup_timeout} s\n")
-            self.kill(preempted=False)
+            text = f"the container was not ready after {self.function.startup_timeout} s"
+            self.say(text + "\n")
+            self.failure = api_pb2.GenericResult(
+                status=api_pb2.GenericResult.GENERIC_STATUS_INIT_FAILURE, exception=text
+            )
+            self.kill()
 
     async def _pump(self, pipe: asyncio.StreamReader | None, descriptor: int) -> None:
         assert pipe is not None
@@ -156,7 +160,7 @@ class Container:
 
     def _end(self) -> None:
         self.ended = True
-        killed = (self.preempted or self.status == KILLED) and not self.stopping
+        killed = (self.preempted or self.status == KILLED) and not self.stopping and not self.failure
         if killed and not self.timed_out:
             self.say("the container was preempted; its inputs are scheduled again\n")
         shutil.rmtree(self._cloud.sockets / self.id[-8:], ignore_errors=True)

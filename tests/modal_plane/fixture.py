@@ -10,8 +10,12 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from .server import Plane
 
 ISOLATE = Path(__file__).with_name("isolate.py")
 
@@ -41,7 +45,7 @@ def why_not() -> str:
 
 
 @pytest.fixture
-def start_plane(tmp_path: Path) -> Iterator[Callable[..., object]]:
+def start_plane(tmp_path: Path) -> Iterator[Callable[..., Plane]]:
     """Return a function that starts a plane with given options; all end with the test."""
     if reason := why_not():
         pytest.skip(f"NO MODAL TESTS HERE: the machine allows no private mounts and processes ({reason})")
@@ -50,8 +54,8 @@ def start_plane(tmp_path: Path) -> Iterator[Callable[..., object]]:
 
     planes: list[Plane] = []
 
-    def start(**options: object) -> Plane:
-        plane = Plane(tmp_path / f"plane-{len(planes)}", Options(**options)).start()  # type: ignore[arg-type]
+    def start(**options: Any) -> Plane:
+        plane = Plane(tmp_path / f"plane-{len(planes)}", Options(**options)).start()
         planes.append(plane)
         return plane
 
@@ -63,6 +67,6 @@ def start_plane(tmp_path: Path) -> Iterator[Callable[..., object]]:
 
 
 @pytest.fixture
-def modal_plane(start_plane: Callable[..., object]) -> object:
+def modal_plane(start_plane: Callable[..., Plane]) -> Plane:
     """Return a running plane with the default options."""
     return start_plane()

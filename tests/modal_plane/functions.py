@@ -198,6 +198,7 @@ def with_options(definition: api_pb2.Function, options: api_pb2.FunctionOptions)
     """Return a definition with what ``with_options`` and its like replace; Volumes and Secrets replace all."""
     one = api_pb2.Function()
     one.CopyFrom(definition)
+    given: set[Any] = {field.name for field, _ in options.ListFields()}
     if options.resources.gpu_config.count:
         one.resources.gpu_config.CopyFrom(options.resources.gpu_config)
     for name in ("memory_mb", "memory_mb_max", "milli_cpu", "milli_cpu_max"):
@@ -207,10 +208,10 @@ def with_options(definition: api_pb2.Function, options: api_pb2.FunctionOptions)
         if getattr(options, f"replace_{name}"):
             del getattr(one, name)[:]
         getattr(one, name).extend(getattr(options, name))
-    for name in filter(options.HasField, ("retry_policy", "scheduler_placement")):
+    for name in given & {"retry_policy", "scheduler_placement"}:
         getattr(one, name).CopyFrom(getattr(options, name))
-    for name in filter(options.HasField, _NUMBERS):
+    for name in given.intersection(_NUMBERS):
         setattr(one, name, getattr(options, name))
-    for name in filter(options.HasField, _SCALING):
+    for name in given.intersection(_SCALING):
         setattr(one.autoscaler_settings, _SCALING[name], getattr(options, name))
     return one

@@ -38,7 +38,7 @@ class LogStream:
             data=text,
             timestamp=now,
             timestamp_ns=int(now * 1e9),
-            file_descriptor=descriptor,
+            file_descriptor=descriptor,  # type: ignore[arg-type]
             function_call_id=call_id,
         )
         self.batches.append(

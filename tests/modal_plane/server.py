@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -98,11 +99,11 @@ class Plane:
         runner = web.AppRunner(content, access_log=None, shutdown_timeout=1.0)
         background: list[asyncio.Task[None]] = []
         try:
-            await server.start("127.0.0.1", self._port)
+            listener = socket.create_server(("127.0.0.1", self._port))
+            self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+            await server.start(sock=listener)
             await runner.setup()
             await web.TCPSite(runner, "127.0.0.1", 0).start()
-            assert server._server is not None
-            self.url = f"http://127.0.0.1:{server._server.sockets[0].getsockname()[1]}"
             cloud.http_url = f"http://127.0.0.1:{runner.addresses[0][1]}"
             background = [asyncio.create_task(one) for one in (watch_idle_servers(cloud), self._housekeeping())]
             self._started.set()

@@ -70,7 +70,7 @@ def test_nothing_outlives_a_plane_that_is_killed(tmp_path: Path, write: Write) -
         variables = dict(line.removeprefix("export ").strip().split("=", 1) for line in lines)
         with _started([sys.executable, "-m", "modal", "run", str(write(FAMILY))], variables) as runner:
             assert runner.stdout is not None
-            output = []
+            output: list[str] = []
             while not (output and "grandchild" in output[-1]):
                 output.append(runner.stdout.readline())
                 assert output[-1], "".join(output)

@@ -168,6 +168,28 @@ def test_what_fails_on_import_fails_the_call(modal_plane: Plane, write: Write) -
     assert modal_plane.calls[0].statuses == ["FAILURE"]
 
 
+def test_a_container_that_does_not_get_ready_in_time_fails_the_call(modal_plane: Plane, write: Write) -> None:
+    path = write("""
+        import time, modal
+
+        app = modal.App("late")
+
+        @app.cls(startup_timeout=2)
+        class Late:
+            @modal.enter()
+            def enter(self):
+                time.sleep(60)
+
+            @modal.method()
+            def answer(self):
+                return 1
+    """)
+    done = modal_plane.modal("run", f"{path}::Late.answer")
+    assert done.returncode != 0
+    assert "the container was not ready after 2 s" in done.stdout
+    assert len(modal_plane.containers) == 1
+
+
 DETACHED = """
     import time, modal
 

@@ -137,13 +137,19 @@ def test_the_volume_commands_move_files_of_many_blocks(modal_plane: Plane, tmp_p
     (source / "empty").write_bytes(b"")
     modal("volume", "put", "files", str(source), "/into/here")
     assert modal_plane.volumes["files"].files() == {"into/here/big.bin": content, "into/here/empty": b""}
-    assert "into/here/big.bin" in modal("volume", "ls", "files", "into/here")
-    assert modal_plane.modal("volume", "put", "files", str(source / "empty"), "/into/here/empty").returncode != 0
-    (tmp_path / "back").mkdir()
-    modal("volume", "get", "files", "into/here", str(tmp_path / "back"))
-    assert (tmp_path / "back" / "here" / "big.bin").read_bytes() == content
-    assert (tmp_path / "back" / "here" / "empty").read_bytes() == b""
-    modal("volume", "rm", "files", "into", "-r")
+    modal("volume", "get", "files", "into/here", str(tmp_path))
+    assert (tmp_path / "here" / "big.bin").read_bytes() == content
+    assert (tmp_path / "here" / "empty").read_bytes() == b""
+
+
+def test_the_volume_commands_list_refuse_to_overwrite_and_remove(modal_plane: Plane, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("a")
+    assert modal_plane.modal("volume", "create", "files", "--version", "2").returncode == 0
+    put = ("volume", "put", "files", str(tmp_path / "a.txt"), "into/a.txt")
+    assert modal_plane.modal(*put).returncode == 0
+    assert "already exists" in modal_plane.modal(*put).stdout
+    assert "into/a.txt" in modal_plane.modal("volume", "ls", "files", "into").stdout
+    assert modal_plane.modal("volume", "rm", "files", "into", "-r").returncode == 0
     assert modal_plane.volumes["files"].files() == {}
 
 
