@@ -73,7 +73,9 @@ TRIES = """
             raise ValueError("not yet")
         return count["tries"]
 
-    @app.function(timeout=1, startup_timeout=60, retries=modal.Retries(max_retries=1, initial_delay=0.0, backoff_coefficient=1.0))
+    once_more = modal.Retries(max_retries=1, initial_delay=0.0, backoff_coefficient=1.0)
+
+    @app.function(timeout=1, startup_timeout=60, retries=once_more)
     def too_slow():
         count["slow"] = count.get("slow", 0) + 1
         time.sleep(60)
