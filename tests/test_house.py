@@ -15,7 +15,20 @@ from pipeline.core.version import CODE_VERSION
 from pipeline.environments import environment_names
 
 PROJECT = Path(__file__).resolve().parent.parent
-HEAVY = ("torch", "transformers", "trl", "peft", "numpy", "scipy", "sklearn", "pandas", "pyarrow", "datasets", "mlflow", "vllm")
+HEAVY = (
+    "torch",
+    "transformers",
+    "trl",
+    "peft",
+    "numpy",
+    "scipy",
+    "sklearn",
+    "pandas",
+    "pyarrow",
+    "datasets",
+    "mlflow",
+    "vllm",
+)
 
 
 @pytest.mark.parametrize(
