@@ -55,4 +55,4 @@ def test_without_replay_the_base_forgets_and_the_gate_refuses(tmp_path: Path) ->
     assert finished.code == GATE_FAILED
     retention = next(value for name, value in conditions(finished.printed).items() if name.startswith("retention"))
     assert not retention["passed"]
-    assert retention["estimate"] < -0.2
+    assert retention["estimate"] < -0.03  # the margin
