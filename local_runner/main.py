@@ -12,6 +12,10 @@ PACKAGES = ("schemas", "pipeline", "local_runner")
 """Packages that must lie beside each other; their names are common, so something else may be in the way."""
 
 
+CANCELLED = 130
+"""The exit code of an interrupted command."""
+
+
 def shadowed() -> str | None:
     """Return a sentence that names the path which shadows one of hone's packages, or None."""
     home = Path(__file__).resolve().parent.parent
@@ -52,6 +56,8 @@ def run_command(arguments: list[str]) -> int:
         code = app(args=arguments, prog_name="hone", standalone_mode=False)
         return int(code) if isinstance(code, int) else 0
     except typer.Exit as stop:
+        if stop.exit_code == CANCELLED:  # Typer's word for KeyboardInterrupt
+            sys.stderr.write("\nstopped; run the same command again to go on\n")
         return stop.exit_code
     except typer.Abort:
         sys.stderr.write("stopped\n")
