@@ -54,10 +54,10 @@ def run_command(arguments: list[str]) -> int:
     as_json = "--json" in arguments
     try:
         code = app(args=arguments, prog_name="hone", standalone_mode=False)
+        if code == CANCELLED and not as_json:  # also what Typer makes of a KeyboardInterrupt
+            sys.stderr.write("\nstopped; run the same command again to go on\n")
         return int(code) if isinstance(code, int) else 0
     except typer.Exit as stop:
-        if stop.exit_code == CANCELLED:  # Typer's word for KeyboardInterrupt
-            sys.stderr.write("\nstopped; run the same command again to go on\n")
         return stop.exit_code
     except typer.Abort:
         sys.stderr.write("stopped\n")
