@@ -37,13 +37,9 @@ def load_tokenizer(
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     if _looks_like_path(source) and not Path(source).is_dir():
-        raise ModelError(
-            "the folder does not exist", where=source, fix="correct base_model, or make the model first"
-        )
+        raise ModelError("the folder does not exist", where=source, fix="correct base_model, or make the model first")
     try:
-        tokenizer = AutoTokenizer.from_pretrained(
-            source, revision=revision, trust_remote_code=trust_remote_code
-        )
+        tokenizer = AutoTokenizer.from_pretrained(source, revision=revision, trust_remote_code=trust_remote_code)
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(
             f"no tokenizer can be loaded: {_first_line(error)}",
