@@ -142,7 +142,7 @@ def _baselines(run: ResolvedRun, finished: Finished) -> Iterator[StageCall]:
         yield _evaluation(
             run, "evaluate.baseline-champion", ModelSubject(), data, model=champion.model, base=champion.base
         )
-    if asked.tfidf or (asked.tfidf is None and run.spec.task == "classification"):
+    if run.asks_tfidf:
         yield _evaluation(run, "evaluate.baseline-tfidf", TfidfSubject(), data)
     if asked.endpoint is not None:
         yield _evaluation(run, "evaluate.baseline-endpoint", asked.endpoint, data)

@@ -65,7 +65,7 @@ class EndpointSubject(Schema):
 
 
 class TfidfSubject(Schema):
-    """TF-IDF features and logistic regression trained on the training split: the reference for classification."""
+    """TF-IDF features and logistic regression trained on the training split, by label or by a record's fields."""
 
     kind: Literal["tfidf"] = "tfidf"
 

@@ -12,6 +12,9 @@ from schemas.evaluate import MetricSpec
 from schemas.run import RunSpec
 from schemas.train import BaseModelRef
 
+RECORD_METRICS = frozenset({"field_f1", "json_exact_match", "json_validity"})
+"""Metrics whose references are JSON objects."""
+
 
 class ResolvedRetention(Schema):
     """A retention task: either files to read, or the data artifact of the base's own run."""
@@ -46,6 +49,15 @@ class ResolvedRun(Schema):
     retention: tuple[ResolvedRetention, ...]
     retention_waived: str | None
     champion: Annotated[Champion | None, NotFingerprinted()] = None
+
+    @property
+    def asks_tfidf(self) -> bool:
+        """Whether the TF-IDF reference is among the baselines: where it is left open, it is asked whenever it fits."""
+        asked = self.spec.evaluate.baselines.tfidf
+        if asked is not None:
+            return asked
+        records = self.spec.task == "extraction" and any(metric.name in RECORD_METRICS for metric in self.metrics)
+        return records or self.spec.task == "classification"
 
     def digest(self) -> Digest:
         """Return the digest of what is asked for: the same words about the same bytes are the same run."""

@@ -56,7 +56,10 @@ class BaseModelSpec(Schema):
 
 
 class Baselines(Schema):
-    """What the tuned model is compared with; the gate takes the best. ``tfidf`` null: for classification only."""
+    """What the tuned model is compared with; the gate takes the best.
+
+    ``tfidf`` (TF-IDF and logistic regression) null: for classification, and for extraction scored as JSON.
+    """
 
     base: bool = True
     instruction: str | None = None

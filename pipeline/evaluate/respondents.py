@@ -6,14 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from pipeline.core.context import CallContext
-from pipeline.core.errors import DataError
 from pipeline.core.models import ModelFiles
 from pipeline.evaluate import backends
 from pipeline.evaluate.backends import Advance, Completion, Generator, Question
 from pipeline.evaluate.items import Item
 from pipeline.evaluate.prompts import Task, conversation, render_items
 from pipeline.render import end_of_turn_ids
-from schemas.data import Message
 from schemas.evaluate import EndpointSubject, GenerationConfig
 from schemas.render import RenderOptions
 
@@ -68,41 +66,6 @@ class EndpointRespondent:
         return endpoint.answer(questions, self.config, context, advance)
 
 
-@dataclass
-class ClassifierRespondent:
-    """TF-IDF and logistic regression, fitted on the training split when first asked; it answers all at once."""
-
-    train: Sequence[Item]
-    items: Sequence[Item]
-    engine: str = field(default_factory=backends.classifier_name)
-
-    @property
-    def portion(self) -> int:
-        """All items: fitting is the work."""
-        return max(1, len(self.items))
-
-    def answer(self, first: int, last: int, context: CallContext, advance: Advance) -> list[Completion]:
-        """Fit, and classify items [first, last).
-
-        Raises:
-            DataError: rows without a label, or too few labels.
-        """
-        unlabeled = [item.row for item in (*self.train, *self.items) if item.label is None]
-        if unlabeled:
-            raise DataError(
-                f"{len(unlabeled)} rows have no label, so TF-IDF has nothing to learn",
-                where=f"source row {unlabeled[0]}",
-                fix="set evaluate.baselines.tfidf to false",
-            )
-        context.emit("log", f"fitting TF-IDF and logistic regression on {len(self.train)} rows")
-        classifier = backends.train_classifier(
-            [_question(item.prompt) for item in self.train], [item.reference for item in self.train]
-        )
-        answers = classifier.predict([_question(item.prompt) for item in self.items[first:last]])
-        advance(len(answers))
-        return [Completion(answer, [], "stop", 0, 0) for answer in answers]
-
-
 @dataclass(frozen=True)
 class LocalModel:
     """What asking a local model needs beside the items."""
@@ -150,8 +113,3 @@ def ask_local(
         )
 
     return LocalRespondent(prompts, config, load, backends.engine_name(config))
-
-
-def _question(prompt: Sequence[Message]) -> str:
-    """Return what a classifier sees: the turns other than the system's, which is the same for all."""
-    return "\n".join(message.content for message in prompt if message.role != "system")

@@ -13,7 +13,8 @@ from pipeline.evaluate.answers import Respondent, collect
 from pipeline.evaluate.items import Item, as_item, load_items, split_path
 from pipeline.evaluate.mistakes import find_confusions
 from pipeline.evaluate.prompts import Task, draw_shots
-from pipeline.evaluate.respondents import ClassifierRespondent, EndpointRespondent, LocalModel, ask_local
+from pipeline.evaluate.references import ReferenceRespondent
+from pipeline.evaluate.respondents import EndpointRespondent, LocalModel, ask_local
 from pipeline.evaluate.scoring import load_metrics, score_all
 from pipeline.evaluate.table import write_table
 from schemas.evaluate import (
@@ -94,7 +95,7 @@ def _open(config: EvaluateConfig, inputs: EvaluateInputs, items: list[Item], con
             task = _task(subject, config, inputs)
             return EndpointRespondent(subject, items, task, config.generation, key)
         case TfidfSubject():
-            return ClassifierRespondent(_train_items(inputs), items)
+            return ReferenceRespondent(_train_items(inputs), items)
         case unknown:
             assert_never(unknown)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pipeline.metrics.base import CorpusMetric, Metric, item_scores
 from pipeline.metrics.confusion import Confusion, FieldErrors, field_confusions, worst_confusions
+from pipeline.metrics.json_text import read_object
 from pipeline.metrics.registry import get_metric, metric_names, register_metric
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "get_metric",
     "item_scores",
     "metric_names",
+    "read_object",
     "register_metric",
     "worst_confusions",
 ]

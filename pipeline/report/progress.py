@@ -42,12 +42,11 @@ def expected_calls(run: RunFile) -> tuple[str, ...]:
     """Return the calls that ``run`` asks for, in the order of their stages."""
     wanted = run.spec.evaluate.baselines
     has_weights = run.base.weights is not None
-    tfidf = wanted.tfidf if wanted.tfidf is not None else run.spec.task == "classification"
     baselines = {
         "base": wanted.base and has_weights,
         "few-shot": wanted.few_shot > 0 and has_weights,
         "champion": run.champion is not None,
-        "tfidf": tfidf,
+        "tfidf": run.asks_tfidf,
         "endpoint": wanted.endpoint is not None,
     }
     seeds = run.spec.train.seeds

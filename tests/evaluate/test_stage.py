@@ -165,7 +165,7 @@ def test_tfidf_learns_the_labels(tmp_path: Path) -> None:
 def test_tfidf_without_labels_is_refused(tmp_path: Path) -> None:
     rows = [example(0, "q", "a", label=None), example(1, "r", "b")]
     data = data_artifact(tmp_path / "data", train=rows, test=rows)
-    with pytest.raises(DataError, match="source row 1: 2 rows have no label"):
+    with pytest.raises(DataError, match="source row 1: the row has no label and its answer is no JSON object"):
         evaluate(tmp_path / "work", data, TfidfSubject())
 
 
