@@ -71,12 +71,12 @@ def kill_once(spec: Path, workspace: Path, seconds: float) -> bool:
     return False
 
 
-def contents(workspace: Path) -> dict[str, str]:
-    """Return the content digest of every call of the newest run, each file checked against its manifest."""
+def contents(workspace: Path, run: str | None = None) -> dict[str, str]:
+    """Return the content digest of every call of a run (the newest if left out), each file checked."""
     store = Store(workspace)
     return {
         name: store.verify(ArtifactRef(stage=call["stage"], fingerprint=call["fingerprint"])).content_digest
-        for name, call in RunList(workspace).find(None).calls().items()
+        for name, call in RunList(workspace).find(run).calls().items()
     }
 
 

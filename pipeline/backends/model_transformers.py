@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.backends.bars import no_bars
 from pipeline.core.errors import ModelError
 from pipeline.core.models import ModelFiles
 
@@ -95,15 +96,16 @@ def _load_weights(files: ModelFiles, dtype: Any, device_map: str | None) -> Any:
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
-        model, info = AutoModelForCausalLM.from_pretrained(
-            files.weights,
-            revision=files.revision,
-            dtype=dtype,
-            device_map=device_map,
-            use_safetensors=True,
-            trust_remote_code=files.trust_remote_code,
-            output_loading_info=True,
-        )
+        with no_bars():
+            model, info = AutoModelForCausalLM.from_pretrained(
+                files.weights,
+                revision=files.revision,
+                dtype=dtype,
+                device_map=device_map,
+                use_safetensors=True,
+                trust_remote_code=files.trust_remote_code,
+                output_loading_info=True,
+            )
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise _unreadable(files.weights, error) from error
     missing = sorted(info["missing_keys"])
