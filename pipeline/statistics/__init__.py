@@ -10,7 +10,7 @@ from pipeline.statistics.intervals import (
     wilson_interval,
 )
 from pipeline.statistics.mcnemar import exact_mcnemar
-from pipeline.statistics.non_inferiority import NonInferiorityResult, non_inferiority
+from pipeline.statistics.non_inferiority import NonInferiorityResult, least_items, non_inferiority
 from pipeline.statistics.paired import PairedResult, compare, compare_corpus
 from pipeline.statistics.permutation import sign_flip_p_value
 from pipeline.statistics.seeds import SeedSummary, summarize_seeds
@@ -26,6 +26,7 @@ __all__ = [
     "compare",
     "compare_corpus",
     "exact_mcnemar",
+    "least_items",
     "mcnemar_power",
     "minimum_detectable_gain",
     "non_inferiority",

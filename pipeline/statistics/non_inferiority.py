@@ -67,10 +67,7 @@ def non_inferiority(
     from scipy.stats import t
 
     check_rate(alpha, "alpha")
-    if not 0.0 < margin < 1.0:
-        raise ConfigError(
-            f"{margin} is not a margin", where="margin", fix="give the loss that is accepted, between 0 and 1"
-        )
+    _check_margin(margin)
     first, second = as_pair(candidate, reference)
     if min(first.min(), second.min()) < 0.0 or max(first.max(), second.max()) > 1.0:
         raise DataError("a score lies outside [0, 1]", fix="scale scores to [0, 1], higher being better")
@@ -98,3 +95,36 @@ def non_inferiority(
         non_inferior=low > -margin,
         method=METHOD,
     )
+
+
+def least_items(margin: float, *, alpha: float = 0.05) -> int:
+    """Return the fewest independent items on which complete agreement shows a loss of at most ``margin``.
+
+    Where n items agree, the bound of ``non_inferiority`` is -t(1 - alpha, n - 1) sqrt(2 / ((n + 1) (n + 2))). With
+    clusters of equal size it is the number of clusters.
+
+    Raises:
+        ConfigError: ``margin`` or ``alpha`` is not between 0 and 1.
+    """
+    from scipy.stats import t
+
+    check_rate(alpha, "alpha")
+    _check_margin(margin)
+
+    def shows(n: int) -> bool:
+        return float(t.isf(alpha, n - 1)) * (2 / ((n + 1) * (n + 2))) ** 0.5 < margin
+
+    below, enough = 1, 2
+    while not shows(enough):
+        below, enough = enough, 2 * enough
+    while enough - below > 1:
+        middle = (below + enough) // 2
+        below, enough = (below, middle) if shows(middle) else (middle, enough)
+    return enough
+
+
+def _check_margin(margin: float) -> None:
+    if not 0.0 < margin < 1.0:
+        raise ConfigError(
+            f"{margin} is not a margin", where="margin", fix="give the loss that is accepted, between 0 and 1"
+        )

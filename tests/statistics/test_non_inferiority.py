@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import t
 
 from pipeline.core.errors import ConfigError, DataError
-from pipeline.statistics import non_inferiority
+from pipeline.statistics import least_items, non_inferiority
 
 
 def test_bound_by_hand() -> None:
@@ -30,6 +30,24 @@ def test_agreement_on_few_items_proves_little() -> None:
     assert result.low == pytest.approx(-t.isf(0.05, 19) * (2 / (21 * 22)) ** 0.5, abs=1e-12)
     assert not result.non_inferior
     assert non_inferiority(many, many, margin=0.05).non_inferior
+
+
+def test_the_fewest_items_by_hand() -> None:
+    # A margin of 0.02 needs t sqrt(2 / ((n + 1) (n + 2))) < 0.02. The one-sided 5% quantile of Student's t is
+    # 1.65833 with 114 degrees of freedom and 1.65821 with 115:
+    # n = 115: 1.65833 sqrt(2 / (116 * 117)) = 1.65833 * 0.0121393 = 0.020131, too much;
+    # n = 116: 1.65821 sqrt(2 / (117 * 118)) = 1.65821 * 0.0120360 = 0.019958, enough.
+    assert least_items(0.02) == 116
+    # With two items t at one degree of freedom is 6.3138, and 6.3138 sqrt(2 / 12) = 2.58 is above every margin;
+    # three items: 2.9200 sqrt(2 / 20) = 0.9234; four: 2.3534 sqrt(2 / 30) = 0.6076.
+    assert (least_items(0.95), least_items(0.9), least_items(0.61)) == (3, 4, 4)
+
+
+@pytest.mark.parametrize(("margin", "alpha"), [(0.01, 0.05), (0.03, 0.05), (0.05, 0.01), (0.2, 0.1), (0.9, 0.05)])
+def test_the_fewest_items_are_those_at_which_agreement_passes(margin: float, alpha: float) -> None:
+    least = least_items(margin, alpha=alpha)
+    assert non_inferiority([1] * least, [1] * least, margin=margin, alpha=alpha).non_inferior
+    assert not non_inferiority([1] * (least - 1), [1] * (least - 1), margin=margin, alpha=alpha).non_inferior
 
 
 def test_agreement_in_few_clusters_proves_little() -> None:
@@ -79,6 +97,8 @@ def test_level_and_power(clustered: bool) -> None:
 
 
 def test_refusals() -> None:
+    with pytest.raises(ConfigError, match="margin: 1.0 is not a margin"):
+        least_items(1.0)
     with pytest.raises(ConfigError, match="margin"):
         non_inferiority([1, 0], [1, 0], margin=0.0)
     with pytest.raises(DataError, match=r"outside \[0, 1\]"):
