@@ -207,6 +207,8 @@ def _create(database: Path, client_class: type[MlflowClient]) -> None:
     client = _open(temporary, client_class)
     client.search_experiments(max_results=1)
     client.search_registered_models(max_results=1)
+    # A journal without its database would be rolled back into the new one.
+    database.with_name(f"{database.name}-journal").unlink(missing_ok=True)
     temporary.replace(database)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -157,6 +158,39 @@ def test_a_missing_or_broken_database(tmp_path: Path) -> None:
     broken.write_text("this is no database, and long enough to be looked at as one" * 20)
     with pytest.raises(RegistryError, match="cannot be read"):
         open_registry(broken).list_versions()
+
+
+KILLED = """
+import os, signal, sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("PRAGMA cache_size = 1")  # pages reach the file before the transaction ends
+connection.execute("BEGIN")
+connection.execute("UPDATE model_versions SET source = 'torn'")
+connection.execute("UPDATE model_version_tags SET value = 'torn'")
+connection.execute("CREATE TABLE large AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 9999) "
+                   "SELECT i, hex(randomblob(50)) FROM n")
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_killed_writer_is_rolled_back_by_the_next_reader(database: Path, artifact: RegisterArtifact) -> None:
+    register(database, artifact, FIRST)
+    before = open_registry(database).list_versions()
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(database)], timeout=60)
+    journal = database.with_name("mlflow.db-journal")
+    assert killed.returncode == -signal.SIGKILL
+    assert journal.stat().st_size > 0
+    assert open_registry(database).list_versions() == before
+    assert not journal.exists()
+
+
+def test_a_journal_whose_database_was_moved_away_does_not_touch_the_new_one(
+    database: Path, artifact: RegisterArtifact
+) -> None:
+    subprocess.run([sys.executable, "-c", KILLED, str(database)], timeout=60)
+    database.unlink()
+    assert register(database, artifact, FIRST) == 1
+    assert [str(version) for version in open_registry(database).list_versions()] == ["triage@1"]
 
 
 def tracked(directory: Path, fingerprint: str, loss: float) -> TrackedCall:
