@@ -1,8 +1,7 @@
-"""Rows of JSONL, JSON and CSV files: a row that cannot be read is a `BadRow`, and reading goes on behind it."""
+"""Rows of JSONL and JSON files: a row that cannot be read is a `BadRow`, and reading goes on behind it."""
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -18,8 +17,8 @@ MAX_LINE = 10_000_000
 MAX_DEPTH = 100
 """Levels of lists and objects that a row may have."""
 
-_EXCERPT = 500
-_DELIMITERS = ",;\t|"
+EXCERPT = 500
+"""Characters of a bad row's text that are set aside."""
 
 
 def read_json(path: Path, encoding: Encoding) -> Iterator[SourceRow | BadRow]:
@@ -70,7 +69,7 @@ def _read_lines(stream: TextIO) -> Iterator[SourceRow | BadRow]:
     while line := stream.readline(MAX_LINE + 1):
         number += 1
         if len(line) > MAX_LINE:
-            excerpt = line[:_EXCERPT]
+            excerpt = line[:EXCERPT]
             while line and not line.endswith(("\n", "\r")):
                 line = stream.readline(MAX_LINE)
             yield BadRow(number, f"the line is longer than {MAX_LINE // 1_000_000} MB", excerpt)
@@ -80,13 +79,13 @@ def _read_lines(stream: TextIO) -> Iterator[SourceRow | BadRow]:
 
 def _parse_line(number: int, text: str) -> SourceRow | BadRow:
     if reason := invalid_text(text):
-        return BadRow(number, reason, text[:_EXCERPT])
+        return BadRow(number, reason, text[:EXCERPT])
     try:
         value = _loads(text)
     except ValueError as error:
-        return BadRow(number, f"not JSON: {_complaint(error)}", text[:_EXCERPT])
+        return BadRow(number, f"not JSON: {_complaint(error)}", text[:EXCERPT])
     except RecursionError:
-        return BadRow(number, "not JSON: nested too deeply", text[:_EXCERPT])
+        return BadRow(number, "not JSON: nested too deeply", text[:EXCERPT])
     return _json_row(number, value, escapes="\\u" in text)
 
 
@@ -116,7 +115,7 @@ def _json_row(number: int, value: Any, *, escapes: bool) -> SourceRow | BadRow:
     if not isinstance(value, dict):
         return BadRow(number, f"a row is an object with named values, not {json_type(value)}", value)
     if escapes and (reason := invalid_text(json.dumps(value, ensure_ascii=False))):
-        return BadRow(number, reason, json.dumps(value)[:_EXCERPT])
+        return BadRow(number, reason, json.dumps(value)[:EXCERPT])
     return SourceRow(number, value)
 
 
@@ -172,52 +171,3 @@ def json_type(value: object) -> str:
     if isinstance(value, (list, tuple)):
         return "a list"
     return "an object" if isinstance(value, dict) else type(value).__name__
-
-
-def read_csv(path: Path, encoding: Encoding, delimiter: str | None = None) -> Iterator[SourceRow | BadRow]:
-    """Yield the rows of a CSV file with a header; without ``delimiter`` the header's most frequent of ``, ; tab |``.
-
-    Raises:
-        DataError: a column has no name, or two have the same.
-    """
-    with open_text(path, encoding) as stream:
-        header_line = stream.readline(MAX_LINE)
-        stream.seek(0)
-        delimiter = delimiter or max(_DELIMITERS, key=header_line.count)
-        csv.field_size_limit(MAX_LINE)
-        reader = csv.reader(stream, delimiter=delimiter, strict=True)
-        header = _header(reader, path)
-        while True:
-            start = reader.line_num + 1
-            try:
-                cells = next(reader)
-            except StopIteration:
-                return
-            except csv.Error as error:
-                yield BadRow(start, f"not CSV: {error}")
-                continue
-            if cells:
-                yield _csv_row(start, cells, header)
-
-
-def _header(reader: Iterator[list[str]], path: Path) -> list[str]:
-    try:
-        header = [name.strip() for name in next(reader)]
-    except (StopIteration, csv.Error) as error:
-        raise DataError("the file has no header line", where=str(path), fix="name the columns in line 1") from error
-    for position, name in enumerate(header, start=1):
-        if not name or invalid_text(name):
-            raise DataError(f"column {position} has no name", where=str(path), fix="name every column in line 1")
-        if header.count(name) > 1:
-            raise DataError(f"two columns are named {name!r}", where=str(path), fix="give each column its own name")
-    return header
-
-
-def _csv_row(number: int, cells: list[str], header: list[str]) -> SourceRow | BadRow:
-    values = dict(zip(header, cells, strict=False))
-    for name, cell in values.items():
-        if reason := invalid_text(cell):
-            return BadRow(number, f"column {name!r} is {reason}", values)
-    if len(cells) != len(header):
-        return BadRow(number, f"{len(cells)} cells where the header names {len(header)} columns", cells)
-    return SourceRow(number, values)

@@ -14,8 +14,9 @@ from pipeline.core.errors import ConfigError, DataError, IntegrityError, SourceE
 from pipeline.data.backends import DatasetHome, load_dataset
 from pipeline.data.encoding import Detected, detect_encoding, unreadable
 from pipeline.data.names import nearest, quoted
+from pipeline.data.read_csv import read_csv
 from pipeline.data.read_tables import count_table_rows, number_rows, read_arrow, read_parquet
-from pipeline.data.read_text import read_csv, read_json
+from pipeline.data.read_text import read_json
 from pipeline.data.rows import BadRow, SourceRow
 from schemas.base import Reference
 from schemas.data import Split

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import csv
-import io
 import json
 from pathlib import Path
 from typing import Any
@@ -11,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.core.errors import DataError
-from pipeline.data.read_text import MAX_LINE, read_csv, read_json
+from pipeline.data.read_csv import read_csv
+from pipeline.data.read_text import MAX_LINE, read_json
 from pipeline.data.rows import BadRow, SourceRow
 
 SCALARS = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(st.characters(exclude_categories=["Cs"]))
@@ -19,7 +18,6 @@ VALUES = st.recursive(
     SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("ab"), inner), max_leaves=4
 )
 ROWS = st.lists(st.dictionaries(st.text("abcé", min_size=1, max_size=3), VALUES, min_size=1), min_size=2, max_size=6)
-CELLS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)
 
 
 def read(path: Path, **options: Any) -> list[SourceRow | BadRow]:
@@ -50,22 +48,6 @@ def test_every_item_of_a_json_array_is_read(
 ) -> None:
     path = file(tmp_path_factory.getbasetemp(), "rows.json", json.dumps(rows, indent=indent))
     assert read(path) == [SourceRow(number, row) for number, row in enumerate(rows, start=1)]
-
-
-@given(st.lists(st.tuples(CELLS, CELLS), min_size=1, max_size=6), st.sampled_from([",", ";", "\t", "|"]))
-def test_every_csv_row_is_read(
-    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str]], delimiter: str
-) -> None:
-    stream = io.StringIO(newline="")
-    writer = csv.writer(stream, delimiter=delimiter, quoting=csv.QUOTE_ALL)
-    writer.writerows([("prompt", "completion"), *rows])
-    path = file(tmp_path_factory.getbasetemp(), "rows.csv", stream.getvalue())
-    read_back = read(path)
-    assert [row.values for row in read_back if isinstance(row, SourceRow)] == [
-        {"prompt": prompt, "completion": completion} for prompt, completion in rows
-    ]
-    numbers = [row.number for row in read_back]
-    assert numbers == sorted(set(numbers))
 
 
 @given(st.lists(st.text(max_size=20) | st.binary(max_size=20).map(lambda raw: raw.decode("latin-1")), max_size=8))
@@ -153,50 +135,6 @@ def test_a_json_file_may_hold_lines(tmp_path: Path) -> None:
 def test_a_json_file_without_rows_is_one_error(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(DataError, match=message):
         read(file(tmp_path, "rows.json", text))
-
-
-def test_csv_rows_are_numbered_by_line(tmp_path: Path) -> None:
-    rows = read(file(tmp_path, "rows.csv", 'a,b\n1,"two\nlines"\n\n3,4\n'))
-    assert rows == [SourceRow(2, {"a": "1", "b": "two\nlines"}), SourceRow(5, {"a": "3", "b": "4"})]
-
-
-@pytest.mark.parametrize(
-    ("body", "number", "reason"),
-    [
-        ("1,2\n1,2,3\n", 3, "3 cells where the header names 2 columns"),
-        ("1\n", 2, "1 cells where the header names 2 columns"),
-        ('1,2\n"1"x,2\n', 3, "not CSV: ',' expected after '\"'"),
-        ('1,2\n1,"2\n3,4\n', 3, "not CSV: unexpected end of data"),
-        ("1," + "x" * (MAX_LINE + 1) + "\n", 2, "not CSV: field larger than field limit (10000000)"),
-    ],
-)
-def test_a_bad_csv_row_is_named(tmp_path: Path, body: str, number: int, reason: str) -> None:
-    (bad,) = [row for row in read(file(tmp_path, "rows.csv", "a,b\n" + body)) if isinstance(row, BadRow)]
-    assert (bad.number, bad.reason) == (number, reason)
-
-
-def test_a_csv_cell_with_invalid_bytes_is_named(tmp_path: Path) -> None:
-    (bad,) = read(file(tmp_path, "rows.csv", b"a,b\n1,\xff\n"))
-    assert isinstance(bad, BadRow)
-    assert bad.reason == "column 'b' is not valid UTF-8: byte 0xff at character 1"
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("a,,c\n1,2,3\n", "column 2 has no name"),
-        ("a,a\n1,2\n", "two columns are named 'a'"),
-        ('"a\n1,2\n', "the file has no header line"),
-    ],
-)
-def test_a_bad_header_is_one_error(tmp_path: Path, text: str, message: str) -> None:
-    with pytest.raises(DataError, match=message):
-        read(file(tmp_path, "rows.csv", text))
-
-
-def test_a_tsv_splits_at_tabs_only(tmp_path: Path) -> None:
-    rows = read(file(tmp_path, "rows.tsv", "a,1\tb\nx\ty\n"), delimiter="\t")
-    assert rows == [SourceRow(2, {"a,1": "x", "b": "y"})]
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
