@@ -1,7 +1,8 @@
-"""The reference that needs no language model: TF-IDF and logistic regression, for labels and for records.
+"""The reference that needs no language model: TF-IDF and logistic regression, for labels, records and other answers.
 
 A record (one JSON object an answer) is classified field by field: what a model that reads no relations between words
-can reach. A tuned model that is not better than it has learned words, not the task.
+can reach. Other answers without a label are classes themselves where they are few. A tuned model that is not better
+than it has learned words, not the task.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from pipeline.core.context import CallContext
-from pipeline.core.errors import DataError
 from pipeline.evaluate import backends
 from pipeline.evaluate.backends import Advance, Completion
 from pipeline.evaluate.items import Item
@@ -20,7 +20,7 @@ from pipeline.metrics import read_object
 from schemas.data import Message
 
 MOST_VALUES = 200
-"""A field with more values in the training split is free text: its most frequent value is the answer to all."""
+"""With more values in the training split a field (or an answer) is free text: the most frequent one answers all."""
 
 _ABSENT = ""
 """Stands for a field that a record does not have; no JSON text is empty."""
@@ -46,27 +46,34 @@ class ReferenceRespondent:
         """Fit, and answer items [first, last).
 
         Raises:
-            DataError: rows with neither a label nor a record as their answer, or only one answer to all.
+            DataError: the training texts hold no features.
         """
         texts = [_question(item.prompt) for item in self.train]
         context.emit("log", f"fitting TF-IDF and logistic regression on {len(texts)} rows")
-        labeled = all(item.label is not None for item in (*self.train, *self.items))
-        fit = _fit_labels if labeled else _fit_records
-        answers = fit(texts, self.train, context)([_question(item.prompt) for item in self.items[first:last]])
+        answers = self._fit(texts, context)([_question(item.prompt) for item in self.items[first:last]])
         advance(len(answers))
         return [Completion(answer, [], "stop", 0, 0) for answer in answers]
 
+    def _fit(self, texts: list[str], context: CallContext) -> Predict:
+        references = [item.reference for item in self.train]
+        if all(item.label is not None for item in (*self.train, *self.items)):
+            return _fit_values(texts, references, most=len(references))
+        records = _records(references)
+        if records is not None:
+            return _fit_records(texts, records, context)
+        different = len(set(references))
+        if different > MOST_VALUES:
+            context.warn(
+                f"TF-IDF takes {different} different answers for free text: it gives the most frequent one to all"
+            )
+        return _fit_values(texts, references)
 
-def _fit_labels(texts: list[str], train: Sequence[Item], _context: CallContext) -> Predict:
-    return backends.train_classifier(texts, [item.reference for item in train]).predict
 
-
-def _fit_records(texts: list[str], train: Sequence[Item], context: CallContext) -> Predict:
-    records = [_record(item) for item in train]
+def _fit_records(texts: list[str], records: Sequence[dict[str, str]], context: CallContext) -> Predict:
     keys = list(dict.fromkeys(key for record in records for key in record))
     fields = {}
     for key in context.track(keys, "fitting fields", len(keys)):
-        fields[key] = _fit_field(texts, [record.get(key, _ABSENT) for record in records])
+        fields[key] = _fit_values(texts, [record.get(key, _ABSENT) for record in records])
 
     def predict(asked: Sequence[str]) -> list[str]:
         columns = {key: predict_field(asked) for key, predict_field in fields.items()}
@@ -76,25 +83,24 @@ def _fit_records(texts: list[str], train: Sequence[Item], context: CallContext) 
     return predict
 
 
-def _fit_field(texts: list[str], values: list[str]) -> Predict:
+def _fit_values(texts: list[str], values: list[str], most: int = MOST_VALUES) -> Predict:
     counted = Counter(values)
-    if 1 < len(counted) <= MOST_VALUES:
+    if 1 < len(counted) <= most:
         return backends.train_classifier(texts, values).predict
     [(most_frequent, _)] = counted.most_common(1)
     return lambda asked: [most_frequent] * len(asked)
 
 
-def _record(item: Item) -> dict[str, str]:
-    """Return an answer's fields, each value as canonical JSON text."""
+def _records(references: Sequence[str]) -> list[dict[str, str]] | None:
+    """Return the fields of each answer, every value as canonical JSON text; None where one is no JSON object."""
     try:
-        record = read_object(item.reference)
-    except ValueError as error:
-        raise DataError(
-            f"the row has no label and its answer is no JSON object ({error}), so TF-IDF has nothing to learn",
-            where=f"source row {item.row}",
-            fix="set evaluate.baselines.tfidf to false",
-        ) from error
-    return {key: json.dumps(value, ensure_ascii=False, sort_keys=True) for key, value in record.items()}
+        records = [read_object(reference) for reference in references]
+    except ValueError:
+        return None
+    return [
+        {key: json.dumps(value, ensure_ascii=False, sort_keys=True) for key, value in record.items()}
+        for record in records
+    ]
 
 
 def _write(row: dict[str, str]) -> str:

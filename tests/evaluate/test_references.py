@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import pytest
-
 from pipeline.core.context import CallContext
-from pipeline.core.errors import DataError
 from pipeline.evaluate.items import as_item
 from pipeline.evaluate.references import MOST_VALUES, ReferenceRespondent
+from schemas.events import Event
 from tests.evaluate.support import example
 
 
@@ -53,6 +51,28 @@ def test_free_text_takes_its_most_frequent_value() -> None:
     assert answers(train, ["I am name3"]) == [{"name": "name7", "kind": "person"}]
 
 
-def test_answers_that_are_no_objects_are_refused_by_row() -> None:
-    with pytest.raises(DataError, match=r"source row 2: .* no JSON object"):
-        answers([("a", {"x": 1}), ("b", [1])], ["c"])
+def spoken(train: list[tuple[str, str]], asked: list[str], context: CallContext | None = None) -> list[str]:
+    """Fit on (text, answer) rows without labels and return the answers to ``asked``."""
+    rows = [as_item(example(n, text, answer, label=None)) for n, (text, answer) in enumerate(train)]
+    items = [as_item(example(n, text, "?", label=None)) for n, text in enumerate(asked)]
+    completions = ReferenceRespondent(rows, items).answer(0, len(items), context or CallContext(), lambda _: None)
+    return [completion.text for completion in completions]
+
+
+def test_a_few_answers_without_labels_are_classes() -> None:
+    train = [(f"give {what} back {n}", "refund") for n, what in enumerate(("money", "cash", "payment"))]
+    train += [(f"cannot sign {where} {n}", "[1]") for n, where in enumerate(("in", "up", "on"))]
+    assert spoken(train, ["my money back", "sign me in"]) == ["refund", "[1]"]
+
+
+def test_one_answer_to_all_is_that_answer() -> None:
+    assert spoken([("a question", "yes"), ("another", "yes")], ["a third"]) == ["yes"]
+
+
+def test_free_answers_take_the_most_frequent_one_and_say_so() -> None:
+    train = [(f"question {n}", f"answer {n}") for n in range(MOST_VALUES + 1)] + [("again", "answer 7")]
+    events: list[Event] = []
+    assert spoken(train, ["question 3"], CallContext(sink=events.append)) == ["answer 7"]
+    assert [event.message for event in events if event.kind == "warning"] == [
+        "TF-IDF takes 201 different answers for free text: it gives the most frequent one to all"
+    ]
