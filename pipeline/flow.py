@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from pipeline.evaluate.instruction import default_instruction
 from pipeline.resolve import data_options
 from schemas.artifacts import InputRefs, StageCall, Stored
 from schemas.base import ArtifactRef, Schema, StageName
@@ -117,7 +118,7 @@ def _evaluation(
         base=base,
         metrics=metrics or run.metrics,
         generation=evaluate.generation,
-        chat_template=run.spec.train.chat_template,
+        chat_template=run.spec.train.chat_template if isinstance(subject, BaseSubject) else None,
         max_items=evaluate.max_items,
         seed=evaluate.seed,
     )
@@ -127,9 +128,9 @@ def _evaluation(
 def _baselines(run: ResolvedRun, finished: Finished) -> Iterator[StageCall]:
     if "data" not in finished:
         return
-    data = finished["data"].ref
+    data, labels = finished["data"].ref, finished["data"].artifact.labels
     asked = run.spec.evaluate.baselines
-    instruction = asked.instruction or run.spec.description or None
+    instruction = asked.instruction or default_instruction(run.spec.description, labels)
     if run.base.weights is not None and finished["data"].artifact.kind != "text":
         if asked.base:
             subject = BaseSubject(instruction=instruction)
@@ -145,7 +146,8 @@ def _baselines(run: ResolvedRun, finished: Finished) -> Iterator[StageCall]:
     if run.asks_tfidf:
         yield _evaluation(run, "evaluate.baseline-tfidf", TfidfSubject(), data)
     if asked.endpoint is not None:
-        yield _evaluation(run, "evaluate.baseline-endpoint", asked.endpoint, data)
+        told = {"instruction": asked.endpoint.instruction or instruction}
+        yield _evaluation(run, "evaluate.baseline-endpoint", asked.endpoint.model_copy(update=told), data)
 
 
 def _retention_before(run: ResolvedRun, finished: Finished) -> Iterator[StageCall]:

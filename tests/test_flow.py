@@ -181,6 +181,44 @@ def test_a_champion_and_a_reference_for_classification_are_baselines_too(tmp_pat
     assert set(calls["register"].inputs["baselines"]) == {"base", "few-shot", "champion", "tfidf"}
 
 
+ENDPOINT = {"base_url": "http://127.0.0.1:1/v1", "model": "m"}
+
+
+def told(world: World) -> dict[str, str | None]:
+    """Return the instruction of each baseline."""
+    calls = {call.id: call.config["subject"] for call in world.play() if call.id.startswith("evaluate.baseline")}
+    return {name.removeprefix("evaluate.baseline-"): subject.get("instruction") for name, subject in calls.items()}
+
+
+def test_baselines_are_told_what_the_run_is_for(tmp_path: Path) -> None:
+    world = World(tmp_path / "w", evaluate={"metrics": ["exact_match"], "baselines": {"endpoint": ENDPOINT}})
+    described = "Support messages to a record & a label"
+    assert told(world) == dict.fromkeys(("base", "few-shot", "endpoint"), described)
+
+    data = world.made["data"]
+    world.made["data"] = data.model_copy(update={"artifact": data.artifact.model_copy(update={"labels": ("a", "b")})})
+    assert told(world) == dict.fromkeys(("base", "few-shot", "endpoint"), f"{described}\nAnswer with one of: a, b")
+
+
+def test_an_instruction_of_the_users_is_given_as_it_is(tmp_path: Path) -> None:
+    baselines = {"instruction": "Ours.", "few_shot": 0, "endpoint": {**ENDPOINT, "instruction": "Theirs."}}
+    world = World(tmp_path / "w", evaluate={"metrics": ["exact_match"], "baselines": baselines})
+    assert told(world) == {"base": "Ours.", "endpoint": "Theirs."}
+
+
+def test_the_runs_template_is_offered_to_bases_only(tmp_path: Path) -> None:
+    world = World(tmp_path / "w", train={"chat_template": "{{ messages }}"})
+    champion = Champion(version=2, model=world.made["optimize.merged"].ref, base=world.run.base)
+    calls = world.play(world.run.model_copy(update={"champion": champion}))
+    offered = {call.id for call in calls if call.stage == "evaluate" and call.config["chat_template"] is not None}
+    assert offered == {
+        "evaluate.baseline-base",
+        "evaluate.baseline-few-shot",
+        "evaluate.retention-commands-before",
+    }
+    assert next(call for call in calls if call.id == "train.seed-0").config["chat_template"] == "{{ messages }}"
+
+
 def test_a_base_without_weights_has_no_baselines_and_nothing_to_forget(tmp_path: Path) -> None:
     world = World(tmp_path / "w", train={"adapter": "full"})
     run = world.run.model_copy(
