@@ -76,6 +76,7 @@ Subject = Annotated[BaseSubject | ModelSubject | EndpointSubject | TfidfSubject,
 class EvaluateConfig(Schema):
     """Config of the evaluate stage. ``base`` is needed by base and adapter subjects.
 
+    ``chat_template`` is for a base that has none of its own: every model is asked in the template that it knows.
     ``max_items`` takes the first items in the split's stored order. ``seed`` draws few-shot examples and bootstrap
     samples.
     """
@@ -120,8 +121,9 @@ class EvaluateArtifact(Artifact):
     """What the evaluate stage leaves.
 
     Files: ``items.parquet``, one row per item in the split's order: ``id, cluster, near_train, prompt, reference,
-    prediction, finish_reason, prompt_tokens, completion_tokens`` and one ``score.<metric>`` column (per-item score)
-    each. ``slices`` holds ``clean`` and ``near_train`` where both have items.
+    prediction, answer, finish_reason, prompt_tokens, completion_tokens`` and one ``score.<metric>`` column (per-item
+    score) each; ``answer`` is the prediction without its reasoning, as it was scored. ``slices`` holds ``clean`` and
+    ``near_train`` where both have items.
     """
 
     name: str

@@ -18,7 +18,7 @@ class Item:
     """One question with its reference answer.
 
     ``row`` is the row of the source file; ``cluster`` joins near-duplicates; ``near_train`` marks an item with a
-    near-duplicate among the training rows.
+    near-duplicate among the training rows. ``calls_only`` says that the answer calls tools and has no text.
     """
 
     id: str
@@ -29,6 +29,7 @@ class Item:
     tools: tuple[Mapping[str, Any], ...] | None
     reference: str
     label: str | None
+    calls_only: bool = False
 
     @property
     def text(self) -> str:
@@ -58,7 +59,7 @@ def load_items(data: Stored[DataArtifact], split: Split, max_items: int | None =
     """Return the items of a split, or its first ``max_items``.
 
     Raises:
-        DataError: the split is empty, or a row has no prompt or no answer (the rows are named).
+        DataError: the split is empty, or rows (they are named) have no prompt, no answer, or one of tool calls alone.
         ConfigError: the data are plain text, which asks nothing.
     """
     path = split_path(data, split)
@@ -69,22 +70,29 @@ def load_items(data: Stored[DataArtifact], split: Split, max_items: int | None =
             fix="evaluate on rows with prompt and answer",
         )
     items = [as_item(example) for example in read_examples(path, limit=max_items)]
-    for what, wrong in (
-        ("no answer to compare with", [item.row for item in items if not item.reference.strip()]),
-        ("no prompt", [item.row for item in items if not item.prompt]),
+    silent = [item for item in items if not item.reference.strip() and not item.calls_only]
+    for what, wrong, fix in (
+        ("no answer to compare with", silent, "complete these rows, or remove them from the split"),
+        (
+            "no prompt",
+            [item for item in items if not item.prompt],
+            "complete these rows, or remove them from the split",
+        ),
+        (
+            "an answer of tool calls alone, and tool-call answers cannot be scored yet",
+            [item for item in items if item.calls_only],
+            "remove these rows from the split, or end them with an answer in words",
+        ),
     ):
         if wrong:
-            raise DataError(
-                f"{len(wrong)} rows have {what}",
-                where=f"{path.name}, source {listed_rows(wrong)}",
-                fix="complete these rows, or remove them from the split",
-            )
+            rows = listed_rows([item.row for item in wrong])
+            raise DataError(f"{len(wrong)} rows have {what}", where=f"{path.name}, source {rows}", fix=fix)
     return items
 
 
 def as_item(example: Example) -> Item:
     """Return an example as an item; of a preference the chosen answer is the reference."""
-    answers = [message.content for message in example.chosen if message.role == "assistant"]
+    answer = _answer(example)
     return Item(
         id=example.id,
         row=example.row,
@@ -92,9 +100,16 @@ def as_item(example: Example) -> Item:
         near_train=example.near_train,
         prompt=example.prompt,
         tools=example.tools,
-        reference=answers[-1] if answers else example.answer,
+        reference=answer.content,
         label=example.label,
+        calls_only=bool(answer.tool_calls) and not answer.content.strip(),
     )
+
+
+def _answer(example: Example) -> Message:
+    """Return the turn that answers, without content where there is none."""
+    turns = [message for message in (*example.messages[-1:], *example.chosen) if message.role == "assistant"]
+    return turns[-1] if turns else Message(role="assistant")
 
 
 def listed_rows(rows: Sequence[int], most: int = 10) -> str:

@@ -68,7 +68,7 @@ class EndpointRespondent:
 
 @dataclass(frozen=True)
 class LocalModel:
-    """What asking a local model needs beside the items."""
+    """What asking a local model needs beside the items; ``chat_template`` is for a tokenizer that has none."""
 
     files: ModelFiles
     chat_template: str | None
@@ -84,9 +84,9 @@ def ask_local(
         ModelError: the model's files are missing or unreadable.
         RenderError, DataError: see `render_items`.
     """
-    tokenizer = backends.open_tokenizer(model.files, model.chat_template)
+    tokenizer = backends.open_tokenizer(model.files, None)
     facts = backends.model_facts(model.files)
-    options = RenderOptions(chat_template=model.chat_template)
+    options = RenderOptions(chat_template=model.chat_template if tokenizer.chat_template is None else None)
     prompts = render_items(
         items,
         task,

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from pipeline.core.errors import ConfigError, DataError
+from pipeline.core.references import open_reference
 from pipeline.evaluate.items import Item
 from pipeline.evaluate.slices import slice_places, take
 from pipeline.metrics import CorpusMetric, Metric, get_metric
@@ -39,6 +40,7 @@ def load_metrics(specs: Sequence[MetricSpec], labels: Sequence[str] | None) -> d
     Raises:
         ConfigError: two have the same name, or one cannot be built.
         SourceError: a user's file cannot be read.
+        IntegrityError: a user's file changed since the run began.
     """
     metrics: dict[str, Metric] = {}
     for spec in specs:
@@ -110,8 +112,12 @@ def _as_score(interval: Interval) -> Score:
 
 
 def _code_root(spec: MetricSpec) -> Path | None:
-    """Return the folder that a user's metric (``./metrics/mine.py:score``) is relative to."""
+    """Return the folder that a user's metric (``./metrics/mine.py:score``) is relative to.
+
+    Raises:
+        IntegrityError: the file changed since the run began.
+    """
     if spec.code is None:
         return None
     relative = PurePosixPath(spec.name.rpartition(":")[0] or spec.name)
-    return Path(spec.code.location).absolute().parents[len(relative.parts) - 1]
+    return open_reference(spec.code).absolute().parents[len(relative.parts) - 1]

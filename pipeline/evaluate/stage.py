@@ -13,6 +13,7 @@ from pipeline.evaluate.answers import Respondent, collect
 from pipeline.evaluate.items import Item, as_item, load_items, split_path
 from pipeline.evaluate.mistakes import find_confusions
 from pipeline.evaluate.prompts import Task, draw_shots
+from pipeline.evaluate.reasoning import answer_of
 from pipeline.evaluate.references import ReferenceRespondent
 from pipeline.evaluate.respondents import EndpointRespondent, LocalModel, ask_local
 from pipeline.evaluate.scoring import load_metrics, score_all
@@ -44,14 +45,13 @@ def run(config: EvaluateConfig, inputs: EvaluateInputs, context: CallContext, wo
     respondent = _open(config, inputs, items, context)
     name = subject_name(config.subject)
     completions = collect(respondent, len(items), workspace.scratch, context, f"evaluate {name}")
-    predictions = [completion.text for completion in completions]
+    answers = [answer_of(completion.text, item.reference) for completion, item in zip(completions, items, strict=True)]
     scored = {
-        key: score_all(metrics[key], items, predictions, config.seed)
+        key: score_all(metrics[key], items, answers, config.seed)
         for key in context.track(metrics, "score", len(metrics))
     }
-    write_table(
-        workspace.file("items.parquet"), items, completions, {key: found.items for key, found in scored.items()}
-    )
+    scores = {key: found.items for key, found in scored.items()}
+    write_table(workspace.file("items.parquet"), items, completions, answers, scores)
     slices = next(iter(scored.values())).slices
     return EvaluateArtifact(
         name=name,
@@ -61,7 +61,7 @@ def run(config: EvaluateConfig, inputs: EvaluateInputs, context: CallContext, wo
         data_digest=hash_file(split_path(data, config.split)),
         scores={key: found.overall for key, found in scored.items()},
         slices={part: {key: found.slices[part] for key, found in scored.items()} for part in slices},
-        confusions=find_confusions(items, predictions),
+        confusions=find_confusions(items, answers),
         truncated=sum(completion.finish_reason == "length" for completion in completions),
         prompt_tokens=sum(completion.prompt_tokens for completion in completions),
         completion_tokens=sum(completion.completion_tokens for completion in completions),
@@ -105,12 +105,14 @@ def _model(config: EvaluateConfig, inputs: EvaluateInputs) -> LocalModel:
         raise ConfigError("the subject is a model and none is given", where="inputs.model", fix="name a model artifact")
     artifact = inputs.model.artifact
     dtype = artifact.vllm_dtype if isinstance(artifact, OptimizeArtifact) else None
-    return LocalModel(model_files(config.base, inputs.model), config.chat_template, dtype)
+    return LocalModel(model_files(config.base, inputs.model), None, dtype)
 
 
 def _task(subject: BaseSubject | EndpointSubject, config: EvaluateConfig, inputs: EvaluateInputs) -> Task:
-    shots = draw_shots(_train_items(inputs), subject.few_shot, config.seed) if subject.few_shot else ()
-    return Task(subject.instruction, shots)
+    if not subject.few_shot:
+        return Task(subject.instruction)
+    answered = [item for item in _train_items(inputs) if not item.calls_only]
+    return Task(subject.instruction, draw_shots(answered, subject.few_shot, config.seed))
 
 
 def _train_items(inputs: EvaluateInputs) -> list[Item]:

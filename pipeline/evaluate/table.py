@@ -10,11 +10,17 @@ from pipeline.evaluate.items import Item
 
 
 def write_table(
-    path: Path, items: Sequence[Item], completions: Sequence[Completion], scores: Mapping[str, Sequence[float]]
+    path: Path,
+    items: Sequence[Item],
+    completions: Sequence[Completion],
+    answers: Sequence[str],
+    scores: Mapping[str, Sequence[float]],
 ) -> None:
-    """Write the items with their answers; ``scores`` has one list per metric, by the metric's name.
+    """Write the items with what was said (``prediction``) and scored (``answer``).
 
-    Columns: ``id, cluster, near_train, prompt, reference, prediction, finish_reason, prompt_tokens,
+    ``scores`` has one list per metric, by the metric's name.
+
+    Columns: ``id, cluster, near_train, prompt, reference, prediction, answer, finish_reason, prompt_tokens,
     completion_tokens``, then ``score.<metric>``. ``prompt`` is the item's own, for people: an instruction and
     examples are the same for all items and not repeated.
     """
@@ -28,6 +34,7 @@ def write_table(
         "prompt": pa.array([_text(item.text) for item in items], pa.string()),
         "reference": pa.array([_text(item.reference) for item in items], pa.string()),
         "prediction": pa.array([_text(completion.text) for completion in completions], pa.string()),
+        "answer": pa.array([_text(answer) for answer in answers], pa.string()),
         "finish_reason": pa.array([completion.finish_reason for completion in completions], pa.string()),
         "prompt_tokens": pa.array([completion.prompt_tokens for completion in completions], pa.int64()),
         "completion_tokens": pa.array([completion.completion_tokens for completion in completions], pa.int64()),

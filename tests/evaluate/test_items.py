@@ -53,6 +53,20 @@ def test_rows_that_cannot_be_asked_or_scored_are_named(tmp_path: Path) -> None:
         load_items(data_artifact(tmp_path / "prompt", test=[mute]), "test")
 
 
+def test_answers_of_tool_calls_alone_are_named_and_said_not_to_be_scored_yet(tmp_path: Path) -> None:
+    call = {"type": "function", "function": {"name": "look", "arguments": "{}"}}
+    question = Message(role="user", content="where is it")
+    calls = Message(role="assistant", tool_calls=(call,))
+    spoken = Message(role="assistant", content="I look.", tool_calls=(call,))
+    rows = [example(4, "", "", messages=(question, calls)), example(5, "", "", messages=(question, spoken))]
+    assert [(item.reference, item.calls_only) for item in map(as_item, rows)] == [("", True), ("I look.", False)]
+    with pytest.raises(
+        DataError,
+        match=r"source row 5: 1 rows have an answer of tool calls alone, and tool-call answers cannot be scored",
+    ):
+        load_items(data_artifact(tmp_path, test=[*labeled_rows(), *rows]), "test")
+
+
 def test_an_empty_split_and_plain_text_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="the test split has no rows"):
         load_items(data_artifact(tmp_path / "empty"), "test")

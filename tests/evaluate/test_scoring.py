@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.core.errors import ConfigError, DataError
+from pipeline.core.errors import ConfigError, DataError, IntegrityError
+from pipeline.core.workspace import hash_file
 from pipeline.evaluate.items import Item, as_item
 from pipeline.evaluate.mistakes import find_confusions
 from pipeline.evaluate.scoring import NO_INTERVAL, load_metrics, score_all
@@ -113,11 +114,14 @@ def test_a_users_metric_is_found_from_its_resolved_file(tmp_path: Path) -> None:
     (tmp_path / "metrics").mkdir()
     code = tmp_path / "metrics" / "mine.py"
     code.write_text("def half(prediction, reference):\n    return 0.5\n", encoding="utf-8")
-    spec = MetricSpec(name="./metrics/mine.py:half", code=Reference(location=str(code), digest="0" * 64))
+    spec = MetricSpec(name="./metrics/mine.py:half", code=Reference(location=str(code), digest=hash_file(code)))
 
     metric = load_metrics([spec], None)["./metrics/mine.py:half"]
 
     assert score_all(metric, items(3), ["", "", ""], seed=0).items == [0.5] * 3
+    code.write_text("def half(prediction, reference):\n    return 1.0\n", encoding="utf-8")
+    with pytest.raises(IntegrityError, match=r"mine\.py: changed since the run began"):
+        load_metrics([spec], None)
 
 
 def test_confusions_of_labels() -> None:

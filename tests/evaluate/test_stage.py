@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pipeline.core.context import CallContext
-from pipeline.core.errors import ConfigError, DataError, ModelError
+from pipeline.core.errors import ConfigError, DataError, ModelError, RenderError
 from pipeline.core.workspace import content_digest, hash_file, list_files
 from pipeline.evaluate.stage import run, subject_name
 from schemas.artifacts import Stored
@@ -87,6 +87,7 @@ def test_the_base_is_asked_every_item_and_every_answer_is_kept(
         "prompt",
         "reference",
         "prediction",
+        "answer",
         "finish_reason",
         "prompt_tokens",
         "completion_tokens",
@@ -162,11 +163,61 @@ def test_tfidf_learns_the_labels(tmp_path: Path) -> None:
     assert artifact.engine.startswith("scikit-learn ")
 
 
-def test_tfidf_without_labels_is_refused(tmp_path: Path) -> None:
-    rows = [example(0, "q", "a", label=None), example(1, "r", "b")]
-    data = data_artifact(tmp_path / "data", train=rows, test=rows)
-    with pytest.raises(DataError, match="source row 1: the row has no label and its answer is no JSON object"):
-        evaluate(tmp_path / "work", data, TfidfSubject())
+def test_tfidf_takes_answers_for_classes_where_rows_have_no_labels(tmp_path: Path) -> None:
+    rows = [row.model_copy(update={"label": None}) for row in labeled_rows(3)]
+    data = data_artifact(tmp_path / "data", train=rows[:24], test=rows[24:])
+    metrics = (MetricSpec(name="exact_match"),)
+    assert evaluate(tmp_path / "work", data, TfidfSubject(), metrics=metrics).scores["exact_match"].value == 1.0
+
+
+def test_reasoning_is_kept_and_the_answer_behind_it_is_scored(tmp_path: Path, data: Stored[DataArtifact]) -> None:
+    said = "<think>\nthey want money\n</think>\nrefund"
+    with endpoint(lambda *_: (200, completion(said), {})) as served:
+        artifact = evaluate(tmp_path / "work", data, EndpointSubject(base_url=served.url, model="big"))
+    columns = table(tmp_path / "work")
+    assert set(columns["prediction"]) == {said}
+    assert set(columns["answer"]) == {"refund"}
+    # 4 of the 12 items are refunds, and every answer is one of the labels.
+    assert artifact.scores["exact_match"].value == pytest.approx(1 / 3)
+    assert artifact.scores["valid_label"].value == 1.0
+    assert {confusion.predicted for confusion in artifact.confusions} == {"refund"}
+
+
+OTHER_TEMPLATE = (
+    "{% for m in messages %}<|im_start|>{{ m.role }} says: {{ m.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant says: {% endif %}"
+)
+
+
+def test_every_model_is_asked_in_the_template_that_it_knows(
+    tmp_path: Path, data: Stored[DataArtifact], base: Path
+) -> None:
+    """A base with a template keeps it; one without is asked in the run's; a tuned model's own is never replaced."""
+
+    def asked(name: str, subject: Subject, folder: Path, chat_template: str | None, model: Any = None) -> Sequence[int]:
+        evaluate(
+            tmp_path / name, data, subject, base=base_ref(folder), model=model, chat_template=chat_template, max_items=2
+        )
+        return list(table(tmp_path / name)["prompt_tokens"])
+
+    bare = write_tiny_base(tmp_path / "bare")
+    (bare / "chat_template.jinja").unlink()
+    own = asked("own", BaseSubject(), base, None)
+    other = asked("fallback", BaseSubject(), bare, OTHER_TEMPLATE)
+
+    assert asked("kept", BaseSubject(), base, OTHER_TEMPLATE) == own
+    assert other != own
+    adapter = random_adapter(tmp_path / "adapter", base)
+    assert asked("tuned", ModelSubject(), base, OTHER_TEMPLATE, adapter) == own
+    (adapter.file(adapter.artifact.model) / "chat_template.jinja").write_text(OTHER_TEMPLATE, encoding="utf-8")
+    assert asked("trained-in-other", ModelSubject(), base, None, adapter) == other
+
+
+def test_a_base_without_any_template_is_refused(tmp_path: Path, data: Stored[DataArtifact]) -> None:
+    bare = write_tiny_base(tmp_path / "bare")
+    (bare / "chat_template.jinja").unlink()
+    with pytest.raises(RenderError, match="the base model's tokenizer has no chat template"):
+        evaluate(tmp_path / "work", data, BaseSubject(), base=base_ref(bare))
 
 
 def test_an_endpoint_is_asked_with_messages_and_its_key(tmp_path: Path, data: Stored[DataArtifact]) -> None:

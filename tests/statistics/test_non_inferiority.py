@@ -97,7 +97,7 @@ def test_level_and_power(clustered: bool) -> None:
 
 
 def test_refusals() -> None:
-    with pytest.raises(ConfigError, match="margin: 1.0 is not a margin"):
+    with pytest.raises(ConfigError, match=r"margin: 1\.0 is not a margin"):
         least_items(1.0)
     with pytest.raises(ConfigError, match="margin"):
         non_inferiority([1, 0], [1, 0], margin=0.0)
