@@ -8,20 +8,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from local_runner.controller import Controller, RunOptions
-from local_runner.runs import RunDirectory
 from local_runner.session import Session
-from pipeline.core.errors import from_record
 from pipeline.core.examples import read_examples
 from pipeline.execute import load
 from pipeline.flow import train_config
 from pipeline.train.methods import check_kind
 from schemas.artifacts import Stored
-from schemas.base import ArtifactRef
 from schemas.data import DataArtifact, DropCount, Example, Split
 from schemas.events import Event
 from schemas.plan import PlanArtifact
@@ -85,16 +79,7 @@ def check_data(
     Raises:
         HoneError: whatever refuses the data; rows that the training method does not learn from included.
     """
-    with TemporaryDirectory(prefix="hone-check-") as folder:
-        directory = RunDirectory(Path(folder))
-        controller = Controller(session.root, sink, cancelled, session.secrets)
-        outcome = controller.carry_out(run, directory, RunOptions(last="data"))
-        if outcome.error is not None:
-            raise from_record(outcome.error)
-        made = {
-            name: ArtifactRef(stage=call["stage"], fingerprint=call["fingerprint"])
-            for name, call in directory.calls().items()
-        }
+    made = session.try_out(run, "data", sink, cancelled)
     data = load(session.store, made["data"])
     check_kind(run.spec.train.method, data.artifact.kind, "data")
     retention = {

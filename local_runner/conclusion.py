@@ -54,12 +54,14 @@ class Conclusion:
 
     def show(self, out: Console, err: Console) -> None:
         """Print it for people: results to ``out``, what went wrong to ``err``."""
+        from rich.markup import escape
+
         if self.outcome.status == "finished" and not self.outcome.done:
             out.print(f"nothing to do: all {len(self.outcome.cached)} calls were finished before", soft_wrap=True)
         if self.summary.scores:
             out.print("\n" + plain_text(self.summary), markup=False, soft_wrap=True, end="")
         if self.notice:
-            err.print(f"[yellow]![/] {self.notice}", markup=True, soft_wrap=True)
+            err.print(f"[yellow]![/] {escape(self.notice)}", soft_wrap=True)
         if self.outcome.status == "stopped":
             out.print("the run stops here as asked; run it without --until to go on", soft_wrap=True)
         if self.outcome.error is not None:

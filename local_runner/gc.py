@@ -1,4 +1,8 @@
-"""Removing what nothing refers to: artifacts of no run and no version, and work that nobody carries on."""
+"""Removing what nothing refers to: artifacts of no run and no version, and work that nobody carries on.
+
+Runs may go on meanwhile: what is there is listed before what is referred to is read, and nothing is removed whose
+lease somebody holds.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
+from local_runner.leases import is_held, unheld
 from local_runner.runs import RunDirectory, RunList
 from pipeline.core.errors import ConfigError
 from pipeline.core.registry import Registry
@@ -19,18 +22,39 @@ from schemas.base import ArtifactRef
 
 @dataclass(frozen=True)
 class Garbage:
-    """What can go: artifacts, interrupted work, and the bytes that both take."""
+    """What can go: forgotten runs, artifacts, interrupted work, and the bytes that artifacts and work take."""
 
+    runs: tuple[RunDirectory, ...]
     artifacts: tuple[ArtifactRef, ...]
     work: tuple[Path, ...]
     bytes: int
 
 
-def referenced(root: Path, registry: Registry) -> set[ArtifactRef]:
-    """Return every artifact that a run or a registered version came from, with all that these were made from."""
+def find_garbage(root: Path, registry: Registry, forget: Iterable[str] = ()) -> Garbage:
+    """Return what nothing refers to once the runs called ``forget`` are forgotten.
+
+    Work of a run that can be resumed stays; so does what a process holds.
+
+    Raises:
+        ConfigError: there is no such run, or it is the one behind a version that an alias points at.
+    """
     store = Store(root)
+    forgotten = tuple(_forgettable(root, registry, name) for name in forget)
+    runs = [run for run in RunList(root).all() if run not in forgotten]
+    listed = list(store.list())
+    works = [path for path in sorted((root / "work").glob("*/*")) if path.is_dir()]
+    begun = {prefix for run in runs for prefix in _begun(store, run)}
+    kept = referenced(store, registry, runs)
+    artifacts = tuple(ref for ref in listed if ref not in kept and str(ref) not in begun)
+    work = tuple(path for path in works if _short(path) not in begun and not is_held(_lock(path)))
+    size = sum(_size(store.directory(ref)) for ref in artifacts) + sum(_size(path) for path in work)
+    return Garbage(forgotten, artifacts, work, size)
+
+
+def referenced(store: Store, registry: Registry, runs: Iterable[RunDirectory]) -> set[ArtifactRef]:
+    """Return every artifact that a run or a registered version came from, with all that these were made from."""
     waiting: list[ArtifactRef] = [version.ref for version in registry.list_versions()]
-    for run in RunList(root).all():
+    for run in runs:
         calls = [call for call in run.calls().values() if call.get("fingerprint")]
         waiting.extend(ArtifactRef(stage=call["stage"], fingerprint=call["fingerprint"]) for call in calls)
     found: set[ArtifactRef] = set()
@@ -52,35 +76,31 @@ def _inputs(store: Store, ref: ArtifactRef) -> Iterator[ArtifactRef]:
             yield ArtifactRef.model_validate(entry)
 
 
-def find_garbage(root: Path, registry: Registry) -> Garbage:
-    """Return what nothing refers to. Work of a run that can be resumed stays; so does what a process holds."""
-    store = Store(root)
-    kept = referenced(root, registry)
-    artifacts = tuple(ref for ref in store.list() if ref not in kept)
-    resumable = {prefix for run in RunList(root).all() for prefix in _begun(run)}
-    work = tuple(
-        path
-        for path in sorted((root / "work").glob("*/*"))
-        if path.is_dir() and not any(path.name.startswith(prefix) for prefix in resumable) and not _held(path)
-    )
-    size = sum(_size(store.directory(ref)) for ref in artifacts) + sum(_size(path) for path in work)
-    return Garbage(artifacts, work, size)
+def _begun(store: Store, run: RunDirectory) -> Iterator[str]:
+    """Yield what the run's calls began last and has not come to its end: ``stage/`` and a shortened fingerprint.
 
-
-def _begun(run: RunDirectory) -> Iterator[str]:
-    """Yield the shortened fingerprints of calls that the run began and did not finish."""
+    A finished call counts as begun where its artifact is gone (it is made again), and where a newer attempt makes
+    another one (its data was edited).
+    """
     calls = run.calls()
-    for event in run.events():
-        if event.kind == "started" and calls.get(event.call_id, {}).get("status") not in ("done", "cached"):
-            yield event.message.rpartition("/")[2]
+    last = {event.call_id: event.message.rpartition(" ")[2] for event in run.events() if event.kind == "started"}
+    for call_id, ref in last.items():
+        call = calls.get(call_id)
+        if call is None or call["fingerprint"] is None:
+            yield ref
+            continue
+        recorded = ArtifactRef(stage=call["stage"], fingerprint=call["fingerprint"])
+        if str(recorded) != ref or store.manifest(recorded) is None:
+            yield ref
 
 
-def _held(work: Path) -> bool:
-    try:
-        with FileLock(work.with_name(f"{work.name}.lock"), timeout=0):
-            return False
-    except Timeout:
-        return True
+def _short(work: Path) -> str:
+    """Return what `ArtifactRef` writes for the artifact that is made in ``work``."""
+    return f"{work.parent.name}/{work.name[:12]}"
+
+
+def _lock(work: Path) -> Path:
+    return work.with_name(f"{work.name}.lock")
 
 
 def _size(directory: Path) -> int:
@@ -88,21 +108,25 @@ def _size(directory: Path) -> int:
 
 
 def remove(root: Path, garbage: Garbage) -> None:
-    """Remove it; a lock file goes with the work that it guarded."""
+    """Remove it, but for what somebody began to use meanwhile; a lock file goes with what it guarded."""
     store = Store(root)
+    for run in garbage.runs:
+        shutil.rmtree(run.path)
     for ref in garbage.artifacts:
-        with store.lease(ref):
-            store.discard(ref)
+        lock = _lock(store.work_directory(ref))
+        with unheld(lock) as free:
+            if free:
+                store.discard(ref)
+                lock.unlink(missing_ok=True)
     for path in garbage.work:
-        shutil.rmtree(path, ignore_errors=True)
+        with unheld(_lock(path)) as free:
+            if free:
+                shutil.rmtree(path, ignore_errors=True)
+                _lock(path).unlink(missing_ok=True)
 
 
-def forget_run(root: Path, registry: Registry, name: str) -> RunDirectory:
-    """Remove a run's record, so that what only it refers to becomes garbage.
-
-    Raises:
-        ConfigError: there is no such run, or it is the one behind a version that an alias points at.
-    """
+def _forgettable(root: Path, registry: Registry, name: str) -> RunDirectory:
+    """Return a run whose record may go, so that what only it refers to becomes garbage."""
     run = RunList(root).find(name)
     fingerprint = run.calls().get("register", {}).get("fingerprint")
     for version in registry.list_versions():
@@ -110,5 +134,4 @@ def forget_run(root: Path, registry: Registry, name: str) -> RunDirectory:
             raise ConfigError(
                 f"{version} is {', '.join(version.aliases)}", where=f"--run {name}", fix="promote another version first"
             )
-    shutil.rmtree(run.path)
     return run

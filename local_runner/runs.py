@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
 from pydantic import ValidationError
 
 from pipeline.core.errors import ConfigError, IntegrityError
@@ -77,19 +78,21 @@ class RunDirectory:
 
     def record(self, call: StageCall, result: CallResult) -> None:
         """Write down how a call ended; a reused artifact keeps the word of the call that made it."""
-        calls = self.calls()
-        known = calls.get(call.id, {})
-        same = result.ref is not None and known.get("fingerprint") == result.ref.fingerprint
-        if same and result.status == "cached":
-            return
-        calls[call.id] = {
-            "stage": call.stage,
-            "fingerprint": result.ref.fingerprint if result.ref is not None else None,
-            "status": result.status,
-            "cost": result.cost.model_dump() if result.cost is not None else None,
-            "error": result.error.model_dump() if result.error is not None else None,
-        }
-        write_atomic(self.path / "calls.json", json.dumps(calls, indent=2) + "\n")
+        self.path.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.path / "calls.json.lock"):  # two commands may carry the same run out at once
+            calls = self.calls()
+            known = calls.get(call.id, {})
+            same = result.ref is not None and known.get("fingerprint") == result.ref.fingerprint
+            if same and result.status == "cached":
+                return
+            calls[call.id] = {
+                "stage": call.stage,
+                "fingerprint": result.ref.fingerprint if result.ref is not None else None,
+                "status": result.status,
+                "cost": result.cost.model_dump() if result.cost is not None else None,
+                "error": result.error.model_dump() if result.error is not None else None,
+            }
+            write_atomic(self.path / "calls.json", json.dumps(calls, indent=2) + "\n")
 
     @contextmanager
     def event_file(self, call_id: str) -> Iterator[EventWriter]:

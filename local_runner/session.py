@@ -6,23 +6,27 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from local_runner.controller import Controller, Outcome, RunOptions
 from local_runner.runs import RunDirectory, RunList
-from pipeline.core.errors import RegistryError
-from pipeline.core.registry import Registry, TrackedCall
+from pipeline.core.errors import RegistryError, from_record
+from pipeline.core.registry import Registry, RunStatus, TrackedCall
 from pipeline.core.spec import read_spec
 from pipeline.core.workspace import Store, write_atomic
 from pipeline.execute import load
 from pipeline.resolve import Resolver
 from schemas.artifacts import Stored
-from schemas.base import ArtifactRef
+from schemas.base import ArtifactRef, StageName
 from schemas.events import Event
 from schemas.register import RegisterArtifact
 from schemas.resolved import ResolvedRun
 
 EMBEDDED: Mapping[str, Path] = {"hone:tiny": Path(__file__).parent / "demo" / "tiny_base"}
 """Base models that come with hone."""
+
+_TRACKED_STATUS: Mapping[str, RunStatus] = {"finished": "finished", "stopped": "running", "failed": "failed"}
+"""How a run ended here, in the tracker's words."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,29 @@ class Session:
             directory.create(run)
         return Prepared(run, directory)
 
+    def try_out(
+        self, run: ResolvedRun, last: StageName, sink: Callable[[Event], None], cancelled: Callable[[], bool]
+    ) -> dict[str, ArtifactRef]:
+        """Carry out a run's first stages without starting it: their artifacts are kept, and the run finds them done.
+
+        Returns:
+            The artifacts by call id.
+
+        Raises:
+            HoneError: what a call failed with.
+        """
+        with TemporaryDirectory(prefix="hone-try-") as folder:
+            directory = RunDirectory(Path(folder))
+            outcome = Controller(self.root, sink, cancelled, self.secrets).carry_out(
+                run, directory, RunOptions(last=last)
+            )
+            if outcome.error is not None:
+                raise from_record(outcome.error)
+            return {
+                name: ArtifactRef(stage=call["stage"], fingerprint=call["fingerprint"])
+                for name, call in directory.calls().items()
+            }
+
     def carry_out(
         self, prepared: Prepared, options: RunOptions, sink: Callable[[Event], None], cancelled: Callable[[], bool]
     ) -> Outcome:
@@ -94,42 +121,46 @@ class Session:
         return outcome
 
     def track(self, prepared: Prepared, outcome: Outcome) -> None:
-        """Show the run in the tracker and register its version; nothing is done where nothing has changed."""
-        calls = prepared.directory.calls()
-        finished = {name: call["fingerprint"] for name, call in calls.items() if call["fingerprint"]}
-        state = {"status": outcome.status, "calls": finished}
-        path = prepared.directory.path / "tracked.json"
-        if path.is_file() and json.loads(path.read_text(encoding="utf-8")).get("state") == state:
-            return
+        """Show the run in the tracker and register its version; what the registry holds already is left alone.
+
+        Raises:
+            IntegrityError: the files of the version are not those of its manifest.
+            RegistryError: the registry cannot be read, or holds this version with other content.
+        """
+        tracked = self._finished(prepared.directory)
+        state = {"status": outcome.status, "calls": {call.call_id: call.manifest.fingerprint for call in tracked}}
         registry = self.open_registry()
-        tracked = []
-        for call_id, call in calls.items():
-            if call["fingerprint"]:
-                ref = ArtifactRef(stage=call["stage"], fingerprint=call["fingerprint"])
-                tracked.append(self._tracked(call_id, ref))
-        status = {"finished": "finished", "stopped": "running", "failed": "failed"}[outcome.status]
-        registry.log_run(prepared.run.spec.name, prepared.directory.run, tracked, status)  # type: ignore[arg-type]
-        version, notice = self._register(prepared, registry, finished.get("register"))
+        registry.log_run(prepared.run.spec.name, prepared.directory.run, tracked, _TRACKED_STATUS[outcome.status])
+        decided = next((_ref(call) for call in tracked if call.call_id == "register"), None)
+        path = prepared.directory.path / "tracked.json"
+        held = decided is None or registry.find_version(decided) is not None
+        if held and path.is_file() and json.loads(path.read_text(encoding="utf-8")).get("state") == state:
+            return
+        version, notice = (None, None) if decided is None else self._register(prepared, registry, decided)
         write_atomic(path, json.dumps({"state": state, "version": version, "notice": notice}, indent=2) + "\n")
 
-    def _tracked(self, call_id: str, ref: ArtifactRef) -> TrackedCall:
-        folder = self.store.directory(ref)
-        manifest = self.store.verify(ref) if call_id == "register" else self.store.manifest(ref)
-        assert manifest is not None
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        return TrackedCall.of(call_id, manifest, config, folder)
+    def _finished(self, directory: RunDirectory) -> list[TrackedCall]:
+        """Return the run's calls whose artifact is there; one that was removed since is no longer shown."""
+        found = []
+        for call_id, call in directory.calls().items():
+            if call["fingerprint"] is None:
+                continue
+            ref = ArtifactRef(stage=call["stage"], fingerprint=call["fingerprint"])
+            folder = self.store.directory(ref)
+            manifest = self.store.manifest(ref)
+            if manifest is not None:
+                config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+                found.append(TrackedCall.of(call_id, manifest, config, folder))
+        return found
 
-    def _register(
-        self, prepared: Prepared, registry: Registry, fingerprint: str | None
-    ) -> tuple[int | None, str | None]:
+    def _register(self, prepared: Prepared, registry: Registry, ref: ArtifactRef) -> tuple[int, str | None]:
         """Give the run's version its number; one that passed its gate becomes candidate, then champion.
 
         It takes the champion's place only from the version that it was compared with; otherwise it stays candidate and
         the notice says why.
         """
-        if fingerprint is None:
-            return None, None
-        record: Stored[RegisterArtifact] = load(self.store, ArtifactRef(stage="register", fingerprint=fingerprint))
+        self.store.verify(ref)
+        record: Stored[RegisterArtifact] = load(self.store, ref)
         name = record.artifact.name
         source = record.path.relative_to(self.root).as_posix()
         version = registry.register_version(name, record.artifact, record.ref, record.content_digest, source)
@@ -145,6 +176,10 @@ class Session:
         except RegistryError as error:
             return version, f"{name}@{version} passed its gate and stays candidate: {error.message}"
         return version, None
+
+
+def _ref(call: TrackedCall) -> ArtifactRef:
+    return ArtifactRef(stage=call.manifest.stage, fingerprint=call.manifest.fingerprint)
 
 
 def registered(directory: RunDirectory) -> tuple[int | None, str | None]:

@@ -6,8 +6,7 @@ import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from filelock import FileLock, Timeout
-
+from local_runner.leases import is_held
 from pipeline.core.workspace import Store
 from pipeline.report.progress import expected_calls
 
@@ -47,12 +46,13 @@ class RunStatus:
 
     def show(self, out: Console) -> None:
         """Print it for people."""
+        from rich.markup import escape
         from rich.table import Table
 
         out.print(f"[bold]{self.run}[/]: {self.state}")
         table = Table(box=None, pad_edge=False, show_header=False)
         for call in self.calls:
-            table.add_row(f"  {_MARKS[call.state]}", call.id, call.state, _detail(call))
+            table.add_row(f"  {_MARKS[call.state]}", call.id, call.state, escape(_detail(call)))
         out.print(table)
 
 
@@ -126,10 +126,4 @@ def _leased(store: Store, started: Event) -> bool:
     """Tell whether some process holds the lease of the artifact that this attempt makes."""
     stage = started.call_id.partition(".")[0]
     prefix = started.message.rpartition("/")[2]
-    for lock in (store.root / "work" / stage).glob(f"{prefix}*.lock"):
-        try:
-            with FileLock(lock, timeout=0):
-                continue
-        except Timeout:
-            return True
-    return False
+    return any(is_held(lock) for lock in (store.root / "work" / stage).glob(f"{prefix}*.lock"))

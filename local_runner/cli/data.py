@@ -39,9 +39,9 @@ def check(
     from local_runner.check import check_data, masked_rows
     from local_runner.display import Display
 
-    session = open_session(workspace)
+    session, out = open_session(workspace), messages()
     run = session.resolve(spec, overrides or [])
-    with interruptible() as cancelled, Display(messages(), quiet=as_json) as display:
+    with interruptible(out) as cancelled, Display(out, quiet=as_json) as display:
         checked = check_data(session, run, display, cancelled)
     color = not as_json and console().color_system is not None
     masked = masked_rows(checked, rows, color=color) if show_mask else []

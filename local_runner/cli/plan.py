@@ -40,19 +40,13 @@ def plan(
 
 
 def _plan_spec(spec: Path, overrides: list[str], workspace: Path, as_json: bool) -> int:
-    from local_runner.controller import RunOptions
     from local_runner.display import Display
-    from pipeline.core.errors import from_record
-    from pipeline.report.record import RunRecord
+    from pipeline.execute import load
 
-    session = open_session(workspace)
-    prepared = session.prepare(session.resolve(spec, overrides))
-    with interruptible() as cancelled, Display(messages(), quiet=as_json) as display:
-        outcome = session.carry_out(prepared, RunOptions(last="plan"), display, cancelled)
-    if outcome.error is not None:
-        raise from_record(outcome.error)
-    made = RunRecord.load(session.root, prepared.directory.run).plan
-    assert made is not None
+    session, out = open_session(workspace), messages()
+    run = session.resolve(spec, overrides)
+    with interruptible(out) as cancelled, Display(out, quiet=as_json) as display:
+        made = load(session.store, session.try_out(run, "plan", display, cancelled)["plan"])
     if as_json:
         print_json(made.artifact)
     else:
@@ -61,6 +55,7 @@ def _plan_spec(spec: Path, overrides: list[str], workspace: Path, as_json: bool)
 
 
 def _show(plan: PlanArtifact, out: Console) -> None:
+    from rich.markup import escape
     from rich.table import Table
 
     out.print(
@@ -72,7 +67,7 @@ def _show(plan: PlanArtifact, out: Console) -> None:
     for column in ("key", "value", "chosen by", "reason"):
         decisions.add_column(column)
     for key, reasoned in plan.reasons.items():
-        decisions.add_row(key, str(reasoned.value), reasoned.chosen_by, reasoned.reason)
+        decisions.add_row(key, escape(str(reasoned.value)), reasoned.chosen_by, escape(reasoned.reason))
     out.print(decisions)
     hardware = Table(title=f"hardware, prices of {plan.prices_dated}", title_justify="left", box=None, pad_edge=False)
     for column in ("GPU", "fits", "hours", "dollars"):
@@ -93,4 +88,4 @@ def _show(plan: PlanArtifact, out: Console) -> None:
         soft_wrap=True,
     )
     for warning in plan.warnings:
-        out.print(f"[yellow]![/] {warning}", soft_wrap=True)
+        out.print(f"[yellow]![/] {escape(warning)}", soft_wrap=True)

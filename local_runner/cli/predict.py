@@ -51,8 +51,8 @@ def predict(
 
     if out is not None:
         check_writable(out)
-    asked = _open(workspace, version, variant, batch_size)
-    with interruptible() as cancelled, Display(messages(), quiet=as_json) as display:
+    asked, told = _open(workspace, version, variant, batch_size), messages()
+    with interruptible(told) as cancelled, Display(told, quiet=as_json) as display:
         context = CallContext(call_id="predict", sink=display, cancelled=cancelled)
         context.emit("started", asked.version)
         predictions = answer(asked, file, context)
@@ -73,7 +73,8 @@ def _tell(asked: Asked, predictions: list[Prediction], out: Path | None, as_json
     if out is None:
         sys.stdout.write("".join(prediction.line() for prediction in predictions))
     else:
-        console().print(f"{len(predictions)} answers of {asked.version} ({asked.variant}) in {out}", soft_wrap=True)
+        done = f"{len(predictions)} answers of {asked.version} ({asked.variant}) in {out}"
+        console().print(done, markup=False, soft_wrap=True)
     if cut:
         messages().print(f"  [yellow]![/] {cut} answers were cut at {asked.generation.max_new_tokens} tokens")
 
@@ -96,7 +97,11 @@ def chat(
     interactive = sys.stdin.isatty() and not as_json
     if interactive:
         note = template_note(asked)
-        out.print("/reset forgets the conversation, /exit ends it" + (f"; {note}" if note else ""), soft_wrap=True)
+        out.print(
+            "/reset forgets the conversation, /exit ends it" + (f"; {note}" if note else ""),
+            markup=False,
+            soft_wrap=True,
+        )
     return int(_converse(talk, _lines(interactive), as_json=as_json))
 
 

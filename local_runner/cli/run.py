@@ -24,6 +24,8 @@ from local_runner.cli.common import (
 )
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from local_runner.controller import Outcome, RunOptions
     from local_runner.session import Prepared, Session
 
@@ -44,15 +46,18 @@ SetOption = Annotated[list[str] | None, typer.Option("--set", help="Override one
 
 
 @contextmanager
-def interruptible() -> Iterator[Callable[[], bool]]:
-    """Turn the first Ctrl-C (or SIGTERM) into a request to stop and save; a second one stops at once."""
+def interruptible(out: Console) -> Iterator[Callable[[], bool]]:
+    """Turn the first Ctrl-C (or SIGTERM) into a request to stop and save; a second one stops at once.
+
+    ``out`` is the console of the bars, if there are any: text from another one would break into them.
+    """
     asked = {"stop": False}
 
     def request(_signal: int, _frame: object) -> None:
         if asked["stop"]:
             raise KeyboardInterrupt
         asked["stop"] = True
-        messages().print("stopping after the current step; press Ctrl-C again to stop at once")
+        out.print("stopping after the current step; press Ctrl-C again to stop at once")
 
     previous = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -94,13 +99,15 @@ def run(
 
 def carry_out(session: Session, spec: Path, overrides: list[str], options: RunOptions, as_json: bool) -> int:
     """Carry out a description, write its report, tell how it ended, and return the exit code."""
+    from rich.markup import escape
+
     from local_runner.display import Display
 
     prepared = session.prepare(session.resolve(spec, overrides))
     out = messages()
     if not as_json:
-        out.print(f"run [bold]{prepared.directory.run}[/] in {session.root}", soft_wrap=True)
-    with interruptible() as cancelled, Display(out, quiet=as_json) as display:
+        out.print(f"run [bold]{prepared.directory.run}[/] in {escape(str(session.root))}", soft_wrap=True)
+    with interruptible(out) as cancelled, Display(out, quiet=as_json) as display:
         outcome = session.carry_out(prepared, options, display, cancelled)
     return _conclude(session, prepared, outcome, as_json)
 

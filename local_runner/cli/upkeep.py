@@ -25,19 +25,16 @@ def gc(
     as_json: JsonOption = False,
 ) -> int:
     """Remove artifacts that no run and no version refers to, and abandoned work."""
-    from local_runner.gc import find_garbage, forget_run, remove
+    from local_runner.gc import find_garbage, remove
 
     root = workspace_root(workspace)
-    versions = registry(root)
-    if not dry_run:
-        for name in run or ():
-            forget_run(root, versions, name)
-    garbage = find_garbage(root, versions)
+    garbage = find_garbage(root, registry(root), run or ())
     if not dry_run:
         remove(root, garbage)
     if as_json:
         print_json(
             {
+                "runs": [forgotten.run for forgotten in garbage.runs],
                 "artifacts": [str(ref) for ref in garbage.artifacts],
                 "work": [str(path) for path in garbage.work],
                 "bytes": garbage.bytes,
@@ -46,15 +43,19 @@ def gc(
         )
     else:
         verb = "would remove" if dry_run else "removed"
+        runs = f"{len(garbage.runs)} runs, " if garbage.runs else ""
         console().print(
-            f"{verb} {len(garbage.artifacts)} artifacts and {len(garbage.work)} unfinished calls, "
-            f"{garbage.bytes / 2**20:.1f} MiB"
+            f"{verb} {runs}{len(garbage.artifacts)} artifacts and {len(garbage.work)} unfinished calls, "
+            f"{garbage.bytes / 2**20:.1f} MiB",
+            soft_wrap=True,
         )
     return 0
 
 
 def doctor(workspace: WorkspaceOption = DEFAULT_WORKSPACE, as_json: JsonOption = False) -> int:
     """Look at this machine and say what is missing and how to get it."""
+    from rich.markup import escape
+
     from local_runner.doctor import examine
     from schemas.errors import ExitCode
 
@@ -65,5 +66,5 @@ def doctor(workspace: WorkspaceOption = DEFAULT_WORKSPACE, as_json: JsonOption =
         marks = {"ok": "[green]✓[/]", "warning": "[yellow]![/]", "error": "[red]✗[/]"}
         for check in checks:
             fix = f"  → {check.fix}" if check.fix else ""
-            console().print(f"{marks[check.level]} {check.name}: {check.found}{fix}", soft_wrap=True)
+            console().print(f"{marks[check.level]} {escape(f'{check.name}: {check.found}{fix}')}", soft_wrap=True)
     return int(ExitCode.ENVIRONMENT if any(check.level == "error" for check in checks) else ExitCode.OK)

@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -156,9 +156,10 @@ class Store:
         return manifest
 
     def list(self, stage: StageName | None = None) -> Iterator[ArtifactRef]:
-        """Yield every finished artifact, sorted by path."""
+        """Yield every finished artifact, sorted by path; folders of other names are not hone's and are passed over."""
         for path in sorted((self.root / "artifacts").glob(f"{stage or '*'}/*/{MANIFEST}")):
-            yield ArtifactRef.model_validate({"stage": path.parent.parent.name, "fingerprint": path.parent.name})
+            with suppress(ValidationError):
+                yield ArtifactRef.model_validate({"stage": path.parent.parent.name, "fingerprint": path.parent.name})
 
     @contextmanager
     def lease(self, ref: ArtifactRef, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
