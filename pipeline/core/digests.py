@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 from pipeline.core.errors import SourceError
@@ -37,26 +38,25 @@ class DigestCache:
             SourceError: it does not exist or cannot be read.
         """
         try:
-            if path.is_dir():
-                files = [found for found in sorted(path.rglob("*")) if found.is_file() and not _hidden(found, path)]
-                if not files:
-                    raise SourceError("the folder holds no files", where=str(path), fix="check the path")
-                return content_digest(
-                    tuple(
-                        StoredFile(
-                            path=found.relative_to(path).as_posix(), sha256=self._file(found), size=found.stat().st_size
-                        )
-                        for found in files
+            files = listed(path)
+            if not files:
+                raise SourceError("the folder holds no files", where=str(path), fix="check the path")
+            if not path.is_dir():
+                return self._file(path, files[0][1])
+            return content_digest(
+                tuple(
+                    StoredFile(
+                        path=found.relative_to(path).as_posix(), sha256=self._file(found, stat), size=stat.st_size
                     )
+                    for found, stat in files
                 )
-            return self._file(path)
+            )
         except SourceError:
             raise
         except OSError as error:
             raise SourceError(f"cannot read: {error.strerror}", where=str(path), fix="check the path") from error
 
-    def _file(self, path: Path) -> str:
-        stat = path.stat()
+    def _file(self, path: Path, stat: os.stat_result) -> str:
         if stat.st_size <= _SMALL:
             return hash_file(path)
         key = f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}|{stat.st_ino}"
@@ -65,6 +65,18 @@ class DigestCache:
             if self._path is not None:
                 write_atomic(self._path, json.dumps(self._known, indent=0, sort_keys=True))
         return self._known[key]
+
+
+def listed(path: Path) -> list[tuple[Path, os.stat_result]]:
+    """Return the files that a digest of ``path`` covers, sorted: the file itself, or all below a folder but hidden ones.
+
+    Raises:
+        OSError: ``path`` does not exist or cannot be read.
+    """
+    if not path.is_dir():
+        return [(path, path.stat())]
+    files = [found for found in sorted(path.rglob("*")) if found.is_file() and not _hidden(found, path)]
+    return [(found, found.stat()) for found in files]
 
 
 def _hidden(path: Path, root: Path) -> bool:

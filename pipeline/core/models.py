@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.core.errors import ModelError
+from pipeline.core.references import open_reference
 from schemas.artifacts import Stored
 from schemas.optimize import OptimizeArtifact
 from schemas.train import BaseModelRef, TrainArtifact
@@ -35,6 +36,7 @@ def model_files(
 
     Raises:
         ModelError: the base is needed and has no weights.
+        IntegrityError: the base's folder changed since the run began.
     """
     if model is not None:
         folder = model.path / model.artifact.model
@@ -47,7 +49,7 @@ def model_files(
         )
     digest = base.weights.digest
     revision = digest if digest is not None and len(digest) == _COMMIT_LENGTH else None
-    location = base.weights.location
+    location = str(open_reference(base.weights))
     if model is None:
         return ModelFiles(location, revision, None, location, base.trust_remote_code)
     folder = model.path / model.artifact.model

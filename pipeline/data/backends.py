@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, assert_never
 
+from pipeline.core.references import open_reference
+
 if TYPE_CHECKING:
     from pipeline.backends.data_datasets import LoadedDataset
     from pipeline.render import Tokenizer
@@ -39,12 +41,13 @@ def load_tokenizer(config: RenderConfig) -> Tokenizer:
 
     Raises:
         ModelError: it is missing.
+        IntegrityError: its folder changed since the run began.
     """
     from pipeline.backends.tokenizer_transformers import load_tokenizer as load
 
     digest = config.tokenizer.digest
     return load(
-        config.tokenizer.location,
+        str(open_reference(config.tokenizer)),
         revision=digest if digest is not None and len(digest) == _COMMIT_LENGTH else None,
         chat_template=config.options.chat_template,
     )

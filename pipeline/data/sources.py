@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from pipeline.core.context import CallContext
-from pipeline.core.digests import DigestCache
-from pipeline.core.errors import ConfigError, DataError, IntegrityError, SourceError
+from pipeline.core.errors import ConfigError, DataError, SourceError
+from pipeline.core.references import open_reference
 from pipeline.data.backends import DatasetHome, load_dataset
 from pipeline.data.encoding import Detected, detect_encoding, unreadable
 from pipeline.data.names import nearest, quoted
@@ -32,7 +32,6 @@ SPLIT_NAMES: Final[dict[Split, tuple[str, ...]]] = {
 """What data sets call the three splits."""
 
 _HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(:[\w.-]+)?$")
-_DIGEST = re.compile(r"^[0-9a-f]{64}$")
 _COMMIT = re.compile(r"^[0-9a-f]{40}$")
 
 _REPORT_EVERY = 200
@@ -77,7 +76,7 @@ def open_source(reference: Reference, role: Split, context: CallContext) -> Sour
             "addresses are not read by the data stage", where=location, fix="download the file and give its path"
         )
     if is_file or is_folder:
-        _verify(path, reference.digest)
+        open_reference(reference)
     if is_file:
         encoding, rows = _open_file(path, role, context)
         return Source(role, location, encoding, rows)
@@ -86,15 +85,6 @@ def open_source(reference: Reference, role: Split, context: CallContext) -> Sour
     if _HUB_ID.match(location) and path.suffix not in (*TEXT_SUFFIXES, *TABLE_SUFFIXES) and not path.parent.is_dir():
         return _open_dataset("hub", location, role, context, None)
     raise _missing(path)
-
-
-def _verify(path: Path, digest: str | None) -> None:
-    if digest is None or not _DIGEST.match(digest):
-        return
-    if DigestCache(None).digest(path) != digest:
-        raise IntegrityError(
-            "the data changed after the run was resolved", where=str(path), fix="run the same command again"
-        )
 
 
 def _missing(path: Path) -> SourceError:

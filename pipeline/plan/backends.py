@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, assert_never
 
+from pipeline.core.references import open_reference
+
 if TYPE_CHECKING:
     from pipeline.backends.data_datasets import LoadedDataset
     from pipeline.render import Tokenizer
@@ -27,10 +29,12 @@ def load_config(reference: Reference, trust_remote_code: bool) -> dict[str, Any]
 
     Raises:
         ModelError: there is none, or it cannot be read or reached.
+        IntegrityError: the folder changed since the run began.
     """
     from pipeline.backends.config_transformers import load_config as load
 
-    return load(reference.location, revision=revision_of(reference), trust_remote_code=trust_remote_code)
+    location = str(open_reference(reference))
+    return load(location, revision=revision_of(reference), trust_remote_code=trust_remote_code)
 
 
 def complete_config(init: ModelInit) -> dict[str, Any]:
@@ -45,10 +49,11 @@ def complete_config(init: ModelInit) -> dict[str, Any]:
 
 
 def load_tokenizer(reference: Reference, trust_remote_code: bool) -> Tokenizer:
-    """Load a tokenizer. Raises ModelError where there is none."""
+    """Load a tokenizer. Raises ModelError where there is none, IntegrityError where its folder changed."""
     from pipeline.backends.tokenizer_transformers import load_tokenizer as load
 
-    return load(reference.location, revision=revision_of(reference), trust_remote_code=trust_remote_code)
+    location = str(open_reference(reference))
+    return load(location, revision=revision_of(reference), trust_remote_code=trust_remote_code)
 
 
 def load_dataset(

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from pipeline.core.context import CallContext
 from pipeline.core.errors import DataError, SourceError
+from pipeline.core.references import open_reference
 from pipeline.plan.backends import load_dataset, revision_of
 from schemas.base import Reference
 
@@ -46,8 +47,9 @@ def look_at(reference: Reference, context: CallContext, split_names: tuple[str, 
     Raises:
         SourceError: nothing is there, or it cannot be read.
         DataError: it holds no rows.
+        IntegrityError: it changed since the run began.
     """
-    path = Path(reference.location)
+    path = open_reference(reference)
     if path.is_file():
         found = _join([_look_at_file(path)])
     elif path.is_dir():

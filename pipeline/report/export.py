@@ -16,6 +16,7 @@ from typing import Any
 
 from pipeline.core.context import CallContext
 from pipeline.core.errors import ConfigError, IntegrityError, ModelError, StorageError
+from pipeline.core.references import open_reference
 from pipeline.core.workspace import hash_file
 from pipeline.report.destination import FORMAT, MANIFEST, check_target, replacing
 from pipeline.report.model_card import model_card
@@ -144,7 +145,7 @@ def _model_files(folder: Path) -> Iterator[tuple[str, Path]]:
 
 def _base_files(version: VersionRecord) -> Iterator[tuple[str, Path]]:
     weights = version.base.weights
-    folder = Path(weights.location) if weights is not None else None
+    folder = open_reference(weights) if weights is not None else None
     if folder is None or not folder.is_dir():
         raise ModelError(
             "the base of this adapter is not where the run found it",

@@ -167,7 +167,7 @@ def test_a_file_that_changed_since_it_was_resolved_is_an_error(tmp_path: Path) -
     reference = Reference(location=str(path), digest=DigestCache(None).digest(path))
     assert values(open_source(reference, "train", CallContext())) == ROWS
     write_rows(path, ROWS[:2])
-    with pytest.raises(IntegrityError, match="the data changed after the run was resolved"):
+    with pytest.raises(IntegrityError, match="changed since the run began"):
         open_source(reference, "train", CallContext())
 
 

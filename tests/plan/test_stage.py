@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.core.context import CallContext
+from pipeline.core.digests import DigestCache
 from pipeline.core.errors import ConfigError, DataError, ModelError
 from pipeline.core.workspace import content_digest, list_files
 from pipeline.plan.stage import run
@@ -21,7 +22,7 @@ from tests.support.tiny_model import write_tiny_base
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> BaseModelRef:
     folder = write_tiny_base(tmp_path_factory.mktemp("base"))
-    return BaseModelRef(name="tiny", weights=Reference(location=str(folder), digest="b" * 64))
+    return BaseModelRef(name="tiny", weights=Reference(location=str(folder), digest=DigestCache(None).digest(folder)))
 
 
 @pytest.fixture(scope="module")
@@ -161,7 +162,7 @@ def test_bad_input_is_named(tmp_path: Path, base: BaseModelRef, rows: Path) -> N
         init = ModelInit(config={"hiden_size": 64}, tokenizer=TokenizerSpec())
         plan(tmp_path / "b", config(BaseModelRef(name="llama", init=init), rows))
     with pytest.raises(ModelError, match="no model config can be loaded"):
-        folder = BaseModelRef(name="x", weights=Reference(location=str(tmp_path), digest="b" * 64))
+        folder = BaseModelRef(name="x", weights=Reference(location=str(tmp_path)))
         plan(tmp_path / "c", config(folder, rows))
 
 

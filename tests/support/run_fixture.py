@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pipeline.core.digests import DigestCache
 from pipeline.core.workspace import Store, content_digest, list_files, write_record
 from schemas.artifacts import Artifact, Cost, Manifest
 from schemas.base import ArtifactRef, Reference, StageName, canonical_digest
@@ -72,7 +73,10 @@ class RunFixture:
     def base(self) -> BaseModelRef:
         if self.hub:
             return BaseModelRef(name="org/tiny", weights=Reference(location="org/tiny", digest="c" * 40))
-        return BaseModelRef(name="tiny-base", weights=Reference(location=str(self.base_folder), digest=_DIGEST))
+        if not self.base_folder.exists():
+            write_base(self.base_folder)
+        digest = DigestCache(None).digest(self.base_folder)
+        return BaseModelRef(name="tiny-base", weights=Reference(location=str(self.base_folder), digest=digest))
 
     def resolved(self) -> ResolvedRun:
         spec = {

@@ -11,6 +11,7 @@ from typing import Any
 
 from pipeline.backends.tokenizer_transformers import load_tokenizer
 from pipeline.core.context import CallContext
+from pipeline.core.digests import DigestCache
 from pipeline.core.examples import read_examples, write_examples
 from pipeline.core.workspace import Workspace, content_digest, list_files
 from pipeline.render import render_conversation
@@ -79,7 +80,8 @@ def data_artifact(
 
 def base(directory: Path) -> BaseModelRef:
     """Refer to a base that `write_tiny_base` wrote."""
-    return BaseModelRef(name="tiny", weights=Reference(location=str(directory), digest="0" * 64))
+    weights = Reference(location=str(directory), digest=DigestCache(None).digest(directory))
+    return BaseModelRef(name="tiny", weights=weights)
 
 
 def train_config(base_model: BaseModelRef, **changes: Any) -> TrainConfig:

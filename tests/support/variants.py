@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.backends.tokenizer_transformers import load_tokenizer
+from pipeline.core.digests import DigestCache
 from pipeline.core.examples import write_examples
 from schemas.artifacts import Stored
 from schemas.base import Reference
@@ -33,7 +34,8 @@ REPORT = RenderReport(
 
 def base_ref(directory: Path) -> BaseModelRef:
     """Refer to a base that `write_tiny_base` wrote."""
-    return BaseModelRef(name="tiny", weights=Reference(location=str(directory), digest="0" * 64))
+    weights = Reference(location=str(directory), digest=DigestCache(None).digest(directory))
+    return BaseModelRef(name="tiny", weights=weights)
 
 
 def split_data(directory: Path, train: int = 24, test: int = 12) -> Stored[DataArtifact]:

@@ -16,7 +16,7 @@ from schemas.base import Reference
 from schemas.data import DataArtifact
 from schemas.train import BaseModelRef
 from tests.support.tiny_model import tiny_base_tokenizer, write_tiny_base
-from tests.support.training import data_artifact, reloaded_loss, run_stage, text_row, train_config
+from tests.support.training import base, data_artifact, reloaded_loss, run_stage, text_row, train_config
 
 INIT: dict[str, Any] = {
     "config": {
@@ -144,14 +144,14 @@ class TestErrors:
         self, tiny: BaseModelRef, rows: Stored[DataArtifact], work: Path, tmp_path: Path
     ) -> None:
         model = run_stage(work, train_config(tiny), rows).workspace.output / "model"
-        wrong = BaseModelRef(name="adapter", weights=Reference(location=str(model), digest="0" * 64))
+        wrong = base(model)
         with pytest.raises(ModelError, match="holds an adapter"):
             run_stage(tmp_path / "second", train_config(wrong), rows)
 
     def test_base_without_a_chat_template(self, rows: Stored[DataArtifact], work: Path, tmp_path: Path) -> None:
         folder = write_tiny_base(tmp_path / "mute")
         (folder / "chat_template.jinja").unlink()
-        mute = BaseModelRef(name="mute", weights=Reference(location=str(folder), digest="0" * 64))
+        mute = base(folder)
         with pytest.raises(ConfigError, match="has no chat template") as caught:
             run_stage(work, train_config(mute), rows)
         assert caught.value.where == "train.chat_template"
@@ -162,7 +162,7 @@ class TestErrors:
         folder = write_tiny_base(tmp_path / "pickled")
         (folder / "model.safetensors").unlink()
         torch.save({}, folder / "pytorch_model.bin")
-        pickled = BaseModelRef(name="pickled", weights=Reference(location=str(folder), digest="0" * 64))
+        pickled = base(folder)
         with pytest.raises(ModelError, match="cannot be loaded") as caught:
             run_stage(work, train_config(pickled), rows)
         assert "safetensors" in str(caught.value.fix)
