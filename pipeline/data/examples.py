@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pipeline.data.filters import Distinct
 from pipeline.data.leakage import Leakage
 from pipeline.data.ledger import content_of
+from pipeline.data.order import name_of, place
 from pipeline.data.rows import Draft
 from schemas.data import Example, Split
 
@@ -17,15 +18,21 @@ _SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 _ID_LENGTH = 16
 
 
-def make_examples(distinct: Distinct, splits: Sequence[Split], leakage: Leakage) -> dict[Split, list[Example]]:
-    """Return the examples of each split that has any, in the order of their source rows.
+def make_examples(
+    distinct: Distinct, splits: Sequence[Split], leakage: Leakage, seed: int
+) -> dict[Split, list[Example]]:
+    """Return the examples of each split that has any.
+
+    Training rows stand in the order of their source; held-out rows in a stable order of ``seed`` (see
+    `pipeline.data.order`), so that the first hundred of a file sorted by label show all of its labels.
 
     An id is the digest of the row's content and, counted within the split, which occurrence of that content it is: it
     does not depend on other rows, other splits or the place in the file.
     """
     made: dict[Split, list[Example]] = {split: [] for split in _SPLITS if split in splits}
     seen: Counter[tuple[Split, str]] = Counter()
-    for index, (draft, split) in enumerate(zip(distinct.drafts, splits, strict=True)):
+    for index in _stored_order(distinct.drafts, splits, seed):
+        draft, split = distinct.drafts[index], splits[index]
         digest = content_digest(draft)
         seen[split, digest] += 1
         made[split].append(
@@ -43,6 +50,12 @@ def make_examples(distinct: Distinct, splits: Sequence[Split], leakage: Leakage)
             )
         )
     return made
+
+
+def _stored_order(drafts: Sequence[Draft], splits: Sequence[Split], seed: int) -> list[int]:
+    held_out = [index for index, split in enumerate(splits) if split != "train"]
+    training = [index for index, split in enumerate(splits) if split == "train"]
+    return training + sorted(held_out, key=lambda index: (place(name_of(drafts[index]), seed), drafts[index].row))
 
 
 def content_digest(draft: Draft) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from random import Random
 
 from pipeline.core.context import CallContext
 from pipeline.core.errors import DataError
@@ -17,6 +16,7 @@ from pipeline.data.contradictions import contradictions
 from pipeline.data.dedup import Copy, exact_copies, find_neighbors, near_copies
 from pipeline.data.ledger import Ledger, Reason
 from pipeline.data.names import quoted
+from pipeline.data.order import name_of, place
 from pipeline.data.personal_data import redact_draft
 from pipeline.data.rows import Draft
 from schemas.data import Deduplicate, PersonalData
@@ -46,11 +46,11 @@ class Distinct:
 
 
 def limit_rows(drafts: list[Draft], limit: int | None, seed: int, ledger: Ledger) -> list[Draft]:
-    """Keep a random draw of ``limit`` rows of the training file, in their order."""
+    """Keep a random draw of ``limit`` rows of the training file, in their order; a growing file changes few of them."""
     pool = [index for index, draft in enumerate(drafts) if draft.source == "train"]
     if limit is None or len(pool) <= limit:
         return drafts
-    drawn = set(Random(seed).sample(pool, limit))  # noqa: S311 - drawing rows is no cryptography
+    drawn = set(sorted(pool, key=lambda index: (place(name_of(drafts[index]), seed), index))[:limit])
     for index in pool:
         if index not in drawn:
             ledger.drop(drafts[index], "over_max_rows", with_content=False)

@@ -1,4 +1,8 @@
-"""Splits: rows that belong together stay together, labels keep their shares, and the same seed gives the same rows."""
+"""Splits: rows that belong together stay together, labels keep their shares, and rows stay where they are.
+
+A seeded hash of its content places each row; the first in that order are tested, the next validate, the others train.
+Where a file grows, the bounds between them move a little, and only the rows at the bounds change their split.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +10,9 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from random import Random
 
 from pipeline.core.errors import DataError
+from pipeline.data.order import Name, place
 from schemas.data import Split
 
 CUT: tuple[Split, ...] = ("test", "validation")
@@ -17,25 +21,33 @@ CUT: tuple[Split, ...] = ("test", "validation")
 
 @dataclass(frozen=True)
 class Unit:
-    """Rows that go to one split together (a cluster, a group, or one row); ``label`` is the most frequent of them."""
+    """Rows that go to one split together (a cluster, a group, or one row).
+
+    ``label`` is the most frequent of theirs, ``name`` the first of their names.
+    """
 
     rows: tuple[int, ...]
     label: str | None
+    name: Name
 
 
-def make_units(keys: Sequence[object], labels: Sequence[str | None]) -> list[Unit]:
+def make_units(keys: Sequence[object], labels: Sequence[str | None], names: Sequence[Name]) -> list[Unit]:
     """Group rows by key, in order of first rows."""
     members: dict[object, list[int]] = defaultdict(list)
     for row, key in enumerate(keys):
         members[key].append(row)
-    return [Unit(tuple(rows), _majority([labels[row] for row in rows])) for rows in members.values()]
+    return [
+        Unit(tuple(rows), _majority([labels[row] for row in rows]), min(names[row] for row in rows))
+        for rows in members.values()
+    ]
 
 
 def assign_splits(units: Sequence[Unit], shares: Mapping[Split, float], seed: int) -> list[Split]:
     """Return the split of each row.
 
-    Within each label, units in random order fill the test rows, then the validation rows; what a label's rounding
-    leaves over is passed on to the next label, so that the totals come out right. A label always keeps a training unit.
+    Within each label, units in the order of their names (see `pipeline.data.order`) fill the test rows, then the
+    validation rows; what a label's rounding leaves over is passed on to the next label, so that the totals come out
+    right. A label always keeps a training unit.
 
     Args:
         units: all rows, each in one unit.
@@ -45,7 +57,6 @@ def assign_splits(units: Sequence[Unit], shares: Mapping[Split, float], seed: in
     Raises:
         DataError: too few units for the wanted splits.
     """
-    random = Random(seed)  # noqa: S311 - drawing rows is no cryptography
     strata: dict[str, list[Unit]] = defaultdict(list)
     for unit in units:
         strata[unit.label or ""].append(unit)
@@ -53,8 +64,7 @@ def assign_splits(units: Sequence[Unit], shares: Mapping[Split, float], seed: in
     chosen: dict[Split, list[Unit]] = {split: [] for split in CUT}
     training: list[Unit] = []
     for label in sorted(strata):
-        stratum = strata[label]
-        random.shuffle(stratum)
+        stratum = sorted(strata[label], key=lambda unit: (place(unit.name, seed), unit.rows))
         training += _cut(stratum, shares, owed, chosen)
     for split in CUT:
         if shares.get(split, 0.0) > 0.0 and not chosen[split]:
@@ -88,7 +98,7 @@ def _spare(training: list[Unit], split: Split, units: int) -> Unit:
     frequency = Counter(unit.label for unit in training)
     spare = min(
         (unit for unit in training if frequency[unit.label] > 1),
-        key=lambda unit: (len(unit.rows), unit.rows),
+        key=lambda unit: (len(unit.rows), unit.name, unit.rows),
         default=None,
     )
     if spare is None:

@@ -30,6 +30,7 @@ from pipeline.data.formats import format_digest, kind_of
 from pipeline.data.leakage import Leakage, find_leakage
 from pipeline.data.ledger import Dropped, Ledger
 from pipeline.data.load import Loaded, check_bad_rows, load_source
+from pipeline.data.order import name_of
 from pipeline.data.personal_data import redact_value
 from pipeline.data.split import assign_splits, make_units
 from schemas.base import Reference, canonical_digest
@@ -84,7 +85,7 @@ def _prepare(config: DataConfig, context: CallContext) -> _Prepared:
     splits = _splits(config, distinct, loaded)
     leakage = find_leakage(distinct.drafts, splits, distinct.pairs)
     _tell_leakage(leakage, distinct, splits, context)
-    examples = make_examples(distinct, splits, leakage)
+    examples = make_examples(distinct, splits, leakage, options.split.seed)
     return _Prepared(loaded, kind, ledger, personal, distinct, leakage, examples)
 
 
@@ -147,12 +148,14 @@ def _splits(config: DataConfig, distinct: Distinct, loaded: Sequence[Loaded]) ->
     if any(share > 0 for share in shares.values()) and _labels_are_named(config.options, loaded):
         _check_lone_labels(labels)
     keys: Sequence[object] = range(len(pool))
+    names = [name_of(draft) for draft in drafts]
     if options.by == "cluster":
         keys = [distinct.clusters[index] for index in pool]
     elif options.by == "group":
         keys = [draft.group for draft in drafts]
+        names = [(draft.group or "", "") for draft in drafts]
     splits: list[Split] = [draft.source for draft in distinct.drafts]
-    for index, split in zip(pool, assign_splits(make_units(keys, labels), shares, options.seed), strict=True):
+    for index, split in zip(pool, assign_splits(make_units(keys, labels, names), shares, options.seed), strict=True):
         splits[index] = split
     return splits
 

@@ -16,7 +16,8 @@ SHARES: dict[Split, float] = {"test": 0.2, "validation": 0.1}
 
 def split(keys: list[Any], labels: list[str | None] | None = None, seed: int = 0, **shares: float) -> list[Split]:
     labels = labels or [None] * len(keys)
-    return assign_splits(make_units(keys, labels), shares or SHARES, seed)  # type: ignore[arg-type]
+    units = make_units(keys, labels, [(str(key), "") for key in keys])
+    return assign_splits(units, shares or SHARES, seed)  # type: ignore[arg-type]
 
 
 KEYS_AND_LABELS = st.lists(
@@ -98,6 +99,26 @@ def test_no_share_is_no_split() -> None:
 
 
 def test_units_have_the_most_frequent_label() -> None:
-    units = make_units(["a", "b", "a", "a"], ["x", "y", "z", "z"])
-    assert units == [Unit((0, 2, 3), "z"), Unit((1,), "y")]
-    assert make_units(["a", "a"], ["y", "x"]) == [Unit((0, 1), "x")]
+    names = [(name, "") for name in ("n", "m", "l", "k")]
+    units = make_units(["a", "b", "a", "a"], ["x", "y", "z", "z"], names)
+    assert units == [Unit((0, 2, 3), "z", ("k", "")), Unit((1,), "y", ("m", ""))]
+    assert make_units(["a", "a"], ["y", "x"], names[:2]) == [Unit((0, 1), "x", ("m", ""))]
+
+
+@pytest.mark.parametrize("label_count", [1, 20])
+@pytest.mark.parametrize("seed", range(4))
+def test_a_file_that_grows_by_a_tenth_moves_few_rows(label_count: int, seed: int) -> None:
+    labels: list[str | None] = [f"label {index % label_count}" for index in range(2200)]
+    before = split(list(range(2000)), labels[:2000], seed)
+    after = split(list(range(2200)), labels, seed)
+    assert Counter(after)["test"] == 440
+    moved = sum(old != new for old, new in zip(before, after[:2000], strict=True))
+    assert moved < 0.05 * 2000
+    assert not any((old, new) == ("train", "test") for old, new in zip(before, after[:2000], strict=True))
+
+
+def test_the_order_of_the_file_decides_nothing() -> None:
+    keys = list(range(300))
+    labels: list[str | None] = [f"label {key % 7}" for key in keys]
+    backwards = split(keys[::-1], labels[::-1])
+    assert backwards[::-1] == split(keys, labels)

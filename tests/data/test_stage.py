@@ -139,11 +139,12 @@ def test_given_files_keep_their_rows_and_are_marked(tmp_path: Path) -> None:
     ]
     outcome = run_stage(tmp_path, train, test=test, split={"validation": 0.0})
     assert outcome.artifact.rows == {"train": 21, "test": 5}
-    assert [row.near_train for row in outcome.examples("test")] == [True, True, True, True, False]
+    tested = sorted(outcome.examples("test"), key=lambda row: row.row)
+    assert [row.near_train for row in tested] == [True, True, True, True, False]
     assert outcome.artifact.leaked == {"test": 3}
     assert outcome.artifact.near_train_test_rows == 4
-    assert [row.row for row in outcome.examples("test")] == [1, 2, 3, 4, 5]
-    first, second = outcome.examples("test")[2:4]
+    assert [row.row for row in tested] == [1, 2, 3, 4, 5]
+    first, second = tested[2:4]
     assert (first.cluster, first.id[:-2]) == (second.cluster, second.id[:-2])
     assert (first.id[-2:], second.id[-2:]) == ("-1", "-2")
     assert "3 rows of test have the same words as a training row" in outcome.warnings
@@ -245,6 +246,32 @@ def test_a_draw_of_the_training_rows(tmp_path: Path) -> None:
     assert drawn == sorted(drawn) != list(range(1, 21))
     other = run_stage(tmp_path, pairs(60), max_rows=20, split={"seed": 9})
     assert {row.row for row in other.all_examples()} != set(drawn)
+
+
+def test_a_larger_draw_holds_the_smaller(tmp_path: Path) -> None:
+    draws = [{row.row for row in run_stage(tmp_path, pairs(60), max_rows=count).all_examples()} for count in (20, 40)]
+    assert draws[0] < draws[1]
+
+
+def test_a_file_that_grows_keeps_its_test_rows(tmp_path: Path) -> None:
+    before = run_stage(tmp_path, pairs(300, answers=3))
+    after = run_stage(tmp_path, pairs(330, answers=3)[::-1])  # in another order, too
+    trained = {row.messages for row in before.examples("train")}
+    assert len(after.examples("test")) == 66
+    assert not trained & {row.messages for row in after.examples("test")}
+    tested = {row.messages for row in before.examples("test")}
+    assert len(tested & {row.messages for row in after.examples("test")}) >= 0.9 * len(tested)
+
+
+def test_the_first_rows_of_a_sorted_test_file_show_every_label(tmp_path: Path) -> None:
+    test = [{"text": sentence(100 + index), "label": f"l{index // 25}"} for index in range(100)]
+    train = [{"text": sentence(index), "label": f"l{index % 4}"} for index in range(40)]
+    outcome = run_stage(tmp_path, train, test=test, split={"validation": 0.0})
+    assert {row.label for row in outcome.examples("test")[:20]} == {"l0", "l1", "l2", "l3"}
+    again = run_stage(tmp_path, train, test=test[::-1], split={"validation": 0.0})
+    assert [row.id for row in again.examples("test")] == [row.id for row in outcome.examples("test")]
+    rows = [row.row for row in outcome.examples("train")]
+    assert rows == sorted(rows)
 
 
 def test_an_id_does_not_depend_on_other_rows(tmp_path: Path) -> None:

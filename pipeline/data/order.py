@@ -1,0 +1,27 @@
+"""A stable order of rows: a seeded hash of what a row holds places it, whatever else the file holds.
+
+Rows that are drawn, cut into splits and stored in this order stay where they are when a file grows or is sorted anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from pipeline.data.rows import Draft
+
+Name = tuple[str, str]
+"""What identifies a row, or rows that belong together: digests of what is asked and of what is answered."""
+
+
+def name_of(draft: Draft) -> Name:
+    """Return the digests of what a row asks and answers; a system turn or a template's words do not count."""
+    return _digest(draft.prompt_text), _digest(draft.answer_text)
+
+
+def place(name: Name, seed: int) -> Name:
+    """Return where ``name`` stands in the order of ``seed``: first by what is asked, then by what is answered."""
+    return _digest(f"{seed} {name[0]}"), _digest(f"{seed} {name[1]}")
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
