@@ -21,7 +21,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from pipeline.core.errors import EnvironmentMissing
-from pipeline.core.process import describe_exit
+from pipeline.core.process import describe_exit, start_kept, stop_kept
 from pipeline.core.workspace import write_atomic
 from pipeline.environments import TORCH_CPU_INDEX, environment_digest, environment_names, requirements
 
@@ -31,6 +31,9 @@ CURRENT = "main"
 MARKER = "hone-environment.json"
 DIGEST_LENGTH = 12
 POLL_SECONDS = 0.5
+GRACE_SECONDS = 5.0
+"""How long an interrupted step may take to end by itself."""
+
 _LOG_TAIL = 3000
 
 Progress = Callable[[str, int, int], None]
@@ -147,23 +150,19 @@ class _Builder:
         self._run([str(self.target.python), "-m", "pip", "install", *options, *arguments], total)
 
     def _run(self, command: Sequence[str], total: int) -> None:
-        """Run one step; progress is the number of packages that are in place."""
+        """Run one step; progress is the number of packages that are in place. It ends with this process."""
         with tempfile.TemporaryFile("w+", errors="replace") as log:
-            process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, text=True
-            )
+            process = start_kept(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
             try:
                 while process.poll() is None:
                     self.progress(f"{self.target.name}: installing", min(self._packages(), total), total)
                     time.sleep(POLL_SECONDS)
             finally:
-                if process.poll() is None:
-                    process.kill()
-                    process.wait()
-            if process.returncode != 0:
+                status = stop_kept(process, GRACE_SECONDS)
+            if status != 0:
                 log.seek(0)
                 raise EnvironmentMissing(
-                    f"building the environment failed: {describe_exit(process.returncode)}",
+                    f"building the environment failed: {describe_exit(status)}",
                     where=self.target.name,
                     fix="check the network and pip's configuration, then run the command again; where venv "
                     "itself fails, install the system's package for it (Debian: python3-venv)",

@@ -6,9 +6,11 @@ import base64
 import hashlib
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 
+import psutil
 import pytest
 
 import local_runner.environments as local
@@ -105,6 +107,29 @@ def test_create_builds_what_the_file_says_and_again_only_if_half_made(tool: Path
     before = marker.stat().st_mtime_ns
     local.create("tool")
     assert marker.stat().st_mtime_ns == before
+
+
+BUILD = """
+import sys
+from pathlib import Path
+from local_runner.environments import LocalEnvironment, _Builder
+here = Path(sys.argv[1])
+target = LocalEnvironment("tool", "0" * 64, here, Path(sys.executable), installed=False)
+code = "import os, sys, time; print(os.getpid(), file=open(sys.argv[1], 'w'), flush=True); time.sleep(300)"
+_Builder(target, lambda *_: None)._run([sys.executable, "-c", code, str(here / "pid")], 1)
+"""
+
+
+def test_a_step_of_a_killed_build_dies_with_it(tmp_path: Path) -> None:
+    build = subprocess.Popen([sys.executable, "-c", BUILD, str(tmp_path)], cwd=Path(__file__).parents[2])
+    file = tmp_path / "pid"
+    while not (file.is_file() and file.read_text().strip()):
+        assert build.poll() is None
+        time.sleep(0.05)
+    step = psutil.Process(int(file.read_text()))
+    build.kill()
+    build.wait()
+    step.wait(timeout=30)
 
 
 @pytest.mark.slow
