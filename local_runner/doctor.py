@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import shutil
 import sys
@@ -15,6 +14,7 @@ import psutil
 
 from local_runner.environments import CURRENT, list_environments
 from local_runner.main import shadowed
+from local_runner.pins import PINS_FIX, differing, shown
 from pipeline.environments import requirements
 
 Level = Literal["ok", "warning", "error"]
@@ -36,7 +36,7 @@ class Check:
 
 def examine(root: Path) -> list[Check]:
     """Return every check, in the order in which a newcomer should mend them."""
-    return [_python(), _packages_in_place(), *_pins(), *_environments(), _disk(root), _memory(), _writable(root)]
+    return [_python(), _packages_in_place(), _pins(), *_environments(), _disk(root), _memory(), _writable(root)]
 
 
 def _python() -> Check:
@@ -51,23 +51,11 @@ def _packages_in_place() -> Check:
     return Check("packages", "ok", "hone's own") if problem is None else Check("packages", "error", problem, problem)
 
 
-def _pins() -> Iterator[Check]:
-    wrong = []
-    for line in requirements(CURRENT):
-        name, _, rest = line.partition("==")
-        wanted = rest.split(" ")[0].split(";")[0].strip()
-        try:
-            installed = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            wrong.append(f"{name} is missing")
-            continue
-        if installed.split("+")[0] != wanted:
-            wrong.append(f"{name} is {installed}, pinned {wanted}")
+def _pins() -> Check:
+    wrong = differing()
     if wrong:
-        shown = "; ".join(wrong[:5]) + (f"; and {len(wrong) - 5} more" if len(wrong) > 5 else "")
-        yield Check("main environment", "error", shown, "install pipeline/environments/main.cpu.txt (make setup)")
-    else:
-        yield Check("main environment", "ok", f"{len(requirements(CURRENT))} packages as pinned")
+        return Check("main environment", "error", shown(wrong), PINS_FIX)
+    return Check("main environment", "ok", f"{len(requirements(CURRENT))} packages as pinned")
 
 
 def _environments() -> Iterator[Check]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from local_runner.controller import Controller, Outcome, RunOptions
+from local_runner.pins import PINS_FIX, differing, shown
 from local_runner.runs import RunDirectory, RunList
 from pipeline.core.errors import RegistryError, from_record
 from pipeline.core.registry import Registry, RunStatus, TrackedCall
@@ -114,11 +116,24 @@ class Session:
     def carry_out(
         self, prepared: Prepared, options: RunOptions, sink: Callable[[Event], None], cancelled: Callable[[], bool]
     ) -> Outcome:
-        """Carry the run out and project it into the registry, whether it came to its end or not."""
+        """Carry the run out and project it into the registry, whether it came to its end or not.
+
+        Packages that differ from their pins are told first: artifacts state the pinned environment as theirs.
+        """
+        self._warn_of_packages(prepared.directory, sink)
         controller = Controller(self.root, sink, cancelled, self.secrets)
         outcome = controller.carry_out(prepared.run, prepared.directory, options)
         self.track(prepared, outcome)
         return outcome
+
+    def _warn_of_packages(self, directory: RunDirectory, sink: Callable[[Event], None]) -> None:
+        wrong = differing()
+        if wrong:
+            message = f"the main environment is not as pinned: {shown(wrong)}; {PINS_FIX}"
+            event = Event(time=time.time(), call_id="environment", kind="warning", message=message)
+            with directory.event_file(event.call_id) as write:
+                write(event)
+            sink(event)
 
     def track(self, prepared: Prepared, outcome: Outcome) -> None:
         """Show the run in the tracker and register its version; what the registry holds already is left alone.
