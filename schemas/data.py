@@ -64,9 +64,14 @@ class SplitOptions(Schema):
 
 
 class PersonalData(Schema):
-    """What to do about personal data found in the text of rows."""
+    """What to do about personal data found in the text of rows.
+
+    ``answers`` says what ``redact`` does with answers: ``stop`` replaces it in stray ones only and refuses where more
+    than 1% of the rows answer with personal data, ``redact`` always replaces it, ``keep`` leaves answers as they are.
+    """
 
     action: Literal["off", "report", "redact", "drop"] = "redact"
+    answers: Literal["stop", "redact", "keep"] = "stop"
     kinds: tuple[Literal["email", "phone", "credit_card", "iban", "ip_address", "ssn"], ...] = (
         "email",
         "phone",

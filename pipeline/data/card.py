@@ -114,9 +114,11 @@ def _personal(facts: CardFacts) -> str:
     if not found:
         return f"Looked for {', '.join(facts.options.personal_data.kinds)} by patterns; none found.\n"
     rows = [(kind, f"{count:,}") for kind, count in found.items()]
+    is_kept = action == "redact" and facts.options.personal_data.answers == "keep"
+    kept = " and are left as they are" if is_kept and facts.answers_with_personal_data else ""
     return (
         _table(("kind", "found"), rows)
-        + f"\nFound by patterns and {done}; {facts.answers_with_personal_data:,} of these were in answers. "
+        + f"\nFound by patterns and {done}; {facts.answers_with_personal_data:,} of these were in answers{kept}. "
         "Names of people have no form that a pattern finds.\n"
     )
 

@@ -6,9 +6,8 @@ with others on the same file. They are marked instead (see `pipeline.data.leakag
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from pipeline.core.context import CallContext
 from pipeline.core.errors import DataError
@@ -17,22 +16,13 @@ from pipeline.data.dedup import Copy, exact_copies, find_neighbors, near_copies
 from pipeline.data.ledger import Ledger, Reason
 from pipeline.data.names import quoted
 from pipeline.data.order import name_of, place
-from pipeline.data.personal_data import redact_draft
 from pipeline.data.rows import Draft
-from schemas.data import Deduplicate, PersonalData
+from schemas.data import Deduplicate
 
 _MOST_LABELS = 200
 _LABEL_SHARE = 0.1
 _MANY = 0.2
 """Share of rows from which a removal is worth a warning."""
-
-
-@dataclass
-class PersonalCounts:
-    """Findings of personal data by kind, and how many of them stood in answers."""
-
-    found: Counter[str] = field(default_factory=Counter)
-    answers: int = 0
 
 
 @dataclass(frozen=True)
@@ -55,25 +45,6 @@ def limit_rows(drafts: list[Draft], limit: int | None, seed: int, ledger: Ledger
         if index not in drawn:
             ledger.drop(drafts[index], "over_max_rows", with_content=False)
     return [draft for index, draft in enumerate(drafts) if draft.source != "train" or index in drawn]
-
-
-def clean_personal_data(
-    drafts: list[Draft], options: PersonalData, ledger: Ledger, context: CallContext
-) -> tuple[list[Draft], PersonalCounts]:
-    """Find personal data; leave, replace or remove it as the options say. It is searched for in every file."""
-    counts = PersonalCounts()
-    if options.action == "off":
-        return drafts, counts
-    kept = []
-    for draft in context.track(drafts, "personal data", len(drafts)):
-        redacted, found, answered = redact_draft(draft, options.kinds)
-        counts.found.update(found)
-        counts.answers += answered.total()
-        if found and options.action == "drop":
-            ledger.drop(redacted, "personal_data", detail=", ".join(sorted(found)))
-        else:
-            kept.append(redacted if options.action == "redact" else draft)
-    return kept, counts
 
 
 def resolve_contradictions(drafts: list[Draft], action: str, ledger: Ledger, context: CallContext) -> list[Draft]:

@@ -10,11 +10,8 @@ import ipaddress
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final, Literal
-
-from pipeline.data.rows import Draft
-from schemas.data import Message
 
 Kind = Literal["email", "phone", "credit_card", "iban", "ip_address", "ssn"]
 
@@ -138,37 +135,3 @@ def redact_value(value: Any, kinds: Collection[Kind], counts: Counter[str]) -> A
     if isinstance(value, (list, tuple)):
         return type(value)(redact_value(item, kinds, counts) for item in value)
     return value
-
-
-def redact_draft(draft: Draft, kinds: Collection[Kind]) -> tuple[Draft, Counter[str], Counter[str]]:
-    """Return the draft redacted, the findings by kind, and those of them in the answer.
-
-    Everything that is trained on or shown is searched, tool calls included; the label and the group stay as they are.
-    """
-    asked: Counter[str] = Counter()
-    answered: Counter[str] = Counter()
-    is_pair = bool(draft.chosen)
-    turns = [
-        _redact_turn(turn, kinds, answered if index == len(draft.messages) - 1 and not is_pair else asked)
-        for index, turn in enumerate(draft.messages)
-    ]
-    redacted = replace(
-        draft,
-        messages=tuple(turns),
-        chosen=tuple(_redact_turn(turn, kinds, answered) for turn in draft.chosen),
-        rejected=tuple(_redact_turn(turn, kinds, answered) for turn in draft.rejected),
-        text=None if draft.text is None else redact(draft.text, kinds, asked),
-        tools=redact_value(draft.tools, kinds, asked),
-        own_text=None if draft.own_text is None else redact(draft.own_text, kinds, Counter()),
-    )
-    found = asked + answered
-    return (redacted if found else draft), found, answered
-
-
-def _redact_turn(turn: Message, kinds: Collection[Kind], counts: Counter[str]) -> Message:
-    update = {
-        name: redacted
-        for name in ("content", "reasoning_content", "name", "tool_calls")
-        if (value := getattr(turn, name)) and (redacted := redact_value(value, kinds, counts)) != value
-    }
-    return turn.model_copy(update=update) if update else turn

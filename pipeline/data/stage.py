@@ -18,9 +18,7 @@ from pipeline.data.card import CardFacts, write_card
 from pipeline.data.examples import make_examples
 from pipeline.data.filters import (
     Distinct,
-    PersonalCounts,
     check_labels,
-    clean_personal_data,
     limit_rows,
     name_labels,
     remove_copies,
@@ -32,6 +30,7 @@ from pipeline.data.ledger import Dropped, Ledger
 from pipeline.data.load import Loaded, check_bad_rows, load_source
 from pipeline.data.order import name_of
 from pipeline.data.personal_data import redact_value
+from pipeline.data.redaction import PersonalCounts, clean_personal_data
 from pipeline.data.split import assign_splits, make_units
 from schemas.base import Reference, canonical_digest
 from schemas.data import DataArtifact, DataConfig, DataInputs, DataOptions, Example, ExampleKind, Split
@@ -264,7 +263,7 @@ def _write(
         columns={str(slot): name for slot, name in layout.columns.items()},
         unused_columns=layout.unused,
         conflicting=prepared.distinct.conflicting,
-        answers_with_personal_data=prepared.personal.answers,
+        answers_with_personal_data=prepared.personal.answered.total(),
         label_counts=_label_counts(prepared.examples),
     )
     workspace.file("card.md").write_text(write_card(facts), encoding="utf-8", newline="\n")

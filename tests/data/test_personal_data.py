@@ -14,11 +14,8 @@ from pipeline.data.personal_data import (
     iban_valid,
     luhn_valid,
     redact,
-    redact_draft,
     redact_value,
 )
-from pipeline.data.rows import Draft
-from schemas.data import Message
 
 KINDS = tuple(DETECTORS)
 IP_ONLY: tuple[Kind, ...] = ("ip_address",)
@@ -117,46 +114,3 @@ def test_texts_inside_json_data_are_redacted() -> None:
     value = {"to": ["a@example.org", 3, None], "args": ({"ip": "192.168.0.1"},)}
     counts: Counter[str] = Counter()
     assert redact_value(value, KINDS, counts) == {"to": ["[EMAIL]", 3, None], "args": ({"ip": "[IP_ADDRESS]"},)}
-
-
-def test_a_draft_is_redacted_everywhere_and_its_answer_counted() -> None:
-    call = {"type": "function", "function": {"name": "mail", "arguments": '{"to": "b@example.org"}'}}
-    draft = Draft(
-        "train",
-        1,
-        messages=(
-            Message(role="user", content="I am a@example.org", name="192.168.0.1"),
-            Message(role="assistant", content="ok", reasoning_content="b@example.org?", tool_calls=(call,)),
-        ),
-        label="x@example.org",
-        own_text="a@example.org",
-    )
-    redacted, found, answered = redact_draft(draft, KINDS)
-    assert redacted.messages[0].content == "I am [EMAIL]"
-    assert redacted.messages[0].name == "[IP_ADDRESS]"
-    assert redacted.messages[1].reasoning_content == "[EMAIL]?"
-    assert redacted.messages[1].tool_calls == (
-        {"type": "function", "function": {"name": "mail", "arguments": '{"to": "[EMAIL]"}'}},
-    )
-    assert redacted.own_text == "[EMAIL]"
-    assert redacted.label == "x@example.org"
-    assert found == {"email": 3, "ip_address": 1}
-    assert answered == {"email": 2}
-
-
-def test_both_answers_of_a_preference_count_as_answers() -> None:
-    draft = Draft(
-        "train",
-        1,
-        messages=(Message(role="user", content="a@example.org"),),
-        chosen=(Message(role="assistant", content="b@example.org"),),
-        rejected=(Message(role="assistant", content="c@example.org"),),
-    )
-    redacted, found, answered = redact_draft(draft, KINDS)
-    assert [turn.content for turn in (*redacted.messages, *redacted.chosen, *redacted.rejected)] == ["[EMAIL]"] * 3
-    assert (found.total(), answered.total()) == (3, 2)
-
-
-def test_a_draft_without_personal_data_is_the_same_object() -> None:
-    draft = Draft("train", 1, text="nothing here")
-    assert redact_draft(draft, KINDS)[0] is draft

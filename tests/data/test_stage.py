@@ -206,7 +206,7 @@ def test_a_random_split_may_leak_and_says_so(tmp_path: Path) -> None:
 
 def test_personal_data_is_counted_also_in_answers(tmp_path: Path) -> None:
     rows = [*pairs(20), {"prompt": f"I am ada@example.org, {sentence(90)}", "completion": "write to bob@example.org"}]
-    redacted = run_stage(tmp_path, rows)
+    redacted = run_stage(tmp_path, rows, personal_data={"answers": "redact"})
     assert redacted.artifact.personal_data == {"email": 2}
     text = "".join((redacted.folder / path).read_text() for path in redacted.artifact.files.values())
     assert "@" not in text
