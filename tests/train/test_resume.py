@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
@@ -158,16 +159,16 @@ from schemas.train import TrainConfig
 from tests.support.training import run_stage
 
 work, config, data = sys.argv[1:]
-run_stage(Path(work), TrainConfig.model_validate_json(config), Stored[DataArtifact].model_validate_json(data))
-print("done", flush=True)
+rows = Stored[DataArtifact].model_validate_json(data)
+print(run_stage(Path(work), TrainConfig.model_validate_json(config), rows).digest, flush=True)
 """
 
 
-def start(work: Path, config: Any, data: Stored[DataArtifact]) -> subprocess.Popen[bytes]:
+def start(work: Path, config: Any, data: Stored[DataArtifact], *, hash_seed: str = "random") -> subprocess.Popen[bytes]:
     work.mkdir(parents=True, exist_ok=True)
     root = Path(__file__).parents[2]
     arguments = [str(work), config.model_dump_json(), data.model_dump_json()]
-    environment = {**os.environ, "PYTHONPATH": str(root)}
+    environment = {**os.environ, "PYTHONPATH": str(root), "PYTHONHASHSEED": hash_seed}
     return subprocess.Popen(
         [sys.executable, "-c", CHILD, *arguments],
         env=environment,
@@ -197,6 +198,38 @@ def test_sigkill_at_any_moment_changes_nothing(
     parts = run_stage(tmp_path / "killed", config, rows)
     assert parts.digest == whole.digest
     assert parts.artifact == whole.artifact
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"lora": {"r": 4, "lora_alpha": 8, "lora_dropout": 0.3}},
+        {"lora": {"r": 4, "lora_alpha": 8, "init_lora_weights": "pissa", "target_modules": ["q_proj", "v_proj"]}},
+        {"adapter": "full"},
+    ],
+    ids=str,
+)
+def test_every_process_leaves_the_same_bytes(
+    tiny: BaseModelRef, rows: Stored[DataArtifact], tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    """The order of Python's sets depends on the hash seed, which each process draws for itself."""
+    digests = set()
+    for seed in ("1", "2"):
+        process = start(tmp_path / seed, train_config(tiny, **changes), rows, hash_seed=seed)
+        printed, errors = process.communicate(timeout=300)
+        assert process.returncode == 0, errors.decode()[-2000:]
+        digests.add(printed.split()[-1])
+    assert len(digests) == 1, digests
+
+
+def test_the_targets_of_an_adapter_are_stored_in_order(
+    tiny: BaseModelRef, rows: Stored[DataArtifact], work: Path
+) -> None:
+    trained = run_stage(work, train_config(tiny, max_steps=1), rows)
+    targets = json.loads((trained.workspace.output / "model/adapter_config.json").read_text())["target_modules"]
+    assert targets == sorted(targets)
+    assert len(targets) > 1
 
 
 @pytest.mark.slow

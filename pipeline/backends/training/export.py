@@ -70,6 +70,8 @@ def _export_adapter(model: Any, output: Path, job: TrainJob) -> None:
     path = output / "adapter_config.json"
     settings = json.loads(path.read_text(encoding="utf-8"))
     settings["base_model_name_or_path"] = job.config.base.name
+    if isinstance(settings["target_modules"], list):  # PEFT keeps a set, whose order differs from process to process
+        settings["target_modules"].sort()
     _write_json(path, settings)
 
 
