@@ -35,7 +35,9 @@ class Columns(Schema):
 class Deduplicate(Schema):
     """Removal of repeated rows.
 
-    ``threshold`` is the Jaccard similarity of word-bigram sets from which rows are near-duplicates.
+    ``exact`` is for rows that repeat another character by character; those that differ in case, white space or
+    punctuation are near-duplicates. ``threshold`` is the Jaccard similarity of word-bigram sets from which rows are
+    near-duplicates.
     """
 
     exact: bool = True

@@ -1,31 +1,34 @@
-"""Rows that teach opposite things: the same prompt with different answers."""
+"""Rows that teach opposite things: the same prompt with different answers.
+
+Rows are compared as they were given, before personal data was replaced. Prompts are the same only character by
+character; answers differ only where more than case and white space does.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 
 from pipeline.data.rows import Draft, spoken
-from pipeline.data.text import normalize
+from pipeline.data.text import exact, normalize
+from schemas.data import Message
 
 
 def prompt_key(draft: Draft) -> Hashable:
-    """Return what two rows share if they ask the same: roles and normalized words of all turns, and the tools."""
-    if draft.text is not None:
-        return normalize(draft.text)
-    turns = tuple((turn.role, normalize(spoken(turn))) for turn in draft.prompt)
-    return (turns, repr(draft.tools)) if draft.tools else turns
+    """Return what two rows share if they ask exactly the same: roles and texts of all turns, and the tools."""
+    given = draft.as_given
+    if given.text is not None:
+        return exact(given.text)
+    turns = tuple((turn.role, exact(spoken(turn))) for turn in given.prompt)
+    return (turns, repr(given.tools)) if given.tools else turns
 
 
-def answer_key(draft: Draft) -> Hashable:
-    """Return what two rows share if they answer the same."""
-    if draft.chosen:
-        return (_said(draft.chosen), _said(draft.rejected))
-    return normalize(draft.answer_text)
-
-
-def _said(turns: Sequence[object]) -> str:
-    return normalize("\n".join(spoken(turn) for turn in turns))  # type: ignore[arg-type]
+def answer_key(draft: Draft, form: Callable[[str], str] = exact) -> Hashable:
+    """Return what two rows share if they answer the same in one ``form`` of texts."""
+    given = draft.as_given
+    if given.chosen:
+        return (_said(given.chosen, form), _said(given.rejected, form))
+    return form(given.answer_text)
 
 
 def contradictions(drafts: Sequence[Draft]) -> list[list[int]]:
@@ -38,11 +41,16 @@ def contradictions(drafts: Sequence[Draft]) -> list[list[int]]:
     for index, draft in enumerate(drafts):
         if draft.text is None:
             groups[_question(draft)].append(index)
-    return [rows for rows in groups.values() if len({answer_key(drafts[row]) for row in rows}) > 1]
+    return [rows for rows in groups.values() if len({answer_key(drafts[row], normalize) for row in rows}) > 1]
 
 
 def _question(draft: Draft) -> Hashable:
     """The prompt; for a preference the prompt and which two answers are compared."""
-    if not draft.chosen:
-        return prompt_key(draft)
-    return (prompt_key(draft), frozenset((_said(draft.chosen), _said(draft.rejected))))
+    given = draft.as_given
+    if not given.chosen:
+        return prompt_key(given)
+    return (prompt_key(given), frozenset((_said(given.chosen, normalize), _said(given.rejected, normalize))))
+
+
+def _said(turns: Sequence[Message], form: Callable[[str], str]) -> str:
+    return form("\n".join(map(spoken, turns)))

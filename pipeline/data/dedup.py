@@ -33,7 +33,7 @@ class Neighborhood:
 
 
 def exact_copies(drafts: Sequence[Draft]) -> list[Copy]:
-    """Return the rows whose prompt and answer repeat an earlier row's, up to case and white space."""
+    """Return the rows whose prompt and answer repeat an earlier row's, but for white space at their ends."""
     first: dict[Hashable, int] = {}
     copies = []
     for index, draft in enumerate(drafts):

@@ -14,8 +14,11 @@ Name = tuple[str, str]
 
 
 def name_of(draft: Draft) -> Name:
-    """Return the digests of what a row asks and answers; a system turn or a template's words do not count."""
-    return _digest(draft.prompt_text), _digest(draft.answer_text)
+    """Return the digests of what a row asks and answers.
+
+    System turn, a template's words and redaction do not count: changing them moves no row.
+    """
+    return _digest(draft.as_given.prompt_text), _digest(draft.as_given.answer_text)
 
 
 def place(name: Name, seed: int) -> Name:

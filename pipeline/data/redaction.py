@@ -70,7 +70,7 @@ def clean_personal_data(
 def redact_draft(
     draft: Draft, kinds: Collection[Kind], *, with_answers: bool = True
 ) -> tuple[Draft, Counter[str], Counter[str]]:
-    """Return the draft redacted, the findings in what asks by kind, and those in what answers.
+    """Return the draft redacted (with its ``original``), the findings in what asks by kind, and those in what answers.
 
     The assistant's turns answer, everything else asks. All that is trained on or shown is searched, tool calls
     included; the label and the group stay as they are, and so do answers where not ``with_answers``.
@@ -88,6 +88,7 @@ def redact_draft(
 
     redacted = replace(
         draft,
+        original=draft,
         messages=clean(draft.messages),
         chosen=clean(draft.chosen),
         rejected=clean(draft.rejected),

@@ -32,6 +32,8 @@ class Draft:
 
     ``source`` is the file it came from (as ``train``, ``validation`` or ``test``). ``own_text`` is what the row itself
     says where a template wraps it: similarity is measured on it, so that the template's words count for nothing.
+    ``original`` is the row before personal data was replaced in it: whether rows repeat or contradict each other is
+    told by what they were.
     """
 
     source: Split
@@ -44,6 +46,12 @@ class Draft:
     label: str | None = None
     group: str | None = None
     own_text: str | None = None
+    original: Draft | None = None
+
+    @property
+    def as_given(self) -> Draft:
+        """The row as its source gave it."""
+        return self.original or self
 
     @property
     def prompt(self) -> tuple[Message, ...]:

@@ -1,4 +1,4 @@
-"""How texts are compared: one normal form for copies, one sequence of words for similarity."""
+"""How texts are compared: exactly for copies, folded for answers that mean the same, by their words for similarity."""
 
 from __future__ import annotations
 
@@ -14,10 +14,18 @@ _WORD = re.compile(rf"[{_NO_SPACES_BETWEEN_WORDS}]|[^\W{_NO_SPACES_BETWEEN_WORDS
 _ASCII_SPACES = {code: " " for code in range(128) if not (chr(code).isalnum() or chr(code) == "_")}
 
 
-def normalize(text: str) -> str:
-    """Return ``text`` composed (NFC), case-folded, every run of white space one space: copies become equal.
+def exact(text: str) -> str:
+    """Return ``text`` composed (NFC) without white space at its ends: copies become equal, and nothing else does.
 
-    Punctuation stays: ``3 + 4`` and ``3 - 4`` are not the same prompt.
+    Case and the white space inside stay: they may be what a row is about (code, names, spelling).
+    """
+    return (text if text.isascii() else unicodedata.normalize("NFC", text)).strip()
+
+
+def normalize(text: str) -> str:
+    """Return ``text`` composed (NFC), case-folded, every run of white space one space.
+
+    Punctuation stays: ``3 + 4`` and ``3 - 4`` are not the same.
     """
     folded = text.casefold()
     return " ".join((folded if text.isascii() else unicodedata.normalize("NFC", folded)).split())

@@ -1,8 +1,15 @@
 from __future__ import annotations
 
+import pytest
+
 from pipeline.data.contradictions import answer_key, contradictions, prompt_key
+from pipeline.data.dedup import exact_copies
+from pipeline.data.personal_data import DETECTORS
+from pipeline.data.redaction import redact_draft
 from pipeline.data.rows import Draft
 from schemas.data import Message
+
+KINDS = tuple(DETECTORS)
 
 
 def asked(prompt: str, answer: str, **more: object) -> Draft:
@@ -21,12 +28,25 @@ def preferred(prompt: str, chosen: str, rejected: str) -> Draft:
 
 
 def test_the_same_prompt_with_different_answers_is_a_contradiction() -> None:
-    rows = [asked("A  b", "yes"), asked("c", "no"), asked("a B\n", "no"), asked("a b", "yes"), asked("c", "No ")]
+    rows = [asked("a b", "yes"), asked("c", "no"), asked(" a b\n", "no"), asked("a b", "yes"), asked("c", "No ")]
     assert contradictions(rows) == [[0, 2, 3]]
 
 
-def test_punctuation_makes_another_prompt() -> None:
-    assert contradictions([asked("3 + 4", "7"), asked("3 - 4", "-1")]) == []
+@pytest.mark.parametrize(("first", "second"), [("US", "us"), ("if x:\n  y", "if x:\n    y"), ("3 + 4", "3 - 4")])
+def test_case_indentation_and_signs_make_another_prompt(first: str, second: str) -> None:
+    assert contradictions([asked(first, "x"), asked(second, "y")]) == []
+
+
+def test_composed_and_decomposed_letters_are_the_same() -> None:
+    assert contradictions([asked("caf\u00e9", "x"), asked("cafe\u0301", "y")]) == [[0, 1]]
+
+
+def test_rows_are_compared_as_they_were_before_redaction() -> None:
+    numbers = [f"call 030 1234 567{digit}" for digit in (8, 9)]
+    rows = [redact_draft(asked(number, f"to {index}"), KINDS)[0] for index, number in enumerate(numbers)]
+    assert [row.prompt_text for row in rows] == ["call [PHONE]"] * 2
+    assert contradictions(rows) == []
+    assert exact_copies([redact_draft(asked(number, "same"), KINDS)[0] for number in numbers]) == []
 
 
 def test_earlier_turns_and_tools_belong_to_the_prompt() -> None:

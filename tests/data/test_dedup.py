@@ -20,8 +20,16 @@ ONE, BOTH, OTHER = f"{LONG} today", f"today {LONG} today", f"today {LONG}"
 
 
 def test_exact_copies_repeat_prompt_and_answer() -> None:
-    rows = [asked("a", "x"), asked("A ", "X"), asked("a", "y"), asked("a?", "x"), asked("a", "x")]
+    rows = [asked("a", "x"), asked("a ", "x\n"), asked("a", "y"), asked("a?", "x"), asked("a", "x")]
     assert exact_copies(rows) == [Copy(1, 0), Copy(4, 0)]
+
+
+def test_case_and_indentation_make_no_exact_copies_but_near_ones() -> None:
+    rows = [asked(LONG, "if x:\n  y"), asked(LONG.upper(), "if x:\n  y"), asked(LONG, "if x:\n    Y")]
+    assert exact_copies(rows) == []
+    copies, conflicting = near_copies(rows, find_neighbors(rows, 0.8, CallContext()).pairs, 0.8)
+    assert [(copy.index, copy.original) for copy in copies] == [(1, 0), (2, 0)]
+    assert conflicting == []
 
 
 def test_the_answer_of_another_label_is_no_copy() -> None:
