@@ -70,7 +70,8 @@ class Comparison(Schema):
     """Two subjects on the same items. ``difference`` is candidate minus reference, with its two-sided interval.
 
     ``only_candidate`` and ``only_reference`` count items that just one of the two got right (binary metrics);
-    ``task`` names the retention task where the items are not the run's own.
+    ``task`` names the retention task where the items are not the run's own; ``clusters`` counts the clusters of
+    near-duplicates, null where every item is its own.
     """
 
     candidate: str
@@ -87,6 +88,7 @@ class Comparison(Schema):
     interval: str
     only_candidate: int | None = None
     only_reference: int | None = None
+    clusters: int | None = None
     task: str | None = None
 
 

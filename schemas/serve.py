@@ -7,16 +7,19 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from schemas.artifacts import Artifact, Inputs, Stored
-from schemas.base import RelativePath, Schema
+from schemas.base import NotFingerprinted, RelativePath, Schema
 from schemas.data import DataArtifact
 from schemas.evaluate import EvaluateArtifact, GenerationConfig
 from schemas.optimize import OptimizeArtifact
 from schemas.train import BaseModelRef, TrainArtifact
 
 Engine = Literal["vllm", "transformers"]
+
+LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
+"""The values that vLLM 0.32 takes for ``--max-lora-rank`` (``vllm.config.lora.MaxLoRARanks``, from 8 on), ascending."""
 
 
 class EngineOptions(Schema):
@@ -29,14 +32,26 @@ class EngineOptions(Schema):
     enforce_eager: bool = False
 
 
+ANSWERS_PER_MISMATCH = 10
+"""An answer that differs is let pass only among this many."""
+
+
 class ParityOptions(Schema):
     """How much of the served model is compared with training and evaluation.
 
-    ``prompts`` test prompts; prompt token ids must all be equal; ``max_answer_mismatches`` greedy answers may differ.
+    ``prompts`` test prompts; prompt token ids must all be equal; ``max_answer_mismatches`` greedy answers may differ,
+    and no more than one in `ANSWERS_PER_MISMATCH` of those that were compared.
     """
 
     prompts: Annotated[int, Field(gt=0)] = 50
     max_answer_mismatches: Annotated[int, Field(ge=0)] = 1
+
+    @model_validator(mode="after")
+    def _enough_prompts(self) -> ParityOptions:
+        needed = ANSWERS_PER_MISMATCH * self.max_answer_mismatches
+        if self.prompts < needed:
+            raise ValueError(f"max_answer_mismatches {self.max_answer_mismatches} needs {needed} prompts or more")
+        return self
 
 
 class ServeConfig(Schema):
@@ -48,7 +63,6 @@ class ServeConfig(Schema):
     generation: GenerationConfig = GenerationConfig()
     base: BaseModelRef
     served_model_name: str
-    chat_template: str | None = None
 
 
 class ServeInputs(Inputs):
@@ -92,4 +106,4 @@ class ServeArtifact(Artifact):
     answer_mismatches: int
     smoke_prompt: str
     smoke_answer: str
-    ready_seconds: float
+    ready_seconds: Annotated[float, NotFingerprinted()]

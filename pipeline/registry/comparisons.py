@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 SEED = 0
 """Of the bootstrap and of sign-flip tests: the same evaluations always give the same decision."""
 
+UNTESTED = "none: there is one independent item"
+
 _SAME = 1e-9
 """Two ways to sum the same item scores differ by less."""
 
@@ -25,7 +27,8 @@ _SAME = 1e-9
 class Items:
     """The per-item results of one evaluation by one metric, n items in the split's order.
 
-    ``clusters`` is None where every item is its own. ``score`` is the reported value over all items.
+    ``clusters`` is None where every item is its own. ``predictions`` are what was said, ``answers`` what of it was
+    scored. ``score`` is the reported value over all items.
     """
 
     name: str
@@ -33,8 +36,14 @@ class Items:
     clusters: tuple[int, ...] | None
     scores: tuple[float, ...]
     predictions: tuple[str, ...]
+    answers: tuple[str, ...]
     references: tuple[str, ...]
     score: float
+
+    @property
+    def units(self) -> int:
+        """How many independent items there are: near-duplicates count as one."""
+        return len(self.ids) if self.clusters is None else len(set(self.clusters))
 
     @property
     def is_mean(self) -> bool:
@@ -52,7 +61,7 @@ def read_items(name: str, evaluation: Stored[EvaluateArtifact], metric: str) -> 
 
     path = evaluation.file(evaluation.artifact.items)
     column = f"score.{metric}"
-    wanted = ["id", "cluster", "prediction", "reference", column]
+    wanted = ["id", "cluster", "prediction", "answer", "reference", column]
     schema = parquet.read_schema(path)
     missing = [name for name in wanted if name not in schema.names]
     if missing or metric not in evaluation.artifact.scores:
@@ -75,6 +84,7 @@ def read_items(name: str, evaluation: Stored[EvaluateArtifact], metric: str) -> 
         clusters=clusters if len(set(clusters)) < len(clusters) else None,
         scores=tuple(float(value) for value in table[column]),
         predictions=tuple(table["prediction"]),
+        answers=tuple(table["answer"]),
         references=tuple(table["reference"]),
         score=evaluation.artifact.scores[metric].value,
     )
@@ -111,7 +121,8 @@ def compare_items(
     """Compare two evaluations of the same items: two-sided test and interval at level ``gate.alpha``.
 
     Binary metrics take McNemar's exact test, graded ones a sign-flip test, and a metric that is no mean of items
-    (macro-F1) approximate randomization; near-duplicate items count as one cluster in all of them.
+    (macro-F1) approximate randomization; near-duplicate items count as one cluster in all of them. Of one independent
+    item nothing can be tested: p is 1, and the interval all that a difference can be.
 
     Raises:
         IntegrityError: the two hold different items.
@@ -119,6 +130,8 @@ def compare_items(
     from pipeline.statistics import compare, compare_corpus
 
     _check_same_items(candidate, reference)
+    if candidate.units < 2:
+        return _untested(candidate, reference, metric, task)
     if candidate.is_mean and reference.is_mean:
         result = compare(
             candidate.scores,
@@ -152,6 +165,26 @@ def compare_items(
         interval=result.interval_method,
         only_candidate=result.only_candidate,
         only_reference=result.only_baseline,
+        clusters=result.clusters,
+        task=task,
+    )
+
+
+def _untested(candidate: Items, reference: Items, metric: str, task: str | None) -> Comparison:
+    return Comparison(
+        candidate=candidate.name,
+        reference=reference.name,
+        metric=metric,
+        n=len(candidate.ids),
+        candidate_value=candidate.score,
+        reference_value=reference.score,
+        difference=candidate.score - reference.score,
+        low=-1.0,
+        high=1.0,
+        p_value=1.0,
+        test=UNTESTED,
+        interval=UNTESTED,
+        clusters=None if candidate.clusters is None else 1,
         task=task,
     )
 
@@ -160,15 +193,18 @@ def lower_bound(candidate: Items, reference: Items, metric: str, margin: float, 
     """Return the one-sided lower bound, of confidence 1 - ``gate.alpha``, of candidate minus reference.
 
     A metric that is no mean of items takes the lower of its bootstrap bound and the bound of its item scores: where
-    both sides agree on every item a bootstrap has no width, however few the items.
+    both sides agree on every item a bootstrap has no width, however few the items. One independent item bounds
+    nothing: -1.
 
     Raises:
         IntegrityError: the two hold different items.
-        DataError: fewer than two items, or scores outside [0, 1].
+        DataError: scores outside [0, 1].
     """
     from pipeline.statistics import compare_corpus, non_inferiority
 
     _check_same_items(candidate, reference)
+    if candidate.units < 2:
+        return -1.0
     # The bound does not depend on the margin, which non_inferiority wants strictly between 0 and 1.
     inner = min(max(margin, 1e-9), 1.0 - 1e-9)
     bound = non_inferiority(
@@ -214,6 +250,4 @@ def _corpus_statistic(candidate: Items, reference: Items, metric: str) -> CountS
             where="items.parquet",
             fix="run again with --fresh evaluate",
         )
-    return chosen.statistic(
-        [*candidate.predictions, *reference.predictions], [*candidate.references, *reference.references]
-    )
+    return chosen.statistic([*candidate.answers, *reference.answers], [*candidate.references, *reference.references])

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from pipeline.registry.comparisons import Items, best_baseline, compare_items, lower_bound, read_items
-from pipeline.registry.gate import Candidate, Evidence, Loss
+from pipeline.registry.gate import Candidate, Evidence
+from pipeline.registry.losses import Loss
 from schemas.artifacts import Stored
-from schemas.evaluate import EvaluateArtifact, RetentionSpec
+from schemas.evaluate import BaseSubject, EndpointSubject, EvaluateArtifact, RetentionSpec
 from schemas.register import Comparison, RegisterConfig, RegisterInputs, SeedSpread
 
 UNMERGED = ("adapter", "model")
@@ -43,6 +44,7 @@ def gather(config: RegisterConfig, inputs: RegisterInputs, shipped: str, advance
         target=config.target,
         gate=config.gate,
         baselines=tuple(comparisons),
+        uninstructed=_uninstructed(inputs.baselines),
         candidates=_candidates(config, inputs, shipped, comparisons),
         retention=tuple(retention),
         retention_waived=config.retention_waived,
@@ -76,26 +78,41 @@ def _candidates(
     return (first, Candidate(served, evaluation.artifact.scores, gain))
 
 
+def _uninstructed(baselines: Mapping[str, Stored[EvaluateArtifact]]) -> tuple[str, ...]:
+    """Return the language models among the baselines that were given no instruction."""
+    subjects = {name: evaluation.artifact.subject for name, evaluation in sorted(baselines.items())}
+    return tuple(
+        name
+        for name, subject in subjects.items()
+        if isinstance(subject, (BaseSubject, EndpointSubject)) and not subject.instruction
+    )
+
+
 def _variant_loss(config: RegisterConfig, inputs: RegisterInputs, name: str, model: Items) -> Loss:
     """Measure a variant against its parent: a quantized one against the merged model if that was evaluated."""
-    variant = inputs.variants[name].artifact.variant
+    made = inputs.variants[name].artifact
+    margin, metric = made.variant.non_inferiority_margin, config.primary_metric
     evaluation = inputs.variant_evaluations.get(name)
     if evaluation is None:
-        return Loss(name, variant.non_inferiority_margin, None, None)
-    parent = model
-    if variant.scheme != "merged":
-        merged = next(
-            (
-                other
-                for other in sorted(inputs.variants)
-                if inputs.variants[other].artifact.variant.scheme == "merged" and other in inputs.variant_evaluations
-            ),
-            None,
-        )
-        if merged is not None:
-            parent = read_items(merged, inputs.variant_evaluations[merged], config.primary_metric)
-    items = read_items(name, evaluation, config.primary_metric)
-    return _loss(config, name, items, parent, config.primary_metric, variant.non_inferiority_margin)
+        return Loss(name, margin, None, None)
+    items = read_items(name, evaluation, metric)
+    merged = made.variant.scheme == "merged"
+    parent = model if merged else _merged_items(config, inputs) or model
+    return Loss(
+        name=name,
+        margin=margin,
+        comparison=compare_items(items, parent, metric, config.gate),
+        low=lower_bound(items, parent, metric, margin, config.gate),
+        merge_difference=made.logit_difference if merged and items.predictions == parent.predictions else None,
+    )
+
+
+def _merged_items(config: RegisterConfig, inputs: RegisterInputs) -> Items | None:
+    for name in sorted(inputs.variants):
+        evaluation = inputs.variant_evaluations.get(name)
+        if inputs.variants[name].artifact.variant.scheme == "merged" and evaluation is not None:
+            return read_items(name, evaluation, config.primary_metric)
+    return None
 
 
 def _retention_loss(config: RegisterConfig, inputs: RegisterInputs, spec: RetentionSpec, shipped: str) -> Loss:
@@ -105,24 +122,12 @@ def _retention_loss(config: RegisterConfig, inputs: RegisterInputs, spec: Retent
     metric = spec.metric.name
     served = config.served_variant if config.served_variant in inputs.variants else shipped
     candidate, reference = read_items(served, after, metric), read_items("base", before, metric)
-    return _loss(config, spec.name, candidate, reference, metric, spec.margin, task=spec.name)
-
-
-def _loss(
-    config: RegisterConfig,
-    name: str,
-    candidate: Items,
-    reference: Items,
-    metric: str,
-    margin: float,
-    *,
-    task: str | None = None,
-) -> Loss:
     return Loss(
-        name=name,
-        margin=margin,
-        comparison=compare_items(candidate, reference, metric, config.gate, task=task),
-        low=lower_bound(candidate, reference, metric, margin, config.gate),
+        name=spec.name,
+        margin=spec.margin,
+        comparison=compare_items(candidate, reference, metric, config.gate, task=spec.name),
+        low=lower_bound(candidate, reference, metric, spec.margin, config.gate),
+        base_low=before.artifact.scores[metric].low,
     )
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from pipeline.registry.losses import Loss, retention_condition, variant_condition
 from pipeline.registry.words import p_value, percent, points
 from schemas.evaluate import Score
 from schemas.register import Comparison, Condition, Decision, GateOptions, SeedSpread
-from schemas.serve import ServeArtifact
+from schemas.serve import ANSWERS_PER_MISMATCH, ServeArtifact
 
 
 @dataclass(frozen=True)
@@ -21,29 +22,17 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Loss:
-    """What a model may lose against another on the same items: a retention task, or a variant and its parent.
-
-    ``low`` is the one-sided lower bound of the difference; it and ``comparison`` are None where it was not measured.
-    """
-
-    name: str
-    margin: float
-    comparison: Comparison | None
-    low: float | None
-
-
-@dataclass(frozen=True)
 class Evidence:
     """Everything the gate looks at.
 
-    ``baselines``: the shipped model against each. ``candidates``: the shipped model, then the served variant where it
-    is another one.
+    ``baselines``: the shipped model against each. ``uninstructed``: those that were told nothing beyond the rows.
+    ``candidates``: the shipped model, then the served variant where it is another one.
     """
 
     target: Mapping[str, float]
     gate: GateOptions
     baselines: tuple[Comparison, ...]
+    uninstructed: tuple[str, ...]
     candidates: tuple[Candidate, ...]
     retention: tuple[Loss, ...]
     retention_waived: str | None
@@ -66,7 +55,7 @@ def decide(evidence: Evidence) -> Decision:
         *gains,
         *targets,
         *_retention(evidence),
-        *(_variant(loss) for loss in evidence.variants),
+        *(variant_condition(loss, evidence.gate.alpha) for loss in evidence.variants),
         *_parity(evidence),
         *_seeds(evidence),
     )
@@ -110,7 +99,9 @@ def _gain(evidence: Evidence, candidate: Candidate) -> Condition:
         f"{percent(gain.reference_value)} by {gain.metric} on the same {gain.n} items: {points(gain.difference)} "
         f"(interval {points(gain.low)} to {points(gain.high)}; {gain.test}, {p_value(gain.p_value)})"
     )
-    if not shown:
+    if gain.clusters == 1 or gain.n == 1:
+        verdict = "one independent item shows nothing: give a test split of different rows"
+    elif not shown:
         verdict = f"not a significant gain at level {gate.alpha:g}"
     elif not enough:
         verdict = f"less than the least gain that counts, {points(gate.minimum_gain)} (gate.minimum_gain)"
@@ -123,7 +114,16 @@ def _gain(evidence: Evidence, candidate: Candidate) -> Condition:
         high=gain.high,
         threshold=gate.minimum_gain,
         passed=shown and enough,
-        text=f"{versus}: {verdict}.",
+        text=f"{versus}: {verdict}.{_uninstructed(evidence)}",
+    )
+
+
+def _uninstructed(evidence: Evidence) -> str:
+    if not evidence.uninstructed:
+        return ""
+    return (
+        f" Asked without any instruction beyond the rows themselves: {', '.join(evidence.uninstructed)}; "
+        "give a description, or evaluate.baselines.instruction."
     )
 
 
@@ -172,39 +172,11 @@ def _retention(evidence: Evidence) -> Iterator[Condition]:
             "the reason in evaluate.retention_waived.",
         )
     for loss in evidence.retention:
-        condition = _loss(loss, f"retention.{loss.name}", f"the base's own task {loss.name}")
+        condition = retention_condition(loss, evidence.gate.alpha)
         if waived is not None:
             note = f" It does not decide; waived in these words: {waived!r}."
             condition = condition.model_copy(update={"required": False, "text": condition.text + note})
         yield condition
-
-
-def _variant(loss: Loss) -> Condition:
-    return _loss(loss, f"variant.{loss.name}", f"variant {loss.name}")
-
-
-def _loss(loss: Loss, name: str, what: str) -> Condition:
-    comparison, low = loss.comparison, loss.low
-    if comparison is None or low is None:
-        return Condition(
-            name=name,
-            estimate=None,
-            threshold=-loss.margin,
-            passed=False,
-            text=f"The loss on {what} was not measured: run again with --from evaluate.",
-        )
-    held = low >= -loss.margin
-    return Condition(
-        name=name,
-        estimate=comparison.difference,
-        low=low,
-        threshold=-loss.margin,
-        passed=held,
-        text=f"{what[0].upper()}{what[1:]}: {percent(comparison.reference_value)} with {comparison.reference}, "
-        f"{percent(comparison.candidate_value)} with {comparison.candidate} by {comparison.metric} on the same "
-        f"{comparison.n} items; the change is {points(comparison.difference)} and with one-sided confidence no "
-        f"worse than {points(low)}, {'within' if held else 'beyond'} the margin of {100 * loss.margin:.1f} points.",
-    )
 
 
 def _parity(evidence: Evidence) -> Iterator[Condition]:
@@ -229,13 +201,14 @@ def _parity(evidence: Evidence) -> Iterator[Condition]:
             f"than those of training{'' if same else ': the chat template or tokenizer differs'}.",
         )
     if serve is not None:
+        allowed = min(evidence.max_answer_mismatches, serve.prompts // ANSWERS_PER_MISMATCH)
         yield Condition(
             name="parity.answers",
             estimate=serve.answer_mismatches,
-            threshold=evidence.max_answer_mismatches,
-            passed=serve.answer_mismatches <= evidence.max_answer_mismatches,
+            threshold=allowed,
+            passed=serve.answer_mismatches <= allowed,
             text=f"{serve.answer_mismatches} of {serve.prompts} served greedy answers differ from the evaluated ones; "
-            f"{evidence.max_answer_mismatches} may.",
+            f"{allowed} may.",
         )
 
 

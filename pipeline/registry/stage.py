@@ -9,8 +9,9 @@ from pipeline.core.errors import IntegrityError
 from pipeline.core.workspace import Workspace, write_record
 from pipeline.registry.comparisons import check_same_split
 from pipeline.registry.evidence import count_comparisons, gather
-from pipeline.registry.gate import Loss, decide
+from pipeline.registry.gate import decide
 from pipeline.registry.lineage import trace
+from pipeline.registry.losses import Loss
 from schemas.register import Comparison, RegisterArtifact, RegisterConfig, RegisterInputs
 
 

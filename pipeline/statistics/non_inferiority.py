@@ -7,6 +7,7 @@ bootstrap bound will not do: where the two agree on every item it is exactly 0, 
 
 from __future__ import annotations
 
+import math
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -112,7 +113,7 @@ def least_items(margin: float, *, alpha: float = 0.05) -> int:
     _check_margin(margin)
 
     def shows(n: int) -> bool:
-        return float(t.isf(alpha, n - 1)) * (2 / ((n + 1) * (n + 2))) ** 0.5 < margin
+        return float(t.isf(alpha, n - 1)) * math.sqrt(2 / ((n + 1) * (n + 2))) < margin
 
     below, enough = 1, 2
     while not shows(enough):

@@ -8,7 +8,7 @@ from pathlib import Path
 from schemas.artifacts import Stored
 from schemas.base import Reference
 from schemas.data import DataArtifact
-from schemas.evaluate import EvaluateArtifact, MetricSpec, ModelSubject, RetentionSpec, Score
+from schemas.evaluate import EvaluateArtifact, MetricSpec, ModelSubject, RetentionSpec, Score, Subject
 from schemas.optimize import OptimizeArtifact, VariantSpec
 from schemas.plan import (
     DataProfile,
@@ -48,20 +48,24 @@ def evaluation(
     clusters: Sequence[int] | None = None,
     ids: Sequence[str] | None = None,
     predictions: Sequence[str] | None = None,
+    answers: Sequence[str] | None = None,
     references: Sequence[str] | None = None,
     value: float | None = None,
     data_digest: str = "split",
     half_width: float = 0.02,
+    subject: Subject | None = None,
 ) -> Stored[EvaluateArtifact]:
     """Write ``items.parquet`` with these per-item scores and return the stored evaluation."""
     import pyarrow as pa
     from pyarrow import parquet
 
     n = len(scores)
+    said = predictions or ["yes" if score else "no" for score in scores]
     columns = {
         "id": list(ids or [f"item-{i}" for i in range(n)]),
         "cluster": list(clusters or range(n)),
-        "prediction": list(predictions or ["yes" if score else "no" for score in scores]),
+        "prediction": list(said),
+        "answer": list(answers or said),
         "reference": list(references or ["yes"] * n),
         f"score.{metric}": [float(score) for score in scores],
     }
@@ -71,7 +75,7 @@ def evaluation(
     score = Score(value=mean, low=mean - half_width, high=mean + half_width, n=n, method="Wilson")
     artifact = EvaluateArtifact(
         name=name,
-        subject=ModelSubject(),
+        subject=subject or ModelSubject(),
         split="test",
         n=n,
         data_digest=data_digest,

@@ -39,6 +39,17 @@ def test_items_of_one_cluster_count_as_one(tmp_path: Path) -> None:
     assert compare_items(tuned, base, "exact_match", GATE).p_value == pytest.approx(0.5, abs=1e-12)
 
 
+def test_of_one_independent_item_nothing_is_tested(tmp_path: Path) -> None:
+    for name, scores, clusters in (("near", [1, 1, 0], [7, 7, 7]), ("single", [1], None)):
+        tuned = read_items("a", evaluation(tmp_path / name / "a", scores, clusters=clusters), "exact_match")
+        base = read_items("b", evaluation(tmp_path / name / "b", [0] * len(scores), clusters=clusters), "exact_match")
+        result = compare_items(tuned, base, "exact_match", GATE)
+        assert (result.p_value, result.low, result.high) == (1.0, -1.0, 1.0)
+        assert result.difference == pytest.approx(sum(scores) / len(scores), abs=1e-12)
+        assert result.test == "none: there is one independent item"
+        assert lower_bound(tuned, base, "exact_match", 0.02, GATE) == -1.0
+
+
 def test_macro_f1_is_compared_as_macro_f1(tmp_path: Path) -> None:
     # References: 8 x a, 2 x b. The candidate errs on both b's: F1(a) = 16/18, F1(b) = 0, macro 4/9; accuracy is 0.8.
     # The baseline errs on two a's as b: F1(a) = 12/14, F1(b) = 4/6, macro (6/7 + 2/3) / 2 = 16/21; accuracy is 0.8 too.
@@ -47,7 +58,8 @@ def test_macro_f1_is_compared_as_macro_f1(tmp_path: Path) -> None:
         tmp_path / "a",
         [1] * 8 + [0] * 2,
         metric="macro_f1",
-        predictions=["a"] * 10,
+        predictions=["<think>or b</think>a"] * 10,
+        answers=["a"] * 10,
         references=references,
         value=4 / 9,
     )

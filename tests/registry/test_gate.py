@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.registry.gate import Candidate, Evidence, Loss, decide
+from pipeline.registry.gate import Candidate, Evidence, decide
+from pipeline.registry.losses import Loss
 from schemas.evaluate import Score
 from schemas.register import Comparison, Condition, Decision, GateOptions, SeedSpread
 from schemas.serve import ServeArtifact
@@ -52,8 +53,9 @@ PASSING = Evidence(
     target={"exact_match": 0.75},
     gate=GateOptions(),
     baselines=(comparison(),),
+    uninstructed=(),
     candidates=(Candidate("seed-0", {"exact_match": score(0.8)}, comparison()),),
-    retention=(Loss("old", 0.03, comparison(-0.01, 0.5, task="old"), -0.025),),
+    retention=(Loss("old", 0.03, comparison(-0.01, 0.5, task="old"), -0.025, base_low=0.4),),
     retention_waived=None,
     variants=(Loss("merged", 0.02, comparison(0.0, 1.0), -0.01),),
     serve=SERVE,
@@ -120,11 +122,22 @@ def with_gain(gain: Comparison | None) -> Evidence:
             "the chat template or tokenizer differs",
         ),
         (
-            replace(PASSING, serve=SERVE.model_copy(update={"prompts": 0})),
+            replace(PASSING, serve=SERVE.model_copy(update={"prompts": 0, "answer_mismatches": 0})),
             "parity.prompts",
             "0 of 0 prompts",
         ),
         (replace(PASSING, max_answer_mismatches=0), "parity.answers", "0 may"),
+        (replace(PASSING, serve=SERVE.model_copy(update={"prompts": 9})), "parity.answers", "0 may"),
+        (
+            with_gain(comparison(0.3, 1.0, clusters=1)),
+            "gain",
+            "one independent item shows nothing: give a test split of different rows",
+        ),
+        (
+            replace(PASSING, retention=(Loss("old", 0.03, comparison(0.0), 0.0, base_low=0.03),)),
+            "retention.old",
+            "but the base's own score is too low to show a loss of 3.0 points (its interval begins at 3.0%): name",
+        ),
     ],
 )
 def test_one_failing_condition_refuses_and_says_why(evidence: Evidence, failing: str, says: str) -> None:
@@ -132,6 +145,15 @@ def test_one_failing_condition_refuses_and_says_why(evidence: Evidence, failing:
     assert decision.verdict == "refused"
     assert [condition.name for condition in decision.conditions if not condition.passed] == [failing]
     assert says in condition(decision, failing).text
+
+
+def test_a_baseline_without_instruction_is_told() -> None:
+    told = condition(decide(replace(PASSING, uninstructed=("base", "few-shot"))), "gain")
+    assert told.passed
+    assert told.text.endswith(
+        "a significant gain at level 0.05. Asked without any instruction beyond the rows themselves: base, few-shot; "
+        "give a description, or evaluate.baselines.instruction."
+    )
 
 
 def test_better_and_target_are_said_apart() -> None:

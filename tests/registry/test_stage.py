@@ -9,6 +9,7 @@ from pipeline.core.context import CallContext
 from pipeline.core.errors import IntegrityError
 from pipeline.core.workspace import content_digest, list_files
 from pipeline.registry.stage import run
+from schemas.evaluate import BaseSubject, TfidfSubject
 from schemas.register import Condition, RegisterArtifact, RegisterConfig, RegisterInputs
 from tests.registry.builders import config, evaluation, model, passing_inputs, serve, variant
 from tests.support.stored import workspace
@@ -98,6 +99,68 @@ def test_a_variant_without_evaluation_fails_closed(tmp_path: Path) -> None:
     artifact = register(tmp_path / "work", inputs, config(served_variant="merged"))
     failed = [c.name for c in artifact.decision.conditions if not c.passed]
     assert failed == ["gain.merged", "target.exact_match.merged", "variant.merged"]
+
+
+@pytest.mark.parametrize(("changed", "held"), [(None, True), ("Yes", False)])
+def test_a_merge_that_gives_the_very_answers_passes_on_few_items(
+    tmp_path: Path, changed: str | None, held: bool
+) -> None:
+    """20 items cannot show a margin of 0.02; the same letters in every answer can, a score that is the same cannot."""
+    scores = [1] * 15 + [0] * 5
+    said = ["yes" if score else "no" for score in scores]
+    merged = [changed or said[0], *said[1:]]
+    inputs = passing_inputs(tmp_path).model_copy(
+        update={
+            "evaluations": {"seed-0": evaluation(tmp_path / "few", scores, predictions=said)},
+            "baselines": {"base": evaluation(tmp_path / "few-base", [0] * 20)},
+            "variants": {"merged": variant(tmp_path, "merged", 0.02), "w4a16": variant(tmp_path, "w4a16", 0.02)},
+            "variant_evaluations": {
+                "merged": evaluation(tmp_path / "merged", scores, predictions=merged),
+                "w4a16": evaluation(tmp_path / "w4a16", scores, predictions=merged),
+            },
+        }
+    )
+    artifact = register(tmp_path / "work", inputs)
+    assert condition(artifact, "variant.merged").passed is held
+    quantized = condition(artifact, "variant.w4a16")
+    assert not quantized.passed
+    assert "20 items cannot show this; at least 116 would" in quantized.text
+
+
+def test_items_that_are_all_near_duplicates_are_a_refusal_with_its_reason(tmp_path: Path) -> None:
+    one = [3] * 20
+    inputs = passing_inputs(tmp_path).model_copy(
+        update={
+            "evaluations": {"seed-0": evaluation(tmp_path / "near", [1] * 20, clusters=one)},
+            "baselines": {"base": evaluation(tmp_path / "near-base", [0] * 20, clusters=one)},
+            "variants": {"w4a16": variant(tmp_path, "w4a16")},
+            "variant_evaluations": {"w4a16": evaluation(tmp_path / "near-w4a16", [1] * 20, clusters=one)},
+        }
+    )
+    artifact = register(tmp_path / "work", inputs)
+    assert [c.name for c in artifact.decision.conditions if not c.passed] == ["gain", "variant.w4a16"]
+    assert "one independent item shows nothing" in condition(artifact, "gain").text
+    assert "20 items in 1 cluster of near-duplicates cannot show this" in condition(artifact, "variant.w4a16").text
+
+
+def test_a_base_that_never_did_its_task_is_no_proof_of_retention(tmp_path: Path) -> None:
+    before = evaluation(tmp_path / "low", [1] * 3 + [0] * 197, data_digest="old")
+    after = evaluation(tmp_path / "lower", [0] * 200, data_digest="old")
+    inputs = passing_inputs(tmp_path).model_copy(
+        update={"retention_before": {"old": before}, "retention_after": {"old": after}}
+    )
+    artifact = register(tmp_path / "work", inputs)
+    assert [c.name for c in artifact.decision.conditions if not c.passed] == ["retention.old"]
+    assert "too low to show a loss of 5.0 points" in condition(artifact, "retention.old").text
+
+
+def test_baselines_that_were_told_nothing_are_named(tmp_path: Path) -> None:
+    subjects = {"base": BaseSubject(), "told": BaseSubject(instruction="Do it."), "tfidf": TfidfSubject()}
+    baselines = {
+        name: evaluation(tmp_path / "asked" / name, [0] * 200, subject=subject) for name, subject in subjects.items()
+    }
+    artifact = register(tmp_path / "work", passing_inputs(tmp_path).model_copy(update={"baselines": baselines}))
+    assert "beyond the rows themselves: base;" in condition(artifact, "gain").text
 
 
 @pytest.mark.parametrize(
