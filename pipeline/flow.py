@@ -315,7 +315,6 @@ def _serve(run: ResolvedRun, finished: Finished) -> Iterator[StageCall]:
         generation=run.spec.evaluate.generation,
         base=run.base,
         served_model_name=run.spec.name,
-        chat_template=run.spec.train.chat_template,
     )
     yield _call("serve", "serve", config, model=model.ref, data=finished["data"].ref, evaluation=evaluation.ref)
 

@@ -16,7 +16,7 @@ from schemas.render import RenderOptions
 _NO_TOKENIZER = ("adapter_config.json", "generation_config.json", "config.json")
 
 
-def write_front(folder: Path, files: ModelFiles, tokenizer: Tokenizer, chat_template: str | None) -> bool:
+def write_front(folder: Path, files: ModelFiles, tokenizer: Tokenizer, chat_template: str | None = None) -> bool:
     """Write the folder `FRONT` into ``folder`` if the weights' own tokenizer does not hold; return whether.
 
     Args:

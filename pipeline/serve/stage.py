@@ -36,11 +36,10 @@ def run(config: ServeConfig, inputs: ServeInputs, context: CallContext, workspac
     """
     files = model_files(config.base, inputs.model)
     tokenizer = backends.tokenizer(files)
-    options = RenderOptions(chat_template=config.chat_template)
-    expected = expectations(inputs.data, inputs.evaluation, tokenizer, options, config.parity.prompts)
+    expected = expectations(inputs.data, inputs.evaluation, tokenizer, RenderOptions(), config.parity.prompts)
     if config.generation.temperature > 0:
         context.warn("the evaluation's answers were sampled, the served ones are greedy: they will differ")
-    front = write_front(workspace.output, files, tokenizer, config.chat_template)
+    front = write_front(workspace.output, files, tokenizer)
     launch = _describe(config, inputs, files, expected[0], front=front)
     write_record(workspace.file(LAUNCH_FILE), launch.model_dump(mode="json"))
     places = Places(files, workspace.output, LOOPBACK, free_port())

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from pipeline.backends.tokenizer_transformers import load_tokenizer
 from pipeline.core.context import CallContext
@@ -29,6 +30,7 @@ from schemas.artifacts import Stored
 from schemas.data import DataArtifact
 from schemas.evaluate import EvaluateArtifact, GenerationConfig
 from schemas.render import RenderOptions
+from schemas.serve import ParityOptions
 from tests.serve.support import PYTHON, parrot, places, unchecked
 from tests.support.training import conversation
 from tests.support.variants import split_data
@@ -91,6 +93,15 @@ def test_requests_are_greedy_and_tools_change_no_prompt() -> None:
     tool = {"type": "function", "function": {"name": "f"}}
     item = Expected("x", ({"role": "user", "content": "hi"},), (tool,), [1], 1, "")
     assert chat_request(item, GENERATION) == {**plain, "tools": [tool], "tool_choice": "none"}
+
+
+def test_answers_may_differ_only_where_enough_are_compared() -> None:
+    assert ParityOptions(prompts=10).max_answer_mismatches == 1
+    assert ParityOptions(prompts=1, max_answer_mismatches=0).prompts == 1
+    with pytest.raises(ValidationError, match="max_answer_mismatches 1 needs 10 prompts or more"):
+        ParityOptions(prompts=9)
+    with pytest.raises(ValidationError, match="max_answer_mismatches 6 needs 60 prompts or more"):
+        ParityOptions(max_answer_mismatches=6)
 
 
 @given(st.lists(st.integers(0, 3), max_size=6), st.lists(st.integers(0, 3), max_size=6))

@@ -165,16 +165,21 @@ def test_vllm_serves_quantized_variants_in_the_dtype_that_they_name(
 
 
 @pytest.mark.vllm
-def test_vllm_takes_the_chat_template_that_replaces_the_models(
+def test_vllm_takes_the_chat_template_that_the_model_was_trained_in(
     vllm_python: Path,
     base: Path,
-    merged: Stored[OptimizeArtifact],
+    adapter: Stored[TrainArtifact],
     data: Stored[DataArtifact],
     tmp_path: Path,
 ) -> None:
-    evaluation = evaluated(tmp_path / "evaluation", base, merged, data, chat_template=TEMPLATE)
-    inputs = {"model": merged, "data": data, "evaluation": evaluation}
-    result, served = _serve_with_vllm(tmp_path / "root", _config(base, chat_template=TEMPLATE), inputs)
+    """Another than the base's: the model brings it, and evaluation and engine take it from there."""
+    place = workspace(tmp_path / "variant")
+    config = OptimizeConfig(variant=VariantSpec.model_validate("merged"), base=base_ref(base), chat_template=TEMPLATE)
+    artifact = optimize(config, OptimizeInputs(parent=adapter, data=data), CallContext(), place)
+    model = stored("optimize", place.output, artifact)
+    evaluation = evaluated(tmp_path / "evaluation", base, model, data)
+    inputs = {"model": model, "data": data, "evaluation": evaluation}
+    result, served = _serve_with_vllm(tmp_path / "root", _config(base), inputs)
     assert served is not None, result.error
     assert (served.artifact.prompt_mismatches, served.artifact.answer_mismatches) == (0, 0)
-    assert served.file("tokenizer/chat_template.jinja").read_text(encoding="utf-8") == TEMPLATE
+    assert model.file("model/chat_template.jinja").read_text(encoding="utf-8") == TEMPLATE
