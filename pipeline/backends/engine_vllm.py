@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import metadata
-from pathlib import Path
 
 from pipeline.backends.engine import BASE, FRONT, HOST, LAUNCH, MODEL, PORT, EngineRequest
-from pipeline.core.errors import EngineError, EnvironmentMissing
+from pipeline.backends.settings_vllm import CPU_ENVIRONMENT, ENVIRONMENT, lora_rank
+from pipeline.core.errors import EnvironmentMissing
 from schemas.serve import LaunchDescription
 
 MODULE = "vllm.entrypoints.openai.api_server"
@@ -19,20 +18,11 @@ MODULE = "vllm.entrypoints.openai.api_server"
 SHUTDOWN_SECONDS = 20
 """How long requests in flight may take after SIGTERM."""
 
-LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
-"""The values that vLLM takes for ``--max-lora-rank``."""
+_OFFLINE = {"HF_HUB_OFFLINE": "1"}
+"""A server loads what is there."""
 
-_ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
-
-_CPU_ENVIRONMENT = {
-    "VLLM_CPU_KVCACHE_SPACE": "1",
-    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
-    "OMP_NUM_THREADS": "1",
-    "TORCHDYNAMO_DISABLE": "1",
-}
-"""1 GiB of cache; no thread pinned; the engine in one process instead of two, which saves a third of its start; no
-compiler, whose start costs more than it gains on small models."""
+_ONE_THREAD = {"OMP_NUM_THREADS": "1"}
+"""On a CPU a server shares the cores with whoever asks it."""
 
 
 @dataclass(frozen=True)
@@ -56,28 +46,10 @@ def describe(request: EngineRequest, build: Build) -> LaunchDescription:
         engine_version=build.version,
         module=MODULE,
         arguments=tuple(arguments),
-        environment={**_ENVIRONMENT, **(_CPU_ENVIRONMENT if build.on_cpu else {})},
+        environment={**ENVIRONMENT, **_OFFLINE, **(CPU_ENVIRONMENT | _ONE_THREAD if build.on_cpu else {})},
         served_model_name=request.served_model_name,
         adapter=request.files.adapter is not None,
         smoke_request={"model": request.served_model_name, **request.smoke_request},
-    )
-
-
-def lora_rank(adapter: Path) -> int:
-    """Return the smallest rank that vLLM offers and the adapter in this folder fits into.
-
-    Raises:
-        EngineError: its rank is above all of them.
-    """
-    config = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
-    rank = max([int(config["r"]), *(int(value) for value in (config.get("rank_pattern") or {}).values())])
-    for offered in LORA_RANKS:
-        if offered >= rank:
-            return offered
-    raise EngineError(
-        f"vLLM serves adapters up to rank {LORA_RANKS[-1]}, this one has {rank}",
-        where=str(adapter),
-        fix="serve the merged variant",
     )
 
 

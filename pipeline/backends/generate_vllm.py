@@ -2,36 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Collection, Sequence
-from pathlib import Path
 from typing import Any
 
 from pipeline.backends.generation import Advance, Completion, answer_limits, completion_of
+from pipeline.backends.settings_vllm import CPU_ENVIRONMENT, ENVIRONMENT, lora_rank
 from pipeline.core.context import CallContext
 from pipeline.core.errors import EngineError, EnvironmentMissing
 from pipeline.core.models import ModelFiles
 from pipeline.render import Tokenizer
 from schemas.evaluate import GenerationConfig
 
-_ENVIRONMENT = {
-    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
-    "VLLM_NO_USAGE_STATS": "1",
-    "DO_NOT_TRACK": "1",
-    "VLLM_LOGGING_LEVEL": "WARNING",
-}
-"""The engine in this process, and nothing sent anywhere."""
-
-_CPU_ENVIRONMENT = {
-    "VLLM_CPU_KVCACHE_SPACE": "1",
-    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-    "TORCHDYNAMO_DISABLE": "1",
-}
-"""1 GiB of cache; no thread pinned, so that other processes on these cores are left alone; nothing compiled."""
-
-_LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
-"""The values that vLLM takes for ``max_lora_rank``."""
+_IN_PROCESS = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_LOGGING_LEVEL": "WARNING"}
+"""The engine in this process, on GPUs too, and quiet."""
 
 _WAVE = 8
 """Batches handed to the engine at once; between two waves the call can be cancelled."""
@@ -89,7 +73,7 @@ class VllmGenerator:
         self._adapter = None
         if files.adapter is not None:
             self._adapter = LoRARequest("adapter", 1, str(files.adapter))
-            options |= {"enable_lora": True, "max_loras": 1, "max_lora_rank": _lora_rank(files.adapter)}
+            options |= {"enable_lora": True, "max_loras": 1, "max_lora_rank": lora_rank(files.adapter)}
         try:
             self._engine = LLM(
                 model=files.weights,
@@ -172,23 +156,9 @@ def _prepare_environment() -> None:
     """Set what vLLM reads on import; what the caller has set stays."""
     import torch
 
-    wanted = _ENVIRONMENT if torch.cuda.is_available() else _ENVIRONMENT | _CPU_ENVIRONMENT
-    for name, value in wanted.items():
+    on_cpu = {} if torch.cuda.is_available() else CPU_ENVIRONMENT
+    for name, value in (ENVIRONMENT | _IN_PROCESS | on_cpu).items():
         os.environ.setdefault(name, value)
-
-
-def _lora_rank(adapter: Path) -> int:
-    """Return the smallest rank that vLLM offers and the adapter fits into."""
-    config = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
-    rank = max([int(config["r"]), *(int(value) for value in (config.get("rank_pattern") or {}).values())])
-    offered = next((value for value in _LORA_RANKS if value >= rank), None)
-    if offered is None:
-        raise EngineError(
-            f"vLLM serves adapters up to rank {_LORA_RANKS[-1]}, this one has {rank}",
-            where=str(adapter),
-            fix="evaluate the merged variant",
-        )
-    return offered
 
 
 def _last_line(error: BaseException) -> str:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.backends.engine import EngineRequest
-from pipeline.backends.engine_vllm import Build, describe, lora_rank, pinned
-from pipeline.core.errors import EngineError, EnvironmentMissing
+from pipeline.backends.engine_vllm import Build, describe, pinned
+from pipeline.core.errors import EnvironmentMissing
 from pipeline.core.models import ModelFiles
 from pipeline.environments import requirements
 from schemas.serve import EngineOptions
@@ -95,19 +95,6 @@ def test_foreign_code_runs_only_where_it_is_trusted() -> None:
     assert "--trust-remote-code" not in describe(_request(), CPU).arguments
     trusted = ModelFiles("/m", None, None, "/m", True)
     assert "--trust-remote-code" in describe(_request(trusted), CPU).arguments
-
-
-@pytest.mark.parametrize(
-    ("config", "rank"),
-    [({"r": 4}, 8), ({"r": 8}, 8), ({"r": 9}, 16), ({"r": 8, "rank_pattern": {"q_proj": 40}}, 64), ({"r": 512}, 512)],
-)
-def test_the_rank_is_the_least_that_fits(tmp_path: Path, config: dict[str, object], rank: int) -> None:
-    assert lora_rank(_adapter(tmp_path, **config)) == rank
-
-
-def test_a_rank_beyond_vllm_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(EngineError, match="up to rank 512, this one has 513"):
-        lora_rank(_adapter(tmp_path, r=513))
 
 
 def test_the_pinned_build_is_read_from_the_requirements() -> None:

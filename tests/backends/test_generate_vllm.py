@@ -7,10 +7,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.backends.generate_transformers import load_generator
-from pipeline.backends.generate_vllm import _lora_rank
 from pipeline.backends.tokenizer_transformers import load_tokenizer
 from pipeline.core.context import CallContext
-from pipeline.core.errors import EngineError
 from pipeline.core.models import ModelFiles
 from schemas.evaluate import GenerationConfig
 from tests.conftest import PROJECT
@@ -84,15 +82,3 @@ def test_vllm_and_transformers_agree_on_greedy_answers_of_an_adapter(vllm_python
     assert {answer.finish_reason for answer in ours} == {"stop", "length"}
     assert sampled != answers
     assert len({tuple(answer["token_ids"]) for answer in sampled}) > len({tuple(answer.token_ids) for answer in ours})
-
-
-def test_an_adapters_rank_is_rounded_up_to_what_vllm_offers(tmp_path: Path) -> None:
-    def rank(**config: object) -> int:
-        (tmp_path / "adapter_config.json").write_text(json.dumps(config), encoding="utf-8")
-        return _lora_rank(tmp_path)
-
-    assert rank(r=4) == 8
-    assert rank(r=16, rank_pattern=None) == 16
-    assert rank(r=8, rank_pattern={"q_proj": 40}) == 64
-    with pytest.raises(EngineError, match="up to rank 512, this one has 513"):
-        rank(r=513)
