@@ -1,35 +1,16 @@
-"""Reading a model's output as JSON, strictly, and telling when two JSON values are equal.
+"""A model's output as JSON, and when two JSON values are equal.
 
-RFC 8259 with what I-JSON (RFC 7493) adds, because a reader that has to guess will guess wrong: no repeated key in
-an object, no NaN or Infinity; and at most 100 levels of nesting. Text around the JSON, such as a code
-fence, makes it invalid; whitespace around it does not.
+Text around the JSON, such as a code fence, makes it invalid; whitespace around it does not.
 """
 
 from __future__ import annotations
 
-import json
-from typing import Any, NoReturn, TypeAlias
+from typing import Any
 
 from pipeline.core.errors import DataError
+from pipeline.core.json_text import JsonValue, read_json
 
-JsonValue: TypeAlias = dict[str, Any] | list[Any] | str | int | float | bool | None
-"""A value as ``json.loads`` returns it."""
-
-_DEEPEST = 100
-
-
-def read_json(text: str) -> JsonValue:
-    """Return the value that ``text`` holds.
-
-    Raises:
-        ValueError: it is not valid JSON in the sense of this module.
-    """
-    try:
-        value: JsonValue = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_unique_keys)
-    except RecursionError as error:
-        raise ValueError("nested too deeply") from error
-    _check_depth(value)
-    return value
+__all__ = ["JsonValue", "canonical", "read_json", "read_object", "reference_error"]
 
 
 def read_object(text: str) -> dict[str, Any]:
@@ -65,24 +46,3 @@ def canonical(value: JsonValue) -> object:
     if isinstance(value, bool):
         return ("boolean", value)
     return value
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key is repeated")
-    return found
-
-
-def _check_depth(value: JsonValue) -> None:
-    level: list[Any] = [value]
-    for _ in range(_DEEPEST + 1):
-        level = [parent for parent in level if isinstance(parent, (dict, list))]
-        if not level:
-            return
-        level = [child for parent in level for child in (parent.values() if isinstance(parent, dict) else parent)]
-    raise ValueError("nested too deeply")
