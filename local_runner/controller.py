@@ -14,14 +14,17 @@ from typing import Any, Literal
 
 from local_runner.environments import CURRENT
 from local_runner.isolated import run_in_environment
+from local_runner.renewal import Renewal
 from local_runner.runs import RunDirectory
 from pipeline.catalog import CATALOG
 from pipeline.core.context import CallContext
-from pipeline.core.errors import ConfigError, HoneError
+from pipeline.core.errors import ConfigError, HoneError, IntegrityError
+from pipeline.core.integrity import verify_once
+from pipeline.core.spending import read_spent
 from pipeline.core.workspace import Store
-from pipeline.execute import Prepared, execute, failed, finished, load, prepare
+from pipeline.execute import Prepared, execute, failed, finished, input_refs, load, prepare
 from pipeline.flow import next_calls
-from schemas.artifacts import CallResult, StageCall, Stored
+from schemas.artifacts import CallResult, Cost, StageCall, Stored
 from schemas.base import StageName
 from schemas.errors import ErrorRecord
 from schemas.events import Event
@@ -36,7 +39,7 @@ class RunOptions:
     """Which part of a run to carry out.
 
     ``first``: stages before it are only taken as they are stored. ``last``: nothing after it is called. ``fresh``:
-    what is stored of these stages is made again.
+    what is stored of these stages is made again, and stays until the new one is whole.
     """
 
     first: StageName | None = None
@@ -71,56 +74,78 @@ class Controller:
     cancelled: Callable[[], bool]
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
 
+    @property
+    def store(self) -> Store:
+        """The workspace's artifacts."""
+        return Store(self.root)
+
     def carry_out(self, run: ResolvedRun, directory: RunDirectory, options: RunOptions) -> Outcome:
         """Make every call of the run that is not finished.
 
         Raises:
             ConfigError: ``options.first`` is asked for and something before it is missing.
         """
-        store = Store(self.root)
-        done: dict[str, Stored[Any]] = {}
-        results: dict[str, CallResult] = {}
-        renewed: set[str] = set()
-        while calls := [call for call in next_calls(run, done) if _wanted(call, options)]:
-            call = calls[0]
-            prepared = prepare(call, store)
-            if call.stage in options.fresh and call.id not in renewed:
-                with store.lease(prepared.ref):
-                    store.discard(prepared.ref)
-                renewed.add(call.id)
-            result = finished(prepared, store)
-            if result is None and _only_stored(call, options):
+        progress = _Progress(run, directory, Renewal.open(directory.path / "fresh.json", options.fresh))
+        while calls := [call for call in next_calls(run, progress.done) if _wanted(call, options)]:
+            result = self._step(calls[0], progress, options)
+            if result is None:
+                progress.done.clear()
+            elif result.status == "failed":
+                return progress.outcome("failed", result)
+        progress.renewal.close()
+        return progress.outcome("stopped" if next_calls(run, progress.done) else "finished")
+
+    def _step(self, call: StageCall, progress: _Progress, options: RunOptions) -> CallResult | None:
+        """Take a call's artifact as stored, or make it; None where something that it takes must be made again first."""
+        prepared = prepare(call, self.store)
+        context = CallContext(call_id=call.id, sink=self.sink)
+        result = None if progress.renewal.asks_for(call) else finished(prepared, self.store, context)
+        if result is None:
+            if _only_stored(call, options):
                 raise ConfigError(
                     f"{call.id} is not finished and lies before the first stage asked for",
                     where=f"--from {options.first}",
                     fix=f"run without --from, or with --until {call.stage} first",
                 )
-            if result is None:
-                result = self._attempt(prepared, directory)
-            directory.record(call, result)
-            results[call.id] = result
-            if result.ref is None or result.status == "failed":
-                return _outcome("failed", results, call.id, result.error)
-            done[call.id] = load(store, result.ref)
-        stopped = bool(next_calls(run, done))
-        return _outcome("stopped" if stopped else "finished", results)
+            if self._damaged_inputs(prepared, progress):
+                return None
+            result = self._attempt(prepared, progress)
+        progress.note(call, result)
+        if result.ref is not None:
+            progress.done[call.id] = load(self.store, result.ref)
+        return result
 
-    def _attempt(self, prepared: Prepared, directory: RunDirectory) -> CallResult:
+    def _damaged_inputs(self, prepared: Prepared, progress: _Progress) -> bool:
+        """Ask for every call of this run again whose artifact is taken here and is not what it was when committed."""
+        makers = {stored.ref: call_id for call_id, stored in progress.done.items()}
+        found = False
+        for ref in input_refs(prepared.call):
+            try:
+                verify_once(self.store, ref)
+            except IntegrityError as error:
+                if ref in makers:
+                    event = CallContext(call_id=makers[ref], sink=self.sink)
+                    event.warn(f"{ref} is damaged and made again: {error.where}: {error.message}")
+                    found = progress.renewal.ask(makers[ref]) or found
+        return found
+
+    def _attempt(self, prepared: Prepared, progress: _Progress) -> CallResult:
         """Carry out one call in the environment that it needs."""
         call = prepared.call
-        with directory.event_file(call.id) as write:
+        with progress.directory.event_file(call.id) as write:
 
             def sink(event: Event) -> None:
                 write(event)
                 self.sink(event)
 
-            seconds = self._seconds(prepared, directory)
+            seconds = self._seconds(prepared, progress)
             context = CallContext(
                 call_id=call.id,
                 sink=sink,
                 deadline=None if seconds is None else time.monotonic() + seconds,
                 cancelled=self.cancelled,
                 secrets=self.secrets,
+                renew=progress.renewal.asks_for(call),
             )
             if prepared.environment == CURRENT:
                 return execute(call, self.root, context)
@@ -129,18 +154,54 @@ class Controller:
                 "root": str(self.root),
                 "seconds": seconds,
                 "secrets": dict(self.secrets),
+                "renew": context.renew,
             }
             try:
                 return run_in_environment(prepared.environment, request, on_event=sink, cancelled=self.cancelled)
             except HoneError as error:
                 return failed(call, context, error)
 
-    def _seconds(self, prepared: Prepared, directory: RunDirectory) -> float | None:
-        """Return the wall seconds that are left for training, counting every attempt of this run."""
-        if prepared.call.stage != "train":
+    def _seconds(self, prepared: Prepared, progress: _Progress) -> float | None:
+        """Return the wall seconds that are left for training, counting every attempt at every seed of this run."""
+        allowed = progress.run.spec.constraints.max_hours
+        if prepared.call.stage != "train" or allowed is None:
             return None
-        allowed = directory.read().spec.constraints.max_hours
-        return None if allowed is None else max(0.0, allowed * 3600 - directory.spent_seconds("train."))
+        costs = [read_spent(self.store.spent_file(prepared.ref)), *progress.costs("train")]
+        return max(0.0, allowed * 3600 - sum(cost.wall_seconds for cost in costs))
+
+
+@dataclass
+class _Progress:
+    """How far one run has come: what is finished, how each call ended, and what is made again."""
+
+    run: ResolvedRun
+    directory: RunDirectory
+    renewal: Renewal
+    done: dict[str, Stored[Any]] = field(default_factory=dict)
+    results: dict[str, CallResult] = field(default_factory=dict)
+
+    def note(self, call: StageCall, result: CallResult) -> None:
+        """Write down how a call ended; one that was made here and is then found stored stays made."""
+        self.directory.record(call, result)
+        if result.status == "done":
+            self.renewal.note(call)
+        if result.status != "cached" or call.id not in self.results:
+            self.results[call.id] = result
+
+    def costs(self, stage: StageName) -> list[Cost]:
+        """Return what each finished call of a stage took."""
+        found = [self.results[call_id].cost for call_id, stored in self.done.items() if stored.ref.stage == stage]
+        return [cost for cost in found if cost is not None]
+
+    def outcome(self, status: Literal["finished", "stopped", "failed"], failure: CallResult | None = None) -> Outcome:
+        """Return how the run ended here."""
+        return Outcome(
+            status=status,
+            done=tuple(name for name, result in self.results.items() if result.status == "done"),
+            cached=tuple(name for name, result in self.results.items() if result.status == "cached"),
+            failed_call=None if failure is None else failure.call_id,
+            error=None if failure is None else failure.error,
+        )
 
 
 def _wanted(call: StageCall, options: RunOptions) -> bool:
@@ -149,18 +210,3 @@ def _wanted(call: StageCall, options: RunOptions) -> bool:
 
 def _only_stored(call: StageCall, options: RunOptions) -> bool:
     return options.first is not None and ORDER[call.stage] < ORDER[options.first]
-
-
-def _outcome(
-    status: Literal["finished", "stopped", "failed"],
-    results: Mapping[str, CallResult],
-    failed_call: str | None = None,
-    error: ErrorRecord | None = None,
-) -> Outcome:
-    return Outcome(
-        status=status,
-        done=tuple(name for name, result in results.items() if result.status == "done"),
-        cached=tuple(name for name, result in results.items() if result.status == "cached"),
-        failed_call=failed_call,
-        error=error,
-    )

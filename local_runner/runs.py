@@ -109,18 +109,6 @@ class RunDirectory:
         found = [event for path in files for event in _events_in(path)]
         return sorted((event for event in found if call_id in (None, event.call_id)), key=lambda event: event.time)
 
-    def spent_seconds(self, prefix: str) -> float:
-        """Return the wall seconds of all attempts of calls that start with ``prefix``.
-
-        A killed attempt counts to its last event.
-        """
-        total = 0.0
-        for path in (self.path / "events").glob(f"{prefix}*.jsonl"):
-            times = [event.time for event in _events_in(path)]
-            if times:
-                total += max(times) - min(times)
-        return total
-
 
 def _events_in(path: Path) -> Iterator[Event]:
     """Yield the events of one file; a line that a dying process left half-written is skipped."""
@@ -139,7 +127,7 @@ class EventWriter:
         self._last_heartbeat = 0.0
 
     def __call__(self, event: Event) -> None:
-        """Write one event; of progress, one a second, so that a follower and the ledger know the time."""
+        """Write one event; of progress, one a second, so that a follower knows the time."""
         if event.kind == "progress":
             if event.time - self._last_heartbeat < 1.0:
                 return

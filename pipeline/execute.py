@@ -12,8 +12,8 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -32,10 +32,11 @@ from pipeline.core.errors import (
     storage_error,
 )
 from pipeline.core.fingerprint import fingerprint
-from pipeline.core.measure import Meter
+from pipeline.core.integrity import find_damage, remember, verify_once
 from pipeline.core.seeding import seed_everything
+from pipeline.core.spending import Spending
 from pipeline.core.version import CODE_VERSION
-from pipeline.core.workspace import Store, Workspace, content_digest, list_files, write_record
+from pipeline.core.workspace import Store, Workspace, artifact_digest, list_files, write_record
 from pipeline.environments import environment_digest
 from schemas.artifacts import Artifact, CallResult, Cost, Inputs, Manifest, StageCall, Stored
 from schemas.base import ArtifactRef, Schema, canonical
@@ -108,11 +109,18 @@ def prepare(call: StageCall, store: Store) -> Prepared:
     return Prepared(call, entry, config, inputs, environment, ArtifactRef(stage=call.stage, fingerprint=print_))
 
 
-def finished(prepared: Prepared, store: Store) -> CallResult | None:
-    """Return the result of a call that was done before; None where it was not."""
+def finished(prepared: Prepared, store: Store, context: CallContext) -> CallResult | None:
+    """Return the result of a call that was done before; None where it was not, or where what it left is damaged.
+
+    That another version of hone made it is said.
+    """
+    if find_damage(store, prepared.ref) is not None:
+        return None
     manifest = store.manifest(prepared.ref)
     if manifest is None:
         return None
+    if manifest.code_version != CODE_VERSION:
+        context.emit("log", f"{prepared.call.id} is taken from {prepared.ref}, made by hone {manifest.code_version}")
     return CallResult(call_id=prepared.call.id, status="cached", ref=prepared.ref, cost=manifest.cost)
 
 
@@ -124,12 +132,9 @@ def execute(call: StageCall, root: Path, context: CallContext) -> CallResult:
     store = Store(root)
     try:
         prepared = prepare(call, store)
-        done = finished(prepared, store)
-        if done is not None:
-            return done
         notice = f"another process is making {prepared.ref}; waiting for it"
-        with store.lease(prepared.ref, lambda: context.emit("log", notice)):
-            done = finished(prepared, store)
+        with store.lease(prepared.ref, lambda: context.emit("log", notice), context.check):
+            done = None if context.renew else finished(prepared, store, context)
             return done if done is not None else _run(prepared, store, context)
     except HoneError as error:
         return failed(call, context, error)
@@ -148,19 +153,47 @@ def execute(call: StageCall, root: Path, context: CallContext) -> CallResult:
 
 
 def _run(prepared: Prepared, store: Store, context: CallContext) -> CallResult:
-    workspace = store.open_work(prepared.ref)
-    context.emit("started", f"{prepared.call.id} -> {prepared.ref}", pid=os.getpid())
-    meter = Meter()
+    ref = prepared.ref
+    for used in input_refs(prepared.call):
+        verify_once(store, used)
+    if (damage := find_damage(store, ref)) is not None:
+        context.warn(f"{ref} is damaged and made again: {damage}")
+    workspace = store.open_work(ref)
+    context.emit("started", f"{prepared.call.id} -> {ref}", pid=os.getpid())
+    spending = Spending(store.spent_file(ref))
+    try:
+        artifact = _call_stage(prepared, replace(context, sink=spending.watch(context.sink)), workspace)
+        _write_records(prepared, workspace)
+        manifest = _manifest(prepared, artifact, workspace, spending.total())
+        _commit(prepared, store, context, workspace, manifest)
+    except BaseException:
+        spending.note()
+        raise
+    context.emit("finished", str(ref), content_digest=manifest.content_digest)
+    return CallResult(call_id=prepared.call.id, status="done", ref=ref, cost=manifest.cost)
+
+
+def _call_stage(prepared: Prepared, context: CallContext, workspace: Workspace) -> Artifact:
     seed = getattr(prepared.config, "seed", None)
     if seed is not None:
         seed_everything(seed)
-    artifact = prepared.entry.run(prepared.config, prepared.inputs, context, workspace)
-    cost = meter.cost()
-    _write_records(prepared, workspace)
-    manifest = _manifest(prepared, artifact, workspace, cost)
-    store.commit(prepared.ref, workspace, manifest)
-    context.emit("finished", str(prepared.ref), content_digest=manifest.content_digest)
-    return CallResult(call_id=prepared.call.id, status="done", ref=prepared.ref, cost=cost)
+    return prepared.entry.run(prepared.config, prepared.inputs, context, workspace)
+
+
+def _commit(prepared: Prepared, store: Store, context: CallContext, workspace: Workspace, manifest: Manifest) -> None:
+    """Put the artifact in its place; where it takes that of one with other bytes, versions may have lost theirs."""
+    ref = prepared.ref
+    replaced = store.manifest(ref) if find_damage(store, ref) is None else None
+    store.commit(ref, workspace, manifest)
+    remember(store, ref, manifest)
+    if replaced is not None and replaced.content_digest != manifest.content_digest:
+        context.warn(f"{ref} has other content than before: a version that came from it can no longer be used")
+
+
+def input_refs(call: StageCall) -> Iterator[ArtifactRef]:
+    """Yield every artifact that a call takes."""
+    for value in call.inputs.values():
+        yield from (value,) if isinstance(value, ArtifactRef) else value.values()
 
 
 def _write_records(prepared: Prepared, workspace: Workspace) -> None:
@@ -177,7 +210,7 @@ def _manifest(prepared: Prepared, artifact: Artifact, workspace: Workspace, cost
     return Manifest(
         stage=prepared.ref.stage,
         fingerprint=prepared.ref.fingerprint,
-        content_digest=content_digest(files),
+        content_digest=artifact_digest(files, artifact),
         stage_version=prepared.entry.version,
         code_version=CODE_VERSION,
         environment=prepared.environment,
@@ -202,7 +235,7 @@ def _first_line(error: ValidationError) -> str:
 
 
 def _serve_request(write: Callable[[dict[str, Any]], None]) -> CallResult:
-    """Carry out the request on standard input: ``{"call", "root", "seconds", "secrets"}``."""
+    """Carry out the request on standard input: ``{"call", "root", "seconds", "secrets", "renew"}``."""
     request = json.load(sys.stdin)
     stop = {"requested": False}
 
@@ -222,6 +255,7 @@ def _serve_request(write: Callable[[dict[str, Any]], None]) -> CallResult:
         deadline=None if seconds is None else time.monotonic() + seconds,
         cancelled=lambda: stop["requested"],
         secrets=request.get("secrets", {}),
+        renew=request.get("renew", False),
     )
     return execute(StageCall.model_validate(request["call"]), Path(request["root"]), context)
 

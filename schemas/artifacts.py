@@ -12,7 +12,10 @@ from schemas.errors import ErrorRecord
 
 
 class Artifact(Schema):
-    """The typed description of what a stage made; its files lie beside the manifest that holds it."""
+    """The typed description of what a stage made; its files lie beside the manifest that holds it.
+
+    A field that another attempt at the same work may measure otherwise (a duration) is marked `NotFingerprinted`.
+    """
 
 
 class StoredFile(Schema):
@@ -24,7 +27,7 @@ class StoredFile(Schema):
 
 
 class Cost(Schema):
-    """What one stage call took, over all its attempts in this process."""
+    """What one stage call took, over all its attempts, killed ones included."""
 
     cpu_seconds: float
     wall_seconds: float
@@ -34,7 +37,8 @@ class Cost(Schema):
 class Manifest(Schema):
     """The last file written into an artifact: a directory without one does not exist.
 
-    ``content_digest`` covers the files and nothing else, so that equal work has equal digests whatever the clock said.
+    ``content_digest`` covers the files and ``artifact`` without its fields marked `NotFingerprinted`: all that a later
+    stage can read. No clock is in it, so that equal work has equal digests.
     """
 
     stage: StageName

@@ -37,6 +37,7 @@ class CallContext:
         deadline: `time.monotonic` value after which the call must stop with what it has saved, or None.
         cancelled: answers whether somebody asked to stop.
         secrets: values by name, as far as the runner provides them.
+        renew: make the artifact again even if it is stored; the stored one stays until the new one is whole.
     """
 
     call_id: str = "call"
@@ -44,6 +45,7 @@ class CallContext:
     deadline: float | None = None
     cancelled: Callable[[], bool] = _never
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    renew: bool = False
 
     def emit(self, kind: EventKind, message: str = "", /, **data: JsonValue) -> None:
         """Send one event."""

@@ -68,7 +68,7 @@ class DigestCache:
 
 
 def listed(path: Path) -> list[tuple[Path, os.stat_result]]:
-    """Return the files that a digest of ``path`` covers, sorted: the file itself, or all below a folder but hidden ones.
+    """Return the files that a digest of ``path`` covers, sorted: itself, or all below a folder but hidden ones.
 
     Raises:
         OSError: ``path`` does not exist or cannot be read.

@@ -2,7 +2,7 @@
 
 ``<root>/artifacts/<stage>/<fingerprint>/`` holds finished artifacts (manifest last);
 ``<root>/work/<stage>/<fingerprint>/`` holds one call in progress: ``output/`` becomes the artifact, ``scratch/``
-(checkpoints) survives a killed attempt and is removed when the call is done.
+(checkpoints) and ``spent.json`` survive a killed attempt and are removed when the call is done.
 """
 
 from __future__ import annotations
@@ -20,14 +20,17 @@ from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
 from pipeline.core.errors import IntegrityError, StorageError
-from schemas.artifacts import Manifest, StoredFile
-from schemas.base import ArtifactRef, StageName
+from schemas.artifacts import Artifact, Manifest, StoredFile
+from schemas.base import ArtifactRef, StageName, canonical_digest
 
 MANIFEST = "manifest.json"
 RECORDS = ("config.json", "inputs.json", MANIFEST)
 """Files that describe the artifact; they are not part of its content digest."""
 
 _CHUNK = 1 << 20
+
+_POLL_SECONDS = 0.5
+"""How often a caller that waits for a lease looks whether it should go on waiting."""
 
 
 def hash_file(path: Path) -> str:
@@ -59,6 +62,15 @@ def content_digest(files: tuple[StoredFile, ...]) -> str:
     """Return the sha256 over the sorted ``path sha256`` lines: no clock, no config, just the bytes."""
     lines = "".join(f"{file.path} {file.sha256}\n" for file in sorted(files, key=lambda file: file.path))
     return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def artifact_digest(files: tuple[StoredFile, ...], artifact: Artifact) -> str:
+    """Return the digest of all that a later stage can read of an artifact: its files and its typed description.
+
+    Raises:
+        ValueError: the description holds a number that is not finite.
+    """
+    return canonical_digest({"files": content_digest(files), "artifact": artifact})
 
 
 def fsync_tree(directory: Path) -> None:
@@ -119,6 +131,10 @@ class Store:
         """Return where the artifact is being made."""
         return self.root / "work" / ref.stage / ref.fingerprint
 
+    def spent_file(self, ref: ArtifactRef) -> Path:
+        """Return where `pipeline.core.spending` keeps what the attempts at an artifact have taken."""
+        return self.work_directory(ref) / "spent.json"
+
     def manifest(self, ref: ArtifactRef) -> Manifest | None:
         """Return the manifest of a finished artifact; None where there is none.
 
@@ -162,11 +178,16 @@ class Store:
                 yield ArtifactRef.model_validate({"stage": path.parent.parent.name, "fingerprint": path.parent.name})
 
     @contextmanager
-    def lease(self, ref: ArtifactRef, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
+    def lease(
+        self,
+        ref: ArtifactRef,
+        on_wait: Callable[[], None] = lambda: None,
+        check: Callable[[], None] = lambda: None,
+    ) -> Iterator[None]:
         """Hold the right to make one artifact; a second caller waits until the first is done or dead.
 
-        ``on_wait`` is called once if this caller has to wait. The lock is the kernel's, so it ends with its holder
-        however that dies.
+        ``on_wait`` is called once if this caller has to wait, ``check`` again and again meanwhile: what it raises ends
+        the wait. The lock is the kernel's, so it ends with its holder however that dies.
         """
         path = self.root / "work" / ref.stage / f"{ref.fingerprint}.lock"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -175,7 +196,8 @@ class Store:
             lock.acquire(timeout=0)
         except Timeout:
             on_wait()
-            lock.acquire()
+            while not _acquired(lock):
+                check()
         try:
             yield
         finally:
@@ -191,13 +213,18 @@ class Store:
         return Workspace(output=output, scratch=scratch)
 
     def commit(self, ref: ArtifactRef, workspace: Workspace, manifest: Manifest) -> Path:
-        """Turn a work directory into a finished artifact: manifest last, forced to disk, renamed."""
+        """Turn a work directory into a finished artifact: manifest last, forced to disk, renamed.
+
+        An artifact that is there already stays until this one is whole, then gives way to it.
+        """
         write_atomic(workspace.output / MANIFEST, manifest.model_dump_json(indent=2) + "\n")
         fsync_tree(workspace.output)
         target = self.directory(ref)
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.exists():
-            shutil.rmtree(target)
+            replaced = self.work_directory(ref) / "replaced"
+            shutil.rmtree(replaced, ignore_errors=True)
+            target.rename(replaced)
         workspace.output.rename(target)
         fsync_directory(target.parent)
         shutil.rmtree(self.work_directory(ref), ignore_errors=True)
@@ -208,6 +235,14 @@ class Store:
         (self.directory(ref) / MANIFEST).unlink(missing_ok=True)
         shutil.rmtree(self.directory(ref), ignore_errors=True)
         shutil.rmtree(self.work_directory(ref), ignore_errors=True)
+
+
+def _acquired(lock: FileLock) -> bool:
+    try:
+        lock.acquire(timeout=_POLL_SECONDS)
+    except Timeout:
+        return False
+    return True
 
 
 def fsync_directory(directory: Path) -> None:

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import local_runner.controller
+import pipeline.execute
+from local_runner.controller import Controller, Outcome, RunOptions
+from local_runner.runs import RunDirectory
+from pipeline.core.context import CallContext
+from pipeline.core.errors import IntegrityError
+from pipeline.core.spending import Spending
+from pipeline.core.workspace import Store, Workspace
+from pipeline.execute import prepare
+from schemas.artifacts import Cost, StageCall
+from schemas.base import ArtifactRef
+from schemas.events import Event
+from schemas.resolved import ResolvedRun
+from tests.support.run_fixture import RunFixture
+from tests.support.stages import Stages, data_call, install, train_call
+
+WHOLE = RunOptions()
+FRESH = RunOptions(fresh=frozenset({"train"}))
+
+
+class Home:
+    """A run of one ``data`` call and two ``train`` calls on it."""
+
+    def __init__(self, root: Path, stages: Stages, run: ResolvedRun) -> None:
+        self.root, self.stages, self.run = root, stages, run
+        self.directory = RunDirectory(root / "runs" / "run-1")
+        self.events: list[Event] = []
+
+    def carry_out(self, options: RunOptions = WHOLE) -> Outcome:
+        controller = Controller(self.root, self.events.append, lambda: False)
+        return controller.carry_out(self.run, self.directory, options)
+
+    def text(self, stage: str = "data") -> Path:
+        return next((self.root / "artifacts" / stage).glob("*/text.txt"))
+
+
+def calls(_run: ResolvedRun, finished: Any) -> list[StageCall]:
+    def wanted() -> Iterator[StageCall]:
+        yield data_call()
+        if "data" in finished:
+            yield train_call(finished["data"].ref, " one", "train.seed-0")
+            yield train_call(finished["data"].ref, " two", "train.seed-1")
+
+    return [call for call in wanted() if call.id not in finished]
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    stages = install(monkeypatch)
+    monkeypatch.setattr(local_runner.controller, "next_calls", calls)
+    monkeypatch.setattr(local_runner.controller, "CURRENT", "main")
+    run = RunFixture(tmp_path / "fixture", spec={"constraints": {"max_hours": 1.0}}).resolved()
+    return Home(tmp_path / "home", stages, run)
+
+
+def test_a_finished_run_does_nothing(home: Home) -> None:
+    assert home.carry_out().done == ("data", "train.seed-0", "train.seed-1")
+    again = home.carry_out()
+    assert (again.status, again.done) == ("finished", ())
+    assert len(home.stages.made) == 3
+
+
+def test_a_changed_input_is_made_again_by_the_run_that_needs_it(home: Home) -> None:
+    home.carry_out(RunOptions(last="data"))
+    home.text().write_text("hellO")
+    outcome = home.carry_out()
+    assert outcome.status == "finished"
+    assert outcome.done == ("data", "train.seed-0", "train.seed-1")
+    assert home.text().read_text() == "hello"
+    assert sum("is damaged and made again" in event.message for event in home.events) == 1
+
+
+def test_what_stays_damaged_ends_the_run(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    def changed(_store: Store, ref: ArtifactRef) -> None:
+        raise IntegrityError("file is changed", where=str(ref))
+
+    monkeypatch.setattr(local_runner.controller, "verify_once", changed)
+    monkeypatch.setattr(pipeline.execute, "verify_once", changed)
+    outcome = home.carry_out()
+    assert outcome.error is not None
+    assert (outcome.failed_call, outcome.error.code) == ("train.seed-0", "integrity")
+    assert home.stages.made == ["hello", "hello"]
+
+
+def test_an_interrupted_fresh_request_goes_on_where_it_was(home: Home) -> None:
+    home.carry_out()
+    home.stages.made.clear()
+
+    def stops_at_the_second(context: CallContext, _workspace: Workspace) -> None:
+        if context.call_id == "train.seed-1":
+            raise RuntimeError("stopped")
+
+    home.stages.before = stops_at_the_second
+    assert home.carry_out(FRESH).failed_call == "train.seed-1"
+    home.stages.before = lambda _context, _workspace: None
+    assert home.carry_out(FRESH).done == ("train.seed-1",)
+    assert home.stages.made == [" one", " two"]
+    home.carry_out(FRESH)
+    assert home.stages.made == [" one", " two", " one", " two"]
+
+
+def test_time_that_earlier_attempts_took_is_gone_whatever_run_they_belonged_to(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home.carry_out(RunOptions(last="data"))
+    store = Store(home.root)
+    data = next(store.list("data"))
+    path = store.spent_file(prepare(train_call(data, " one"), store).ref)
+    path.parent.mkdir(parents=True)
+    spending = Spending(path)
+    monkeypatch.setattr(spending, "_meter", type("Hours", (), {"cost": lambda _self: spent(3600.0)})())
+    spending.note()
+
+    def checks(context: CallContext, _workspace: Workspace) -> None:
+        context.check()
+
+    home.stages.before = checks
+    outcome = home.carry_out()
+    assert outcome.error is not None
+    assert outcome.error.code == "budget"
+
+
+def spent(wall_seconds: float) -> Cost:
+    return Cost(cpu_seconds=1.0, wall_seconds=wall_seconds, peak_memory_bytes=1)
