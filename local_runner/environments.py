@@ -21,6 +21,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from pipeline.core.errors import EnvironmentMissing
+from pipeline.core.paths import expand
 from pipeline.core.process import describe_exit, start_kept, stop_kept
 from pipeline.core.workspace import write_atomic
 from pipeline.environments import TORCH_CPU_INDEX, environment_digest, environment_names, requirements
@@ -54,7 +55,7 @@ class LocalEnvironment:
 def environments_root() -> Path:
     """Return the folder of all local environments."""
     chosen = os.environ.get("HONE_ENVIRONMENTS")
-    return Path(chosen).expanduser().absolute() if chosen else Path(sys.prefix) / "hone-environments"
+    return expand(chosen).absolute() if chosen else Path(sys.prefix) / "hone-environments"
 
 
 def environment(name: str) -> LocalEnvironment:

@@ -16,6 +16,7 @@ import yaml
 from local_runner.guess import Guess, Reading, Wishes, guess_reading, guess_task
 from pipeline.core.context import CallContext
 from pipeline.core.errors import ConfigError, DataError
+from pipeline.core.paths import expand
 from pipeline.core.spec import validate_spec
 from pipeline.core.workspace import write_atomic
 from pipeline.data.formats import Formatter
@@ -110,7 +111,7 @@ def _drafts(reading: Reading, rows: Sequence[SourceRow]) -> tuple[list[Draft], l
 
 def default_name(source: str) -> str:
     """Return a run name made of the file's name, or its folder's: lower-case letters, digits and hyphens."""
-    path = Path(source).expanduser().absolute()
+    path = expand(source).absolute()
     stems = [path.stem, path.parent.name]
     slugs = [re.sub(r"[^a-z0-9]+", "-", stem.lower()).strip("-")[:40].strip("-") for stem in stems]
     return next((slug for slug in slugs if slug and slug not in _EMPTY_NAMES), "my-task")
@@ -217,7 +218,7 @@ def _method_lines(proposal: Proposal) -> list[str]:
 
 def _path_from(folder: Path, source: str) -> str:
     """Return the source as the description names it: from its own folder where it can be, else absolute."""
-    path = Path(source).expanduser()
+    path = expand(source)
     if not path.exists():
         return source
     if Path(source).is_absolute() and not path.resolve().is_relative_to(folder.resolve()):

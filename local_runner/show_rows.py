@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
+
+from pipeline.core.paths import expand
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -46,7 +47,7 @@ def local_tokenizer(base_model: str) -> Tokenizer | None:
     from local_runner.session import EMBEDDED
     from pipeline.backends.tokenizer_transformers import load_tokenizer
 
-    folder = EMBEDDED.get(base_model, Path(base_model).expanduser())
+    folder = EMBEDDED.get(base_model) or expand(base_model)
     return load_tokenizer(str(folder.resolve())) if folder.is_dir() else None
 
 

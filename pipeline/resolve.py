@@ -11,6 +11,7 @@ from typing import Literal, Protocol
 
 from pipeline.core.digests import DigestCache
 from pipeline.core.errors import ConfigError, ModelError, SourceError
+from pipeline.core.paths import expand
 from pipeline.core.registry import Registry, resolve
 from pipeline.core.workspace import Store
 from pipeline.execute import load
@@ -88,7 +89,7 @@ class Resolver:
         return DigestCache(self.store.root / "digests.json")
 
     def _path(self, text: str) -> Path:
-        path = Path(text).expanduser()
+        path = expand(text)
         return path if path.is_absolute() else self.folder / path
 
     def _files(self, data: DataSpec, key: str) -> DataFiles:

@@ -15,8 +15,11 @@ DIGEST_PATTERN = r"^[0-9a-f]{64}$"
 Digest = Annotated[str, Field(pattern=DIGEST_PATTERN)]
 """A sha256 in lower-case hexadecimal."""
 
-Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
-"""A name that may stand in a path, a URL and a registry."""
+Slug = Annotated[str, Field(pattern=r"^[a-z0-9](\.?[a-z0-9_-])*$", max_length=63)]
+"""A name that may stand in a path, a URL and a registry: no dot at its end, nor two in a row."""
+
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+"""What every library takes for a seed."""
 
 
 @dataclass(frozen=True)
@@ -25,9 +28,11 @@ class NotFingerprinted:
 
 
 class Schema(BaseModel):
-    """A frozen value: unknown keys are errors, and two equal values are interchangeable."""
+    """A frozen value: unknown keys and numbers that JSON has not are errors, two equal values are interchangeable."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, protected_namespaces=())
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, protected_namespaces=(), allow_inf_nan=False
+    )
 
 
 class Reference(Schema):

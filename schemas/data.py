@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from schemas.artifacts import Artifact, Inputs
-from schemas.base import Digest, Reference, RelativePath, Schema
+from schemas.base import Digest, Reference, RelativePath, Schema, Seed
 from schemas.render import RenderConfig, RenderReport
 
 RowFormat = Literal["auto", "prompt_completion", "messages", "sharegpt", "alpaca", "preference", "text", "label"]
@@ -56,7 +56,7 @@ class SplitOptions(Schema):
     validation: Share = 0.1
     test: Share = 0.2
     by: Literal["random", "stratified", "group", "cluster"] = "cluster"
-    seed: int = 0
+    seed: Seed = 0
 
     @model_validator(mode="after")
     def _leaves_training_rows(self) -> SplitOptions:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from schemas.artifacts import Artifact, Inputs, Stored
-from schemas.base import Reference, RelativePath, Schema, Slug
+from schemas.base import Reference, RelativePath, Schema, Seed, Slug
 from schemas.data import DataArtifact, Split
 from schemas.optimize import OptimizeArtifact
 from schemas.train import BaseModelRef, TrainArtifact
@@ -20,7 +20,7 @@ class MetricSpec(Schema):
     """
 
     name: str
-    params: dict[str, Any] = {}
+    params: dict[str, JsonValue] = {}
     code: Reference | None = None
 
 
@@ -36,7 +36,7 @@ class GenerationConfig(Schema):
     top_p: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
     batch_size: Annotated[int, Field(gt=0)] = 32
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    seed: int = 0
+    seed: Seed = 0
 
 
 class BaseSubject(Schema):
@@ -88,7 +88,7 @@ class EvaluateConfig(Schema):
     generation: GenerationConfig = GenerationConfig()
     chat_template: str | None = None
     max_items: Annotated[int, Field(gt=0)] | None = None
-    seed: int = 0
+    seed: Seed = 0
 
 
 class EvaluateInputs(Inputs):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import JsonValue
+from pydantic import ConfigDict, JsonValue
 
 from schemas.base import Schema
 
@@ -16,8 +16,10 @@ class Event(Schema):
 
     ``time`` is seconds since the epoch; ``call_id`` names the stage call. ``data`` depends on the kind:
     progress: ``{"label", "done", "total"}``; metric: ``{"step", name: value, ...}``; checkpoint: ``{"step"}``;
-    failed: an `ErrorRecord`.
+    failed: an `ErrorRecord`. A metric may be NaN or infinite: that is what a diverging training tells.
     """
+
+    model_config = ConfigDict(allow_inf_nan=True)
 
     time: float
     call_id: str

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, JsonValue, field_validator, model_validator
 
-from schemas.base import NotFingerprinted, Schema, Slug
+from schemas.base import NotFingerprinted, Schema, Seed, Slug
 from schemas.data import DataOptions
 from schemas.evaluate import EndpointSubject, GenerationConfig, MetricSpec
 from schemas.optimize import VariantSpec
@@ -28,7 +28,7 @@ class InitSpec(Schema):
     """A base without weights: an architecture, and a tokenizer trained on the data or taken from a folder or Hub id."""
 
     model_type: Literal["llama", "qwen3", "qwen2", "mistral"] = "llama"
-    config: dict[str, Any] = {}
+    config: dict[str, JsonValue] = {}
     tokenizer: TokenizerSpec | str = TokenizerSpec()
     chat_template: str | None = None
 
@@ -97,7 +97,7 @@ class EvaluateSpec(Schema):
     max_items: Annotated[int, Field(gt=0)] | None = None
     retention: tuple[RetentionTask, ...] | None = None
     retention_waived: str | None = None
-    seed: int = 0
+    seed: Seed = 0
 
     @field_validator("metrics", mode="before")
     @classmethod

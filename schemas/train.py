@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, JsonValue, model_validator
 
 from schemas.artifacts import Artifact, Inputs, Stored
-from schemas.base import Digest, Reference, RelativePath, Schema
+from schemas.base import Digest, NotFingerprinted, Reference, RelativePath, Schema, Seed
 from schemas.data import DataArtifact
 from schemas.render import RenderOptions, RenderReport
 
@@ -104,7 +104,7 @@ class TrainSpec(TrainOptions):
     per_device_train_batch_size: Positive | None = None
     gradient_accumulation_steps: Positive | None = None
     max_length: Positive | None = None
-    seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0,)
 
 
 class TokenizerSpec(Schema):
@@ -120,7 +120,7 @@ class ModelInit(Schema):
     """
 
     model_type: Literal["llama", "qwen3", "qwen2", "mistral"] = "llama"
-    config: dict[str, Any] = {}
+    config: dict[str, JsonValue] = {}
     tokenizer: TokenizerSpec | None = None
     tokenizer_from: Reference | None = None
     chat_template: str | None = None

@@ -54,7 +54,9 @@ def print_json(value: Any) -> None:
 
 def workspace_root(workspace: Path) -> Path:
     """Return the workspace as an absolute path, so that a later change of folder does not move it."""
-    return workspace.expanduser().absolute()
+    from pipeline.core.paths import expand
+
+    return expand(workspace).absolute()
 
 
 def registry(root: Path) -> Registry:

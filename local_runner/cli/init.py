@@ -43,15 +43,15 @@ def init(
     from local_runner.guess import Wishes
     from local_runner.init import SHOWN, check_free, default_name, propose, spec_text, write_spec
     from local_runner.show_rows import local_tokenizer, row_text
+    from pipeline.core.paths import expand
 
+    out = expand(out)
     check_free(out, force=force)
     wishes = Wishes(prompt=prompt, completion=completion, label=label, task=None if task is None else task.value)
     proposal = propose(file, wishes)
     if proposal.guess is not None and not yes:
         proposal = _confirm(file, proposal, proposal.guess, wishes, as_json)
-    text = spec_text(
-        proposal, name=name or default_name(file), base_model=base_model, folder=out.expanduser().absolute().parent
-    )
+    text = spec_text(proposal, name=name or default_name(file), base_model=base_model, folder=out.absolute().parent)
     tokenizer = local_tokenizer(base_model)
     rows = [(draft.row, row_text(draft, tokenizer)) for draft in proposal.drafts[:SHOWN]]
     write_spec(out, text, force=force)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import types
 import typing
 from collections.abc import Hashable, Sequence
@@ -18,6 +19,8 @@ from schemas.run import RunSpec
 
 MAX_SPEC_BYTES = 1 << 20
 
+_EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
+
 
 class _StrictLoader(yaml.SafeLoader):
     """A safe loader that refuses a key given twice."""
@@ -26,6 +29,10 @@ class _StrictLoader(yaml.SafeLoader):
         seen: set[Hashable] = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=deep)
+            if not isinstance(key, Hashable):
+                raise yaml.constructor.ConstructorError(
+                    None, None, "a key is a plain value, not a list or mapping", key_node.start_mark
+                )
             if key in seen:
                 raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is given twice", key_node.start_mark)
             seen.add(key)
@@ -53,7 +60,13 @@ def read_spec(path: Path, overrides: Sequence[str] = ()) -> RunSpec:
         raise SourceError(f"cannot read: {error.strerror}", where=str(path), fix="check the path") from error
     except UnicodeDecodeError as error:
         raise ConfigError("the file is not UTF-8 text", where=str(path), fix="name a YAML file") from error
-    return validate_spec(apply_overrides(_parse(text, str(path)), overrides), source=str(path))
+    try:
+        values = apply_overrides(_parse(text, str(path)), overrides)
+    except RecursionError as error:
+        raise ConfigError(
+            "the description is nested too deeply, or holds itself", where=str(path), fix="write it flat"
+        ) from error
+    return validate_spec(values, source=str(path))
 
 
 def _parse(text: str, source: str) -> dict[str, Any]:
@@ -94,12 +107,7 @@ def apply_overrides(values: dict[str, Any], overrides: Sequence[str]) -> dict[st
 
 def _number(value: Any) -> Any:
     """Return 1e-4 as a number: YAML 1.1 takes it for text."""
-    if isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            return value
-    return value
+    return float(value) if isinstance(value, str) and _EXPONENT.fullmatch(value) else value
 
 
 def _copy(value: Any) -> Any:
@@ -175,7 +183,7 @@ def describe_error(item: dict[str, Any], root: type[BaseModel]) -> str:
 def _is_tag(part: int | str) -> bool:
     """Tell whether a part of a pydantic location names a union's branch, not a key."""
     return isinstance(part, str) and (
-        part[:1].isupper() or "[" in part or part in ("literal", "bool", "str", "nullable")
+        part[:1].isupper() or "[" in part or part in ("literal", "bool", "int", "float", "str", "nullable")
     )
 
 

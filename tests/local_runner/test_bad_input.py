@@ -47,6 +47,13 @@ def lines(*more: bytes) -> bytes:
     return b"".join(json.dumps(row).encode() + b"\n" for row in ROWS) + b"".join(line + b"\n" for line in more)
 
 
+def with_lines(*more: str) -> str:
+    """Return the good description as YAML, its sections replaced by these lines."""
+    replaced = {line.partition(":")[0] for line in more}
+    kept = [f"{key}: {json.dumps(value)}" for key, value in GOOD.items() if key not in replaced]
+    return "\n".join([*kept, *more])
+
+
 def pickled_base(home: Path) -> None:
     shutil.copytree(home / "tiny", home / "pickled", dirs_exist_ok=True)
     (home / "pickled" / "model.safetensors").unlink(missing_ok=True)
@@ -117,6 +124,44 @@ KINDS: dict[str, Bad] = {
     "no mapping": Bad(CONFIG, ("bad.yaml", "a mapping of keys"), raw="just text"),
     "key given twice": Bad(CONFIG, ("bad.yaml:2", "'name' is given twice"), raw="name: a\nname: b\n"),
     "description that is data": Bad(CONFIG, ("bad.yaml", "at most 1 MiB"), raw="a: b\n" * 300_000),
+    "key that is a list": Bad(CONFIG, ("bad.yaml:1", "a key is a plain value"), raw="[a, b]: c\n"),
+    "key that is a mapping": Bad(CONFIG, ("bad.yaml:1", "a key is a plain value"), raw="{a: b}: c\n"),
+    "nested too deeply": Bad(CONFIG, ("bad.yaml", "nested too deeply"), raw=f"name: {'[' * 5000}{']' * 5000}\n"),
+    "description that holds itself": Bad(CONFIG, ("bad.yaml", "holds itself"), raw="name: &a [*a]\n"),
+    "override nested too deeply": Bad(CONFIG, ("nested too deeply",), arguments=("--set", f"name={'[' * 5000}")),
+    "infinite rate": Bad(
+        CONFIG, ("train.learning_rate", "finite number"), raw=with_lines("train: {learning_rate: .inf}")
+    ),
+    "infinite target": Bad(
+        CONFIG,
+        ("evaluate.target.accuracy", "finite number"),
+        raw=with_lines("evaluate: {target: {accuracy: .inf}}"),
+    ),
+    "rate that is no number": Bad(
+        CONFIG, ("train.learning_rate", "finite number"), arguments=("--set", "train.learning_rate=.nan")
+    ),
+    "date in a base's config": Bad(
+        CONFIG,
+        ("base_model.init.config.made", "valid JSON value"),
+        raw=with_lines("base_model: {init: {config: {made: 2026-01-01}}}"),
+    ),
+    "infinity in a base's config": Bad(
+        CONFIG,
+        ("base_model.init.config.eps", "finite number"),
+        raw=with_lines("base_model: {init: {config: {eps: .inf}}}"),
+    ),
+    "negative seed": Bad(CONFIG, ("train.seeds.0", "greater than or equal to 0", "-1"), {"train": {"seeds": [-1]}}),
+    "seed that no library takes": Bad(CONFIG, ("evaluate.seed", "less than 4294967296"), {"evaluate": {"seed": 2**32}}),
+    "retention name with a dot at its end": Bad(
+        CONFIG,
+        ("evaluate.retention.0.name", "'clinc.'"),
+        {"evaluate": {"retention_waived": None, "retention": [{"name": "clinc.", "data": {"path": "good.jsonl"}}]}},
+    ),
+    "name with two dots": Bad(CONFIG, ("name: ", "'a..b'"), {"name": "a..b"}),
+    "data of an unknown user": Bad(
+        DATA, ("~nosuchuser/x", "no user of this name"), {"data": {"path": "~nosuchuser/x"}}
+    ),
+    "base of an unknown user": Bad(DATA, ("~nosuchuser/x", "no user of this name"), {"base_model": "~nosuchuser/x"}),
     "unknown key": Bad(CONFIG, ("train.learning_rte", "did you mean learning_rate"), {"train": {"learning_rte": 1e-4}}),
     "key of another tool": Bad(
         CONFIG, ("train.cutoff_len", "hone calls it", "max_length"), {"train": {"cutoff_len": 5}}
@@ -188,6 +233,12 @@ KINDS: dict[str, Bad] = {
     "missing argument": Bad(ExitCode.USAGE, ("Missing argument",), command=("run",), raw=""),
     "workspace that is a file": Bad(
         ExitCode.STORAGE, ("good.jsonl", "Not a directory"), arguments=("--workspace", "good.jsonl")
+    ),
+    "workspace of an unknown user": Bad(
+        DATA, ("~nosuchuser/x", "no user of this name"), arguments=("--workspace", "~nosuchuser/x")
+    ),
+    "workspace with brackets": Bad(
+        DATA, ("x[/red]", "there are no rows"), rows=b"", command=("run",), arguments=("--workspace", "x[/red]")
     ),
     "workspace that cannot be made": Bad(ExitCode.STORAGE, ("/proc",), arguments=("--workspace", "/proc/none")),
 }

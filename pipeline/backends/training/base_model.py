@@ -145,9 +145,10 @@ def _initialize(init: ModelInit, tokenizer: Tokenizer, seed: int) -> Any:
         "pad_token_id": tokenizer.pad_token_id,
         **init.config,
     }
-    if settings["vocab_size"] < len(tokenizer):
+    size = settings["vocab_size"]
+    if not isinstance(size, int) or size < len(tokenizer):
         raise ConfigError(
-            f"vocab_size {settings['vocab_size']} is smaller than the tokenizer's {len(tokenizer)}",
+            f"vocab_size {size} is not a number that holds the tokenizer's {len(tokenizer)} tokens",
             where="base_model.init.config.vocab_size",
             fix="leave vocab_size out",
         )
