@@ -43,7 +43,7 @@ def find_garbage(root: Path, registry: Registry, forget: Iterable[str] = ()) -> 
     runs = [run for run in RunList(root).all() if run not in forgotten]
     listed = list(store.list())
     works = [path for path in sorted((root / "work").glob("*/*")) if path.is_dir()]
-    begun = {prefix for run in runs for prefix in _begun(store, run)}
+    begun = {ref for run in runs for ref in _begun(run)}
     kept = referenced(store, registry, runs)
     artifacts = tuple(ref for ref in listed if ref not in kept and str(ref) not in begun)
     work = tuple(path for path in works if _short(path) not in begun and not is_held(_lock(path)))
@@ -76,21 +76,24 @@ def _inputs(store: Store, ref: ArtifactRef) -> Iterator[ArtifactRef]:
             yield ArtifactRef.model_validate(entry)
 
 
-def _begun(store: Store, run: RunDirectory) -> Iterator[str]:
-    """Yield what the run's calls began last and has not come to its end: ``stage/`` and a shortened fingerprint.
+def _begun(run: RunDirectory) -> Iterator[str]:
+    """Yield what the newest attempt of each call makes, ``stage/`` and a shortened fingerprint, until it is recorded.
 
-    A finished call counts as begun where its artifact is gone (it is made again), and where a newer attempt makes
-    another one (its data was edited).
+    An attempt at what the record holds already makes it again: that counts until the attempt has told its end.
     """
     calls = run.calls()
-    last = {event.call_id: event.message.rpartition(" ")[2] for event in run.events() if event.kind == "started"}
-    for call_id, ref in last.items():
-        call = calls.get(call_id)
-        if call is None or call["fingerprint"] is None:
-            yield ref
-            continue
-        recorded = ArtifactRef(stage=call["stage"], fingerprint=call["fingerprint"])
-        if str(recorded) != ref or store.manifest(recorded) is None:
+    begun: dict[str, str] = {}
+    ended: set[str] = set()
+    for event in run.events():
+        if event.kind == "started":
+            begun[event.call_id] = event.message.rpartition(" ")[2]
+            ended.discard(event.call_id)
+        elif event.kind == "finished":
+            ended.add(event.call_id)
+    for call_id, ref in begun.items():
+        call = calls.get(call_id, {})
+        recorded = f"{call.get('stage')}/{call.get('fingerprint') or ''}"
+        if call_id not in ended or not recorded.startswith(ref):
             yield ref
 
 

@@ -91,13 +91,14 @@ def _call_status(store: Store, directory: RunDirectory, name: str, recorded: dic
     events = directory.events(name)
     started = [event for event in events if event.kind == "started"]
     said = _last_words(events)
+    open_ended = bool(started) and events[-1].kind not in ("finished", "failed")
+    if open_ended and _leased(store, started[-1]):
+        return CallStatus(name, "running", _elapsed(started[-1]), **said)
     if recorded is not None and recorded["status"] in ("done", "cached"):
         seconds = recorded["cost"]["wall_seconds"] if recorded.get("cost") else None
         return CallStatus(name, "finished", seconds, **said)
-    if started and events[-1].kind not in ("finished", "failed"):
-        return CallStatus(
-            name, "running" if _leased(store, started[-1]) else "interrupted", _elapsed(started[-1]), **said
-        )
+    if open_ended:
+        return CallStatus(name, "interrupted", _elapsed(started[-1]), **said)
     if recorded is not None and recorded["status"] == "failed":
         return CallStatus(name, "failed", error=recorded["error"]["message"], **said)
     return CallStatus(name, "waiting")

@@ -45,6 +45,11 @@ def begin(directory: RunDirectory, call_id: str, ref: ArtifactRef, time: float =
     return work(directory.path.parents[1], ref)
 
 
+def end(directory: RunDirectory, call_id: str, time: float = 1.5) -> None:
+    with directory.event_file(call_id) as write:
+        write(Event(time=time, call_id=call_id, kind="finished"))
+
+
 def work(root: Path, ref: ArtifactRef) -> Path:
     store = Store(root)
     (store.open_work(ref).scratch / "checkpoint").write_bytes(b"1234")
@@ -128,18 +133,21 @@ def test_work_that_a_run_can_resume_stays(fixture: RunFixture, directory: RunDir
 
 def test_work_of_a_finished_call_goes(fixture: RunFixture, directory: RunDirectory) -> None:
     left = begin(directory, "data", fixture.refs["data"])
+    end(directory, "data")
     assert find_garbage(fixture.root, MemoryRegistry()).work == (left,)
 
 
 def test_a_stage_that_was_being_made_again_stays(fixture: RunFixture, directory: RunDirectory) -> None:
-    """`--fresh` removes the artifact before the call begins; the record still says done."""
-    begin(directory, "train.seed-0", fixture.refs["train.seed-0"])
-    shutil.rmtree(Store(fixture.root).directory(fixture.refs["train.seed-0"]))
+    """While `--fresh` makes it, the record says done and the artifact may still be there."""
+    begin(directory, "train.seed-0", fixture.refs["train.seed-0"], time=1.0)
+    end(directory, "train.seed-0", time=2.0)
+    begin(directory, "train.seed-0", fixture.refs["train.seed-0"], time=3.0)
     assert find_garbage(fixture.root, MemoryRegistry()).work == ()
 
 
 def test_work_on_other_data_than_the_recorded_stays(fixture: RunFixture, directory: RunDirectory) -> None:
     begin(directory, "data", fixture.refs["data"], time=1.0)
+    end(directory, "data")
     begin(directory, "data", ORPHAN, time=2.0)
     garbage = find_garbage(fixture.root, MemoryRegistry())
     assert [path.name for path in garbage.work] == [fixture.refs["data"].fingerprint]
@@ -147,6 +155,7 @@ def test_work_on_other_data_than_the_recorded_stays(fixture: RunFixture, directo
 
 def test_an_artifact_that_is_finished_and_not_yet_recorded_stays(fixture: RunFixture, directory: RunDirectory) -> None:
     begin(directory, "data", ORPHAN)
+    end(directory, "data")
     orphan(fixture)
     assert find_garbage(fixture.root, MemoryRegistry()).artifacts == ()
 
