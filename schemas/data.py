@@ -99,7 +99,8 @@ class DataOptions(Schema):
 
     ``prompt_template`` and ``completion_template`` are Jinja templates over a row's columns (``{{ text }}``).
     ``system`` opens every conversation. ``labels`` declares the allowed answers. ``contradictions`` says what
-    happens to rows with the same prompt and different answers.
+    happens to rows with the same prompt and different answers. ``decontaminate`` says what happens to training rows
+    that ask what a row of a given validation or test file asks; those files keep all their rows.
     """
 
     format: RowFormat = "auto"
@@ -111,6 +112,7 @@ class DataOptions(Schema):
     max_rows: Annotated[int, Field(gt=0)] | None = None
     bad_rows: BadRows = BadRows()
     contradictions: Literal["drop", "keep", "stop"] = "drop"
+    decontaminate: Literal["drop", "report"] = "drop"
     deduplicate: Deduplicate = Deduplicate()
     personal_data: PersonalData = PersonalData()
     split: SplitOptions = SplitOptions()

@@ -15,6 +15,7 @@ _REASONS: Final = {
     "over_max_rows": "not drawn (`max_rows`)",
     "personal_data": "held personal data",
     "contradiction": "same prompt, different answers",
+    "contamination": "same prompt as a validation or test row",
     "exact_duplicate": "copy of an earlier row",
     "near_duplicate": "nearly a copy of an earlier row",
 }

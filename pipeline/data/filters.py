@@ -1,7 +1,7 @@
 """The steps that remove rows, in their order; each takes drafts and gives those that stay, the ledger has the rest.
 
 Rows of given validation and test files are never removed for being copies or contradictions: a score stays comparable
-with others on the same file. They are marked instead (see `pipeline.data.leakage`).
+with others on the same file (see `pipeline.data.leakage`).
 """
 
 from __future__ import annotations

@@ -11,7 +11,15 @@ from typing import Any, Literal, get_args
 from pipeline.data.rows import Draft
 from schemas.data import DropCount, Message, Split
 
-Reason = Literal["bad_row", "over_max_rows", "personal_data", "contradiction", "exact_duplicate", "near_duplicate"]
+Reason = Literal[
+    "bad_row",
+    "over_max_rows",
+    "personal_data",
+    "contradiction",
+    "contamination",
+    "exact_duplicate",
+    "near_duplicate",
+]
 
 _NAMED = 10
 """Row numbers that a `DropCount` names."""

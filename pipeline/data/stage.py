@@ -25,7 +25,7 @@ from pipeline.data.filters import (
     resolve_contradictions,
 )
 from pipeline.data.formats import format_digest, kind_of
-from pipeline.data.leakage import Leakage, find_leakage
+from pipeline.data.leakage import Leakage, decontaminate, find_leakage
 from pipeline.data.ledger import Dropped, Ledger
 from pipeline.data.load import Loaded, check_bad_rows, load_source
 from pipeline.data.order import name_of
@@ -78,6 +78,7 @@ def _prepare(config: DataConfig, context: CallContext) -> _Prepared:
     drafts = limit_rows(drafts, options.max_rows, options.split.seed, ledger)
     drafts, personal = clean_personal_data(drafts, options.personal_data, ledger, context)
     drafts = resolve_contradictions(drafts, options.contradictions, ledger, context)
+    drafts = decontaminate(drafts, options.decontaminate, ledger, context)
     drafts = name_labels(drafts)
     distinct = remove_copies(drafts, options.deduplicate, ledger, context)
     check_labels(distinct.drafts, context)

@@ -59,12 +59,12 @@ def test_personal_data_is_found_where_it_was_planted(demo: tuple[DemoFiles, Plan
         assert f"[{item.kind.upper()}]" in by_row[item.line].messages[1].content
 
 
-def test_leaked_rows_are_marked(demo: tuple[DemoFiles, Planted, Outcome]) -> None:
-    """A planted leak is one while its first row is trained on; rows of the validation split teach nothing."""
+def test_leaked_rows_are_not_trained_and_near_ones_are_marked(demo: tuple[DemoFiles, Planted, Outcome]) -> None:
+    """A near-duplicate is marked while its first row is trained on; rows of the validation split teach nothing."""
     _, planted, outcome = demo
     trained = {row.row for row in outcome.examples("train")}
-    exact = {pair.second for pair in planted.exact_leaks if pair.first in trained}
     near = {pair.second for pair in planted.near_leaks if pair.first in trained}
-    assert outcome.artifact.leaked == {"validation": 0, "test": len(exact)}
-    assert {row.row for row in outcome.examples("test") if row.near_train} == exact | near
+    assert rows_dropped(outcome, "contamination") == {pair.first for pair in planted.exact_leaks}
+    assert outcome.artifact.leaked == {"validation": 0, "test": 0}
+    assert {row.row for row in outcome.examples("test") if row.near_train} == near
     assert len(outcome.examples("test")) == 150

@@ -26,6 +26,10 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Reference:
     return Reference(location=str(folder))
 
 
+def long(index: int) -> dict[str, str]:
+    return {"prompt": sentence(index, 26), "completion": "x"}
+
+
 def tokens(example: Example) -> int:
     return len(tiny_tokenizer().apply_chat_template([turn.for_template() for turn in example.messages])["input_ids"])
 
@@ -42,9 +46,9 @@ def test_the_report_is_of_the_training_rows_and_changes_no_file(tmp_path: Path, 
 
 
 def test_long_rows_are_told_for_every_split(tmp_path: Path, tokenizer: Reference) -> None:
-    rows = [*pairs(20), {"prompt": sentence(50, 26), "completion": "x"}]
+    rows = [*pairs(20), long(50)]
     render = RenderConfig(tokenizer=tokenizer, max_length=80)
-    outcome = run_stage(tmp_path, rows, test=rows[-1:] + pairs(3), render=render, split={"validation": 0.0})
+    outcome = run_stage(tmp_path, rows, test=[long(51), *pairs(24)[21:]], render=render, split={"validation": 0.0})
     assert [warning for warning in outcome.warnings if "longer than" in warning] == [
         "1 rows of train are longer than 80 tokens and are left out, 0 are cut",
         "1 rows of test are longer than 80 tokens and are left out, 0 are cut",

@@ -22,8 +22,17 @@ def banking(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Outcom
         test=folder / "test.csv",
         deduplicate={"exact": False, "near_action": "keep", "threshold": 0.7},
         contradictions="keep",
+        decontaminate="report",
         split={"validation": 0.0},
     )
+
+
+def test_the_training_rows_of_25_test_rows_of_banking77_go(real_data: Path, tmp_path: Path) -> None:
+    folder = real_data / "banking77" / "banking_data"
+    outcome = run_stage(tmp_path, folder / "train.csv", test=folder / "test.csv", deduplicate={"near": False})
+    assert {drop.reason: drop.count for drop in outcome.artifact.dropped}["contamination"] == 25
+    assert outcome.artifact.leaked["test"] == 0
+    assert outcome.artifact.rows["test"] == 3_080
 
 
 def test_banking77_has_25_copied_and_256_near_test_rows(banking: Outcome) -> None:
@@ -56,6 +65,7 @@ def test_clinc150_has_22_test_rows_in_train_or_validation(real_data: Path, tmp_p
         test=tmp_path / "test.jsonl",
         split={"validation": 0.0},
         contradictions="keep",
+        decontaminate="report",
         deduplicate={"exact": False, "near_action": "keep"},
     )
     assert outcome.artifact.rows == {"train": 18_000, "test": 4_500}

@@ -137,7 +137,7 @@ def test_given_files_keep_their_rows_and_are_marked(tmp_path: Path) -> None:
         *pairs(1),
         {"prompt": sentence(200), "completion": "z"},
     ]
-    outcome = run_stage(tmp_path, train, test=test, split={"validation": 0.0})
+    outcome = run_stage(tmp_path, train, test=test, split={"validation": 0.0}, decontaminate="report")
     assert outcome.artifact.rows == {"train": 21, "test": 5}
     tested = sorted(outcome.examples("test"), key=lambda row: row.row)
     assert [row.near_train for row in tested] == [True, True, True, True, False]
@@ -148,6 +148,43 @@ def test_given_files_keep_their_rows_and_are_marked(tmp_path: Path) -> None:
     assert (first.cluster, first.id[:-2]) == (second.cluster, second.id[:-2])
     assert (first.id[-2:], second.id[-2:]) == ("-1", "-2")
     assert "3 rows of test have the same words as a training row" in outcome.warnings
+
+
+def test_a_training_row_that_is_tested_goes_and_the_test_row_stays(tmp_path: Path) -> None:
+    train = [*pairs(20), {"prompt": sentence(2), "completion": "another answer"}, *pairs(31)[30:]]
+    test = [{"prompt": sentence(1).upper() + "!", "completion": "x"}, *pairs(32)[30:]]
+    outcome = run_stage(
+        tmp_path,
+        train,
+        validation=[{"prompt": sentence(2), "completion": "y"}],
+        test=test,
+        contradictions="keep",
+        deduplicate={"near": False},
+    )
+    assert outcome.artifact.rows == {"train": 18, "validation": 1, "test": 3}
+    assert outcome.artifact.leaked == {"validation": 0, "test": 0}
+    assert [(drop.reason, drop.count, drop.examples) for drop in outcome.artifact.dropped] == [
+        ("contamination", 4, (2, 3, 21, 22))
+    ]
+    assert [entry["detail"] for entry in outcome.dropped] == [
+        "row 1 of test asks the same",
+        "row 1 of validation asks the same",
+        "row 1 of validation asks the same",
+        "row 2 of test asks the same",
+    ]
+    told = "2 training rows ask what a row of test asks and are removed; set data.decontaminate to report to train on"
+    assert any(text.startswith(told) for text in outcome.warnings)
+    assert "| same prompt as a validation or test row | 4 | 2, 3, 21, 22 |" in outcome.card
+
+
+def test_rows_that_calculate_something_else_are_no_contamination(tmp_path: Path) -> None:
+    train = [{"prompt": f"What is {index} + 4?", "completion": f"{index + 4}"} for index in range(20)]
+    test = [{"prompt": f"what is {index} * 4", "completion": f"{index * 4}"} for index in range(20)]
+    options: dict[str, Any] = {"split": {"validation": 0.0}, "deduplicate": {"near": False}}
+    assert run_stage(tmp_path, train, test=test, **options).artifact.rows == {"train": 20, "test": 20}
+    more = [*train, {"prompt": "What is 3 - -4", "completion": "7"}]
+    same = [{"prompt": "what is 3  - -4 ?", "completion": "7"}]
+    assert run_stage(tmp_path, more, test=same, **options).artifact.rows == {"train": 20, "test": 1}
 
 
 def test_labels_are_kept_in_proportion(tmp_path: Path) -> None:
