@@ -53,6 +53,30 @@ def _pattern(pattern: str, check: Callable[[str], bool] = bool, flags: re.RegexF
     return detect
 
 
+def _longest(body: str, edge: str, check: Callable[[str], bool], flags: re.RegexFlag = re.ASCII) -> Detector:
+    """Detect what ``body`` matches: from each start the longest text with ``edge`` behind it that passes ``check``.
+
+    What stands behind a number (``12/25`` behind a card's) may look like more of it; the check digit tells its end.
+    """
+    pattern, behind = re.compile(body, flags), re.compile(edge, flags)
+
+    def detect(text: str) -> Iterator[tuple[int, int]]:
+        place = 0
+        while match := pattern.search(text, place):
+            start = match.start()
+            ends = (
+                end
+                for end in range(match.end(), start, -1)
+                if behind.match(text, end) and pattern.fullmatch(text, start, end) and check(text[start:end])
+            )
+            end = next(ends, None)
+            if end is not None:
+                yield start, end
+            place = start + 1 if end is None else end
+
+    return detect
+
+
 def _digits(text: str) -> str:
     return re.sub(r"\D", "", text)
 
@@ -63,7 +87,8 @@ def _is_card(text: str) -> bool:
 
 
 def _is_iban(text: str) -> bool:
-    return iban_valid(re.sub(r"[ -]", "", text).upper())
+    letters = re.sub(r"[ -]", "", text).upper()
+    return 2 * len(_digits(letters)) >= len(letters) and iban_valid(letters)
 
 
 def _is_phone(text: str) -> bool:
@@ -83,20 +108,36 @@ def _is_ssn(text: str) -> bool:
     return area not in ("000", "666") and area < "900" and group != "00" and serial != "0000"
 
 
+_LETTERS: Final = r"0-9A-Za-z_\u00c0-\u024f\u0300-\u052f\u1e00-\u1eff"
+"""Letters and digits of the scripts whose words stand apart: Latin with its accents, Greek and Cyrillic."""
+
+_NUMBERED: Final = ("version", "version:", "release", "build", "firmware", "section", "clause", "chapter")
+_NOT_NUMBERED: Final = "".join(f"(?<!(?i:{word}) )" for word in _NUMBERED)
+"""Not behind a word that four numbers with dots between them follow."""
+
 DETECTORS: Final[dict[Kind, Detector]] = {
     "email": _pattern(
-        r"(?<![\w.+-])[\w][\w.+-]*@[A-Z0-9](?:[A-Z0-9-]*[A-Z0-9])?(?:\.[A-Z0-9-]+)*\.[A-Z]{2,}(?![\w-])",
-        flags=re.ASCII | re.IGNORECASE,
+        rf"(?<![{_LETTERS}.+-])[{_LETTERS}][{_LETTERS}.+-]*@"
+        rf"[{_LETTERS}](?:[{_LETTERS}-]*[{_LETTERS}])?(?:\.[{_LETTERS}-]+)*"
+        rf"\.(?:(?!\d)[{_LETTERS}]){{2,}}(?![{_LETTERS}-])"
     ),
-    "iban": _pattern(r"(?<!\w)[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]{4}){2,7}(?:[ -]?[A-Z0-9]{1,3})?(?!\w)", _is_iban),
-    "credit_card": _pattern(r"(?<![\w.-])\d(?:[ -]?\d){12,18}(?![\w-])(?!\.\d)", _is_card),
+    "iban": _longest(
+        r"(?<!\w)[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]{4}){2,7}(?:[ -]?[A-Z0-9]{1,3})?",
+        r"(?!\w)",
+        _is_iban,
+        re.ASCII | re.IGNORECASE,
+    ),
+    "credit_card": _longest(r"(?<![\w.-])\d(?:[ -]?\d){12,18}", r"(?![\w-])(?!\.\d)", _is_card),
     "ssn": _pattern(r"(?<![\w.-])\d{3}-\d{2}-\d{4}(?![\w-])", _is_ssn),
     "ip_address": _pattern(
-        r"(?<![\w.:])(?:\d{1,3}(?:\.\d{1,3}){3}|(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{1,4})(?![\w:])(?!\.\d)", _is_ip
+        _NOT_NUMBERED
+        + r"(?<![\w.:])(?:\d{1,3}(?:\.\d{1,3}){3}|(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{1,4})(?![\w:])(?!\.\d)",
+        _is_ip,
     ),
     "phone": _pattern(
         r"(?<![\w.+-])(?<!\d{4} )(?:\+\d{1,3}[ .-]?(?:\(\d{1,4}\)[ .-]?)?\d{1,4}(?:[ .-]?\d{2,4}){1,5}"
-        r"|(?:\(\d{3}\) ?|\d{3}[ .-])\d{3}[ .-]\d{4}"
+        r"|(?:1[ .-])?(?:\(\d{3}\) ?|\d{3}[ .-])\d{3}[ .-]\d{4}"  # North America
+        r"|0\d(?P<gap>[ .-])\d{2}(?:(?P=gap)\d{2}){3}(?![ .-]\d)"  # France
         r"|0\d{2,4}[ /-]\d{3,4}[ -]?\d{3,4})(?![\w-])(?! \d{4}|\.\d)",
         _is_phone,
     ),

@@ -42,6 +42,25 @@ IP_ONLY: tuple[Kind, ...] = ("ip_address",)
         ("(212) 555-0123", "phone", "(212) 555-0123"),
         ("room 5 212-555-0123 7 times", "phone", "212-555-0123"),
         ("030 1234 5678", "phone", "030 1234 5678"),
+        ("1-800-555-1234", "phone", "1-800-555-1234"),
+        ("call 1-415-555-2671.", "phone", "1-415-555-2671"),
+        ("1 (415) 555-2671", "phone", "1 (415) 555-2671"),
+        ("mon numéro: 06 12 34 56 78", "phone", "06 12 34 56 78"),
+        ("06.12.34.56.78", "phone", "06.12.34.56.78"),
+        # what stands behind a checked number is no part of it
+        ("4111 1111 1111 1111 12/25", "credit_card", "4111 1111 1111 1111"),
+        ("4111111111111111 123", "credit_card", "4111111111111111"),
+        ("BE68 5390 0754 7034 EUR 100", "iban", "BE68 5390 0754 7034"),
+        ("be68 5390 0754 7034", "iban", "be68 5390 0754 7034"),
+        ("gb29nwbk60161331926819", "iban", "gb29nwbk60161331926819"),
+        # nor what stands before it: from 12 on no end has a check digit
+        ("order 12 4111 1111 1111 1111", "credit_card", "4111 1111 1111 1111"),
+        ("josé@exemple.fr", "email", "josé@exemple.fr"),
+        ("jose\u0301@exemple.fr", "email", "jose\u0301@exemple.fr"),
+        ("иван@пример.рф", "email", "иван@пример.рф"),
+        ("write to jo@müller.de!", "email", "jo@müller.de"),
+        ("联系user@example.com谢谢", "email", "user@example.com"),
+        ("server 1.2.3.4", "ip_address", "1.2.3.4"),
     ],
 )
 def test_personal_data_is_found(text: str, kind: str, found: str) -> None:
@@ -57,6 +76,14 @@ def test_personal_data_is_found(text: str, kind: str, found: str) -> None:
         "0000 0000 0000 0000",
         "DE89370400440532013001",  # mod 97 fails
         "version 1.2.3.400",
+        "version 1.2.3.4",
+        "Version: 1.2.3.4",
+        "see section 1.2.3.4",
+        "v1.2.3.4",
+        "4155552671",  # ten digits may be anything
+        "opens at 09 30 10 45 11 20",
+        "win10 pcs with 4 gb and 16 gb",
+        "be68 were sent home with last week",
         "release 10.4.2.1.7",
         "it is 12:30:45 now",
         "000-12-3456",
