@@ -45,7 +45,7 @@ class Session:
 
     Args:
         root: the workspace, absolute.
-        open_registry: opens the registry; called only when it is needed, since that takes seconds.
+        open_registry: opens the registry; called only when it is needed.
         secrets: values by name.
     """
 
