@@ -10,7 +10,7 @@ from pipeline.core.errors import ConfigError, RegistryError
 from pipeline.core.models import ModelFiles, model_files
 from pipeline.core.registry import RegisteredVersion, Registry, resolve
 from pipeline.core.workspace import Store
-from pipeline.execute import load
+from pipeline.execute import load, load_held
 from schemas.artifacts import Stored
 from schemas.data import DataArtifact
 from schemas.register import RegisterArtifact
@@ -32,14 +32,15 @@ class VersionFiles:
 
         Raises:
             ConfigError: the version has no such variant.
+            IntegrityError: it was made again since the version was registered, and has other content.
         """
         lineage = self.record.artifact.lineage
-        trained = load(self.store, lineage.models[self.record.artifact.shipped])
+        trained = load_held(self.store, lineage, lineage.models[self.record.artifact.shipped])
         name = variant or self.record.artifact.served_variant
         if name == ("adapter" if trained.artifact.kind == "adapter" else "model"):
             return trained
         if name in lineage.variants:
-            return load(self.store, lineage.variants[name])
+            return load_held(self.store, lineage, lineage.variants[name])
         known = ", ".join([("adapter" if trained.artifact.kind == "adapter" else "model"), *sorted(lineage.variants)])
         raise ConfigError(f"{self.version} has no variant {name}", where="--variant", fix=f"it has {known}")
 
@@ -68,14 +69,14 @@ def open_version(root: Path, registry: Registry, reference: str) -> VersionFiles
 
     Raises:
         RegistryError: there is none.
-        IntegrityError: its artifacts are not here.
+        IntegrityError: its artifacts are not here, or have other content than when it was registered.
     """
     store = Store(root)
     version = resolve(registry, reference)
     record: Stored[RegisterArtifact] = load(store, version.ref)
     lineage = record.artifact.lineage
-    serve = load(store, lineage.serve) if lineage.serve is not None else None
-    return VersionFiles(version, record, load(store, lineage.data), serve, store)
+    serve = load_held(store, lineage, lineage.serve) if lineage.serve is not None else None
+    return VersionFiles(version, record, load_held(store, lineage, lineage.data), serve, store)
 
 
 @dataclass(frozen=True)

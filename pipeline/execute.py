@@ -36,11 +36,13 @@ from pipeline.core.integrity import find_damage, remember, verify_once
 from pipeline.core.seeding import seed_everything
 from pipeline.core.spending import Spending
 from pipeline.core.version import CODE_VERSION
+from pipeline.core.versions import check_content
 from pipeline.core.workspace import Store, Workspace, artifact_digest, list_files, write_record
 from pipeline.environments import environment_digest
 from schemas.artifacts import Artifact, CallResult, Cost, Inputs, Manifest, StageCall, Stored
 from schemas.base import ArtifactRef, Schema, canonical
 from schemas.events import Event
+from schemas.register import Lineage
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,17 @@ def load(store: Store, ref: ArtifactRef) -> Stored[Any]:
         ) from error
     typed: Any = Stored[kind]  # type: ignore[valid-type]
     stored: Stored[Any] = typed(ref=ref, content_digest=manifest.content_digest, path=directory, artifact=artifact)
+    return stored
+
+
+def load_held(store: Store, lineage: Lineage, ref: ArtifactRef) -> Stored[Any]:
+    """Return an artifact of a version.
+
+    Raises:
+        IntegrityError: it does not exist, or has other content than when the version was registered.
+    """
+    stored = load(store, ref)
+    check_content(lineage, ref, stored.content_digest)
     return stored
 
 

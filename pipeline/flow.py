@@ -269,7 +269,7 @@ def _optimize(run: ResolvedRun, finished: Finished) -> Iterator[StageCall]:
         if parent is None:
             return
         config = OptimizeConfig(
-            variant=variant,
+            variant=variant.made(),
             base=run.base,
             max_length=_decided(finished).max_length,
             chat_template=run.spec.train.chat_template,
@@ -311,7 +311,7 @@ def _serve(run: ResolvedRun, finished: Finished) -> Iterator[StageCall]:
     config = ServeConfig(
         engine=run.spec.serve.engine,
         options=run.spec.serve.options,
-        parity=run.spec.serve.parity,
+        prompts=run.spec.serve.parity.prompts,
         generation=run.spec.evaluate.generation,
         base=run.base,
         served_model_name=run.spec.name,
@@ -335,13 +335,14 @@ def _register(run: ResolvedRun, finished: Finished) -> Iterator[StageCall]:
         task=run.spec.task,
         description=run.spec.description,
         base=run.base,
-        primary_metric=run.metrics[0].name,
+        metric=run.metrics[0],
         target=run.spec.evaluate.target,
         gate=run.spec.gate,
         retention=tuple(RetentionSpec(name=t.name, metric=t.metric, margin=t.margin) for t in run.retention),
         retention_waived=_retention_waived(run),
         shipped_seed=seed,
         served_variant=served_variant(run),
+        margins={variant.name: variant.non_inferiority_margin for variant in run.spec.variants},
         max_answer_mismatches=run.spec.serve.parity.max_answer_mismatches if run.spec.serve is not False else 0,
     )
     yield _call(

@@ -14,7 +14,7 @@ from pipeline.core.errors import ConfigError, ModelError, SourceError
 from pipeline.core.paths import expand
 from pipeline.core.registry import Registry, resolve
 from pipeline.core.workspace import Store
-from pipeline.execute import load
+from pipeline.execute import load, load_held
 from schemas.artifacts import Stored
 from schemas.base import ArtifactRef, Reference
 from schemas.data import DataFiles, DataOptions
@@ -182,18 +182,21 @@ class Resolver:
         self, record: Stored[RegisterArtifact], name: str, spec: BaseModelSpec
     ) -> tuple[BaseModelRef, Stored[RegisterArtifact]]:
         lineage = record.artifact.lineage
-        shipped = load(self.store, lineage.models[record.artifact.shipped])
+        shipped = load_held(self.store, lineage, lineage.models[record.artifact.shipped])
         if isinstance(shipped.artifact, TrainArtifact) and shipped.artifact.kind == "full":
             source = shipped
         elif "merged" in lineage.variants:
-            source = load(self.store, lineage.variants["merged"])
+            source = load_held(self.store, lineage, lineage.variants["merged"])
         else:
             raise ModelError(
                 "this version is an adapter and has no merged variant to train on",
                 where=f"base_model: {name}",
                 fix="add `merged` to its variants and run it again",
             )
-        weights = Reference(location=str(source.path / source.artifact.model), digest=source.content_digest)
+        if spec.revision is not None:
+            raise ConfigError("a version has no revisions", where="base_model.revision", fix="remove the key")
+        folder = source.path / source.artifact.model
+        weights = Reference(location=str(folder), digest=self._cache().digest(folder))
         base = BaseModelRef(name=name, weights=weights, trust_remote_code=spec.trust_remote_code)
         return base, record
 
@@ -217,7 +220,7 @@ class Resolver:
         if asked is None and waived is None and parent is not None:
             own = ResolvedRetention(
                 name=parent.artifact.name,
-                metric=MetricSpec(name=parent.artifact.primary_metric),
+                metric=parent.artifact.metric,
                 margin=DEFAULT_RETENTION_MARGIN,
                 artifact=parent.artifact.lineage.data,
             )
@@ -246,8 +249,8 @@ class Resolver:
         version = self.registry().get_version(spec.name, number)
         record: Stored[RegisterArtifact] = load(self.store, version.ref)
         lineage, served = record.artifact.lineage, record.artifact.served_variant
-        model = lineage.variants.get(served, lineage.models[record.artifact.shipped])
-        return Champion(version=number, model=model, base=record.artifact.base)
+        model = load_held(self.store, lineage, lineage.variants.get(served, lineage.models[record.artifact.shipped]))
+        return Champion(version=number, model=model.ref, base=record.artifact.base)
 
 
 def data_options(data: DataSpec) -> DataOptions:

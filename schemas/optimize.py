@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from schemas.artifacts import Artifact, Inputs, Stored
-from schemas.base import RelativePath, Schema, Slug
+from schemas.base import NotFingerprinted, RelativePath, Schema, Slug
 from schemas.data import DataArtifact
 from schemas.train import BaseModelRef, TrainArtifact
 
@@ -23,19 +23,18 @@ PRESETS: dict[str, dict[str, Any]] = {
 """Variants that a spec may name by one word."""
 
 
-class VariantSpec(Schema):
-    """One form of the model. Written as a preset's name, or as an object with a ``backend``.
+class Variant(Schema):
+    """One form of the model, as it is made.
 
     ``calibration_samples`` training rows are rendered and shown to a calibrated quantizer; ``group_size`` applies
-    to W4A16. ``non_inferiority_margin`` is the most that the primary metric may lose against the parent.
+    to W4A16. What it is called changes nothing in it.
     """
 
-    name: Slug
+    name: Annotated[Slug, NotFingerprinted()]
     backend: VariantBackend
     scheme: Scheme
     calibration_samples: Annotated[int, Field(gt=0)] = 128
     group_size: Annotated[int, Field(gt=0)] = 128
-    non_inferiority_margin: Annotated[float, Field(ge=0.0, le=1.0)] = 0.02
 
     @model_validator(mode="before")
     @classmethod
@@ -49,16 +48,30 @@ class VariantSpec(Schema):
         return value
 
     @model_validator(mode="after")
-    def _scheme_fits(self) -> VariantSpec:
+    def _scheme_fits(self) -> Self:
         if (self.backend == "merge") != (self.scheme == "merged"):
             raise ValueError(f"backend {self.backend} does not make scheme {self.scheme}")
         return self
 
 
+class VariantSpec(Variant):
+    """An entry of `variants:`, written as a preset's name, or as an object with a ``backend``.
+
+    ``non_inferiority_margin`` is the most that the primary metric may lose against the parent.
+    """
+
+    name: Slug
+    non_inferiority_margin: Annotated[float, Field(ge=0.0, le=1.0)] = 0.02
+
+    def made(self) -> Variant:
+        """Return what the optimize stage needs to know."""
+        return Variant.model_validate({name: getattr(self, name) for name in Variant.model_fields})
+
+
 class OptimizeConfig(Schema):
     """Config of the optimize stage. ``logit_tolerance`` bounds |adapter - merged| logits, relative to their largest."""
 
-    variant: VariantSpec
+    variant: Variant
     base: BaseModelRef
     max_length: Annotated[int, Field(gt=0)] = 1024
     chat_template: str | None = None
@@ -84,7 +97,7 @@ class OptimizeArtifact(Artifact):
     where it does not.
     """
 
-    variant: VariantSpec
+    variant: Variant
     model: RelativePath = "model"
     size_bytes: int
     parent_size_bytes: int

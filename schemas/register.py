@@ -9,7 +9,7 @@ from pydantic import Field
 from schemas.artifacts import Artifact, Inputs, Stored
 from schemas.base import ArtifactRef, Digest, Schema, Slug
 from schemas.data import DataArtifact
-from schemas.evaluate import EvaluateArtifact, RetentionSpec
+from schemas.evaluate import EvaluateArtifact, MetricSpec, RetentionSpec
 from schemas.optimize import OptimizeArtifact
 from schemas.plan import PlanArtifact
 from schemas.serve import ServeArtifact
@@ -33,7 +33,8 @@ class RegisterConfig(Schema):
     """Config of the register stage.
 
     ``shipped_seed`` is the seed whose model the variants come from; ``retention_waived`` the reason in the user's
-    words where no retention is measured; ``max_answer_mismatches`` that of `ParityOptions`.
+    words where no retention is measured; ``margins`` the most that each variant may lose; ``max_answer_mismatches``
+    that of `ParityOptions`.
     """
 
     name: Slug
@@ -41,14 +42,20 @@ class RegisterConfig(Schema):
     task: str
     description: str
     base: BaseModelRef
-    primary_metric: str
+    metric: MetricSpec
     target: dict[str, float]
     gate: GateOptions
     retention: tuple[RetentionSpec, ...]
     retention_waived: str | None
     shipped_seed: int
     served_variant: str
+    margins: dict[str, float] = {}
     max_answer_mismatches: Annotated[int, Field(ge=0)] = 1
+
+    @property
+    def primary_metric(self) -> str:
+        """The name of the metric that decides."""
+        return self.metric.name
 
 
 class RegisterInputs(Inputs):
@@ -132,7 +139,10 @@ class Decision(Schema):
 
 
 class Lineage(Schema):
-    """From data digest to decision: every artifact that the version came from."""
+    """From data digest to decision: every artifact that the version came from.
+
+    ``contents`` is the content digest, by fingerprint, that each had when the version was decided on.
+    """
 
     data: ArtifactRef
     data_source_digest: str
@@ -141,6 +151,7 @@ class Lineage(Schema):
     variants: dict[str, ArtifactRef]
     evaluations: dict[str, ArtifactRef]
     serve: ArtifactRef | None
+    contents: dict[Digest, Digest]
     spec_digest: Digest
 
 
@@ -149,7 +160,7 @@ class RegisterArtifact(Artifact):
 
     name: Slug
     base: BaseModelRef
-    primary_metric: str
+    metric: MetricSpec
     target: dict[str, float]
     shipped: str
     served_variant: str
@@ -159,3 +170,8 @@ class RegisterArtifact(Artifact):
     retention_comparisons: tuple[Comparison, ...]
     seeds: SeedSpread
     lineage: Lineage
+
+    @property
+    def primary_metric(self) -> str:
+        """The name of the metric that decides."""
+        return self.metric.name

@@ -55,11 +55,11 @@ class ParityOptions(Schema):
 
 
 class ServeConfig(Schema):
-    """Config of the serve stage."""
+    """Config of the serve stage. ``prompts`` is that of `ParityOptions`."""
 
     engine: Engine = "vllm"
     options: EngineOptions = EngineOptions()
-    parity: ParityOptions = ParityOptions()
+    prompts: Annotated[int, Field(gt=0)] = 50
     generation: GenerationConfig = GenerationConfig()
     base: BaseModelRef
     served_model_name: str

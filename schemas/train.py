@@ -16,6 +16,12 @@ AdapterKind = Literal["lora", "qlora", "full"]
 Positive = Annotated[int, Field(gt=0)]
 Rate = Annotated[float, Field(gt=0.0)]
 
+CHANGES_BASE = ("pissa", "olora")
+"""Values of ``init_lora_weights`` that move a part of the base's weights into the adapter.
+
+It is stored as plain LoRA of twice the rank, which fits the base as it is.
+"""
+
 
 class LoraOptions(Schema):
     """PEFT's LoraConfig, by its names."""
@@ -133,9 +139,12 @@ class ModelInit(Schema):
 
 
 class BaseModelRef(Schema):
-    """The base a run starts from, resolved: weights by `Reference`, or an architecture to initialize."""
+    """The base a run starts from, resolved: weights by `Reference`, or an architecture to initialize.
 
-    name: str
+    ``name`` is for people; it changes nothing that is made of the base.
+    """
+
+    name: Annotated[str, NotFingerprinted()]
     weights: Reference | None = None
     init: ModelInit | None = None
     trust_remote_code: bool = False

@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
+from pipeline.catalog import CATALOG
 from pipeline.flow import next_calls, served_variant, shipped_seed
 from pipeline.report.progress import expected_calls
 from pipeline.report.record import KINDS, RunRecord
 from schemas.artifacts import StageCall, Stored
-from schemas.base import Reference
+from schemas.base import Reference, canonical_digest
 from schemas.resolved import Champion, ResolvedRun, RunFile
 from schemas.train import BaseModelRef, ModelInit, TokenizerSpec
 from tests.support.run_fixture import RunFixture
@@ -107,8 +108,6 @@ def test_the_flow_is_pure(world: World) -> None:
 
 
 def test_every_call_is_json_and_fits_its_stage(world: World) -> None:
-    from pipeline.catalog import CATALOG
-
     for call in world.play():
         again = StageCall.model_validate_json(call.model_dump_json())
         assert again == call
@@ -244,3 +243,26 @@ def test_another_path_to_the_same_bytes_is_the_same_run(world: World) -> None:
         update={"data": world.run.data.model_copy(update={"train": Reference(location="/b", digest="cd" * 32)})}
     )
     assert edited.run_id() != world.run.run_id()
+
+
+def test_what_only_the_gate_reads_makes_nothing_again(tmp_path: Path) -> None:
+    """A margin, a count of mismatches and a variant's name change the decision, not what is decided on."""
+
+    def told(world: World) -> dict[str, str]:
+        calls = {call.stage: call for call in world.play()}
+        return {stage: canonical_digest(CATALOG[stage].config.model_validate(calls[stage].config)) for stage in calls}
+
+    def spec(margin: float, mismatches: int, name: str) -> dict[str, Any]:
+        variant = {"name": name, "backend": "merge", "scheme": "merged", "non_inferiority_margin": margin}
+        return {"variants": [variant], "serve": {"parity": {"max_answer_mismatches": mismatches}}}
+
+    before = told(World(tmp_path / "before", **spec(0.02, 1, "merged")))
+    after = told(World(tmp_path / "after", **spec(0.05, 2, "whole")))
+    assert {stage for stage in before if before[stage] != after[stage]} == {"plan", "register"}
+
+
+def test_the_name_of_a_base_is_for_people(world: World) -> None:
+    renamed = world.run.base.model_copy(update={"name": "elsewhere"})
+    assert canonical_digest(renamed) == canonical_digest(world.run.base)
+    margins = next(call for call in world.play() if call.id == "register").config["margins"]
+    assert margins == {"merged": 0.02, "w4a16": 0.02}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, assert_never
 
 from pipeline.core.models import ModelFiles
 from pipeline.render import Tokenizer
-from schemas.optimize import VariantSpec
+from schemas.optimize import Variant
 
 if TYPE_CHECKING:
     from pipeline.backends.logits_transformers import Measured
@@ -60,7 +60,7 @@ class Quantizer:
     run: Callable[[ModelFiles, Path, Sequence[list[int]], Callable[[int], None]], None]
 
 
-def quantizer(variant: VariantSpec) -> Quantizer:
+def quantizer(variant: Variant) -> Quantizer:
     """Return the quantizer of ``variant``, which is no merge."""
     scheme = variant.scheme
     assert scheme != "merged"
@@ -78,7 +78,7 @@ def quantizer(variant: VariantSpec) -> Quantizer:
             assert_never(variant.backend)
 
 
-def vllm_cpu_dtype(variant: VariantSpec) -> Dtype:
+def vllm_cpu_dtype(variant: Variant) -> Dtype:
     """Return the dtype in which vLLM's CPU build loads ``variant`` (vllm-cpu 0.32.0, each tried)."""
     match variant.scheme:
         case "merged" | "FP8_DYNAMIC":

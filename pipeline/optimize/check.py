@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.core.errors import ConfigError, IntegrityError, ModelError
-from schemas.optimize import VariantSpec
+from schemas.optimize import Variant
 
 if TYPE_CHECKING:
     import numpy as np
@@ -114,7 +114,7 @@ def _header(path: Path) -> dict[str, Any]:
     return header
 
 
-def check_group_size(variant: VariantSpec, widths: dict[str, int]) -> None:
+def check_group_size(variant: Variant, widths: dict[str, int]) -> None:
     """Refuse a group size that does not divide every layer's input width.
 
     Raises:

@@ -91,7 +91,7 @@ def _uninstructed(baselines: Mapping[str, Stored[EvaluateArtifact]]) -> tuple[st
 def _variant_loss(config: RegisterConfig, inputs: RegisterInputs, name: str, model: Items) -> Loss:
     """Measure a variant against its parent: a quantized one against the merged model if that was evaluated."""
     made = inputs.variants[name].artifact
-    margin, metric = made.variant.non_inferiority_margin, config.primary_metric
+    margin, metric = config.margins[name], config.primary_metric
     evaluation = inputs.variant_evaluations.get(name)
     if evaluation is None:
         return Loss(name, margin, None, None)

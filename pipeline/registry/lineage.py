@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from schemas.artifacts import Stored
-from schemas.base import ArtifactRef
+from schemas.base import ArtifactRef, Digest
 from schemas.evaluate import EvaluateArtifact
 from schemas.register import Lineage, RegisterConfig, RegisterInputs
 
@@ -30,5 +30,16 @@ def trace(config: RegisterConfig, inputs: RegisterInputs, shipped: str) -> Linea
         variants={name: variant.ref for name, variant in sorted(inputs.variants.items())},
         evaluations=evaluations,
         serve=inputs.serve.ref if inputs.serve is not None else None,
+        contents=_contents(inputs),
         spec_digest=config.spec_digest,
     )
+
+
+def _contents(inputs: RegisterInputs) -> dict[Digest, Digest]:
+    found: dict[Digest, Digest] = {}
+    for name in type(inputs).model_fields:
+        value = getattr(inputs, name)
+        for item in value.values() if isinstance(value, dict) else (value,):
+            if isinstance(item, Stored):
+                found[item.ref.fingerprint] = item.content_digest
+    return dict(sorted(found.items()))

@@ -28,7 +28,7 @@ def run(config: RegisterConfig, inputs: RegisterInputs, context: CallContext, wo
     artifact = RegisterArtifact(
         name=config.name,
         base=config.base,
-        primary_metric=config.primary_metric,
+        metric=config.metric,
         target=config.target,
         shipped=shipped,
         served_variant=config.served_variant,

@@ -17,6 +17,7 @@ from typing import Any
 from pipeline.core.context import CallContext
 from pipeline.core.errors import ConfigError, IntegrityError, ModelError, StorageError
 from pipeline.core.references import open_reference
+from pipeline.core.versions import check_content
 from pipeline.core.workspace import hash_file
 from pipeline.report.destination import FORMAT, MANIFEST, check_target, replacing
 from pipeline.report.model_card import model_card
@@ -90,13 +91,15 @@ def export_package(
     Raises:
         ConfigError: there is no such form.
         StorageError: ``directory`` holds something else, or cannot be written.
-        IntegrityError: the form's files are not as their manifest states, or hold a pickle.
+        IntegrityError: the form's files are not as their manifest states, are others than those that the version was
+            registered with, or hold a pickle.
         ModelError: the base of an adapter cannot be found.
     """
     version.check_variant(variant)
     check_target(directory)
     form = version.form(variant)
     version.store.verify(form.ref)
+    check_content(version.register.artifact.lineage, form.ref, form.manifest.content_digest)
     sources = dict(_model_files(form.path / form.artifact.model))
     takes_base = variant == "adapter" and hub_base(version.base) is None
     if takes_base:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import JsonValue
 
 from pipeline.core.errors import ConfigError, IntegrityError
+from pipeline.core.versions import check_content
 from pipeline.core.workspace import Store
 from pipeline.report.findings import answer, reasons
 from pipeline.report.progress import call_rows
@@ -14,7 +15,7 @@ from pipeline.report.types import Answer, CallRow, Registration, SubjectScores
 from pipeline.report.version import VersionRecord
 from schemas.artifacts import Manifest
 from schemas.base import ArtifactRef, Schema
-from schemas.register import Comparison, RegisterArtifact
+from schemas.register import Comparison, Lineage, RegisterArtifact
 
 _SHORTEST_PREFIX = 4
 
@@ -120,10 +121,15 @@ def show_artifact(store: Store, ref: ArtifactRef) -> ArtifactView:
     )
 
 
-def check_artifact(store: Store, role: str, ref: ArtifactRef) -> Check:
-    """Hash every file of an artifact again and compare with its manifest; what is wrong is said, not raised."""
+def check_artifact(store: Store, role: str, ref: ArtifactRef, lineage: Lineage | None = None) -> Check:
+    """Hash every file of an artifact again and compare with its manifest; what is wrong is said, not raised.
+
+    Where ``lineage`` is given, its content must also be what the version was decided on.
+    """
     try:
         manifest = store.verify(ref)
+        if lineage is not None:
+            check_content(lineage, ref, manifest.content_digest)
     except IntegrityError as error:
         return Check(role=role, ref=ref, content_digest=None, files=0, size_bytes=0, problem=str(error))
     return Check(
@@ -144,7 +150,7 @@ def show_version(store: Store, ref: ArtifactRef, registration: Registration | No
     """
     version = VersionRecord.load(store, ref)
     lineage = version.register.artifact.lineage
-    parts: list[tuple[str, ArtifactRef]] = [("decision", ref), ("data", lineage.data)]
+    parts: list[tuple[str, ArtifactRef]] = [("data", lineage.data)]
     parts += [(f"model {name}", item) for name, item in lineage.models.items()]
     parts += [(f"variant {name}", item) for name, item in lineage.variants.items()]
     parts += [(f"evaluation {name}", item) for name, item in lineage.evaluations.items()]
@@ -154,5 +160,8 @@ def show_version(store: Store, ref: ArtifactRef, registration: Registration | No
         version=version.register.artifact,
         registration=registration or Registration(),
         variants=version.variant_names,
-        checks=tuple(check_artifact(store, role, item) for role, item in parts),
+        checks=(
+            check_artifact(store, "decision", ref),
+            *(check_artifact(store, role, item, lineage) for role, item in parts),
+        ),
     )

@@ -36,7 +36,7 @@ def run(config: ServeConfig, inputs: ServeInputs, context: CallContext, workspac
     """
     files = model_files(config.base, inputs.model)
     tokenizer = backends.tokenizer(files)
-    expected = expectations(inputs.data, inputs.evaluation, tokenizer, RenderOptions(), config.parity.prompts)
+    expected = expectations(inputs.data, inputs.evaluation, tokenizer, RenderOptions(), config.prompts)
     if config.generation.temperature > 0:
         context.warn("the evaluation's answers were sampled, the served ones are greedy: they will differ")
     front = write_front(workspace.output, files, tokenizer)

@@ -9,7 +9,7 @@ from schemas.artifacts import Stored
 from schemas.base import Reference
 from schemas.data import DataArtifact
 from schemas.evaluate import EvaluateArtifact, MetricSpec, ModelSubject, RetentionSpec, Score, Subject
-from schemas.optimize import OptimizeArtifact, VariantSpec
+from schemas.optimize import OptimizeArtifact, Variant
 from schemas.plan import (
     DataProfile,
     MemoryEstimate,
@@ -179,10 +179,9 @@ def model(directory: Path, seed: int = 0) -> Stored[TrainArtifact]:
     return stored("train", _folder(directory, f"train-{seed}"), artifact)
 
 
-def variant(directory: Path, name: str, margin: float = 0.05) -> Stored[OptimizeArtifact]:
-    spec = VariantSpec.model_validate(name).model_copy(update={"non_inferiority_margin": margin})
+def variant(directory: Path, name: str) -> Stored[OptimizeArtifact]:
     artifact = OptimizeArtifact(
-        variant=spec,
+        variant=Variant.model_validate(name),
         size_bytes=50,
         parent_size_bytes=100,
         weight_bytes_per_parameter=2.0,
@@ -218,13 +217,14 @@ def config(**changes: object) -> RegisterConfig:
         "task": "classification",
         "description": "",
         "base": BASE,
-        "primary_metric": "exact_match",
+        "metric": MetricSpec(name="exact_match"),
         "target": {"exact_match": 0.8},
         "gate": GateOptions(resamples=2000),
         "retention": (RetentionSpec(name="old", metric=MetricSpec(name="exact_match"), margin=0.05),),
         "retention_waived": None,
         "shipped_seed": 0,
         "served_variant": "adapter",
+        "margins": {"merged": 0.05, "w4a16": 0.05},
         **changes,
     }
     return RegisterConfig.model_validate(values)

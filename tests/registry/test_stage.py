@@ -113,14 +113,14 @@ def test_a_merge_that_gives_the_very_answers_passes_on_few_items(
         update={
             "evaluations": {"seed-0": evaluation(tmp_path / "few", scores, predictions=said)},
             "baselines": {"base": evaluation(tmp_path / "few-base", [0] * 20)},
-            "variants": {"merged": variant(tmp_path, "merged", 0.02), "w4a16": variant(tmp_path, "w4a16", 0.02)},
+            "variants": {"merged": variant(tmp_path, "merged"), "w4a16": variant(tmp_path, "w4a16")},
             "variant_evaluations": {
                 "merged": evaluation(tmp_path / "merged", scores, predictions=merged),
                 "w4a16": evaluation(tmp_path / "w4a16", scores, predictions=merged),
             },
         }
     )
-    artifact = register(tmp_path / "work", inputs)
+    artifact = register(tmp_path / "work", inputs, config(margins={"merged": 0.02, "w4a16": 0.02}))
     assert condition(artifact, "variant.merged").passed is held
     quantized = condition(artifact, "variant.w4a16")
     assert not quantized.passed

@@ -185,6 +185,15 @@ def test_a_changed_or_pickled_model_is_not_exported(fixture: RunFixture, tmp_pat
         export_package(load(fixture), "merged", tmp_path / "package")
 
 
+def test_a_model_that_was_made_again_with_other_content_is_not_exported(fixture: RunFixture, tmp_path: Path) -> None:
+    fixture.build()
+    fixture.remake("optimize.merged", "model/model.safetensors")
+    version = VersionRecord.load(Store(fixture.root), fixture.refs["register"])
+    with pytest.raises(IntegrityError, match="was made again since this version was registered"):
+        export_package(version, "merged", tmp_path / "package")
+    assert not (tmp_path / "package").exists()
+
+
 def test_an_adapter_whose_base_has_gone_says_so(version: VersionRecord, fixture: RunFixture, tmp_path: Path) -> None:
     shutil.rmtree(fixture.base_folder)
     with pytest.raises(ModelError) as raised:

@@ -32,6 +32,15 @@ def test_a_version_is_hashed_again_from_end_to_end(fixture: RunFixture) -> None:
     assert not view.whole
 
 
+def test_a_model_that_was_made_again_with_other_content_is_not_the_version_s(fixture: RunFixture) -> None:
+    fixture.build()
+    fixture.remake("train.seed-0", "model/adapter_model.safetensors")
+    view = show_version(Store(fixture.root), fixture.refs["register"])
+    problems = {check.role: str(check.problem) for check in view.checks if check.problem is not None}
+    assert list(problems) == ["model seed-0"]
+    assert "was made again since this version was registered" in problems["model seed-0"]
+
+
 def test_a_version_without_its_data_is_no_version(fixture: RunFixture) -> None:
     fixture.build()
     store = Store(fixture.root)

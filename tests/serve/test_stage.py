@@ -37,7 +37,7 @@ def _config(base: Path, **changes: Any) -> ServeConfig:
     settings = {
         "base": base_ref(base),
         "generation": GENERATION,
-        "parity": {"prompts": 10},
+        "prompts": 10,
         "served_model_name": "triage",
         **changes,
     }

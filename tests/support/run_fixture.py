@@ -20,7 +20,7 @@ from schemas.base import ArtifactRef, Reference, StageName, canonical_digest
 from schemas.data import DataArtifact, DataFiles, DropCount, Example, Message
 from schemas.errors import ErrorRecord
 from schemas.evaluate import BaseSubject, Confusion, EvaluateArtifact, MetricSpec, ModelSubject, Score, Subject
-from schemas.optimize import OptimizeArtifact, VariantSpec
+from schemas.optimize import OptimizeArtifact, Variant
 from schemas.plan import (
     DataProfile,
     HardwareOption,
@@ -65,6 +65,7 @@ class RunFixture:
     spec: dict[str, Any] = field(default_factory=dict)
     calls: dict[str, dict[str, Any]] = field(default_factory=dict)
     refs: dict[str, ArtifactRef] = field(default_factory=dict)
+    contents: dict[str, str] = field(default_factory=dict)
 
     @property
     def base_folder(self) -> Path:
@@ -177,7 +178,18 @@ class RunFixture:
         (folder / "manifest.json").write_text(manifest.model_dump_json(indent=2))
         self.calls[call_id] = _call_entry(stage, ref, "cached" if call_id == "plan" else "done", spent, None)
         self.refs[call_id] = ref
+        self.contents[ref.fingerprint] = manifest.content_digest
         return ref
+
+    def remake(self, call_id: str, relative: str) -> None:
+        """Give a call's artifact another file ``relative``, whole and under the same fingerprint."""
+        store, ref = Store(self.root), self.refs[call_id]
+        manifest = store.manifest(ref)
+        assert manifest is not None
+        (store.directory(ref) / relative).write_bytes(b"made again")
+        files = list_files(store.directory(ref))
+        manifest = manifest.model_copy(update={"files": files, "content_digest": content_digest(files)})
+        (store.directory(ref) / "manifest.json").write_text(manifest.model_dump_json(indent=2))
 
     def _plan(self, call_id: str) -> None:
         artifact = PlanArtifact(
@@ -363,7 +375,7 @@ class RunFixture:
 
     def _optimize(self, call_id: str, variant: str, size: int, per_weight: float) -> None:
         artifact = OptimizeArtifact(
-            variant=VariantSpec.model_validate(variant),
+            variant=Variant.model_validate(variant),
             size_bytes=size,
             parent_size_bytes=4_000_000,
             weight_bytes_per_parameter=per_weight,
@@ -445,7 +457,7 @@ class RunFixture:
         artifact = RegisterArtifact(
             name="triage",
             base=self.base(),
-            primary_metric="exact_match",
+            metric=MetricSpec(name="exact_match"),
             target={"exact_match": 0.8},
             shipped="seed-0",
             served_variant="merged",
@@ -470,6 +482,7 @@ class RunFixture:
                 variants={name: self.refs[f"optimize.{name}"] for name in ("merged", "w4a16")},
                 evaluations={name: self.refs[call] for name, call in names.items()},
                 serve=self.refs["serve"],
+                contents=dict(self.contents),
                 spec_digest=self.resolved().digest(),
             ),
         )

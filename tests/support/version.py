@@ -11,6 +11,7 @@ from pipeline.core.workspace import Store, write_record
 from pipeline.execute import load
 from schemas.artifacts import Stored
 from schemas.base import ArtifactRef, canonical
+from schemas.evaluate import MetricSpec
 from schemas.register import Decision, Lineage, RegisterArtifact, SeedSpread
 from schemas.serve import EngineOptions, LaunchDescription, ServeArtifact, ServeConfig
 from tests.support.committed import commit
@@ -42,12 +43,13 @@ def version_files(
         variants={name: commit(root, variant) for name, variant in variants.items()},
         evaluations={},
         serve=serve,
+        contents={ref.fingerprint: load(store, ref).content_digest for ref in store.list()},
         spec_digest="0" * 64,
     )
     artifact = RegisterArtifact(
         name="triage",
         base=base_ref(base),
-        primary_metric="exact_match",
+        metric=MetricSpec(name="exact_match"),
         target={},
         shipped="seed.0",
         served_variant=served,

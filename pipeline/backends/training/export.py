@@ -10,7 +10,9 @@ from pipeline.backends.tokenizer_transformers import load_tokenizer
 from pipeline.backends.training.job import TrainJob
 from pipeline.backends.training.plain_lora import changes_base, to_plain_lora
 from pipeline.core.errors import IntegrityError
+from pipeline.core.models import model_files
 from pipeline.render import Tokenizer, end_of_turn_ids, template_digest
+from schemas.train import BaseModelRef
 
 _EMBEDDINGS = ("embed_tokens", "lm_head", "wte")
 
@@ -69,10 +71,17 @@ def _export_adapter(model: Any, output: Path, job: TrainJob) -> None:
     (output / "README.md").unlink(missing_ok=True)
     path = output / "adapter_config.json"
     settings = json.loads(path.read_text(encoding="utf-8"))
-    settings["base_model_name_or_path"] = job.config.base.name
+    settings["base_model_name_or_path"] = _base_identity(job.config.base)
     if isinstance(settings["target_modules"], list):  # PEFT keeps a set, whose order differs from process to process
         settings["target_modules"].sort()
     _write_json(path, settings)
+
+
+def _base_identity(base: BaseModelRef) -> str:
+    """Return the base's Hub id, or the digest of its folder: an artifact does not say where its base was."""
+    assert base.weights is not None and base.weights.digest is not None
+    files = model_files(base)
+    return files.weights if files.revision is not None else base.weights.digest
 
 
 def _check_tokenizer(tokenizer: Tokenizer, output: Path) -> None:

@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from local_runner.versions import open_version
+from pipeline.core.errors import IntegrityError
+from pipeline.core.registry import Registry
+from pipeline.core.workspace import Store
+from pipeline.execute import load
+from tests.support.registered import OneVersion
+from tests.support.run_fixture import RunFixture
+
+
+@pytest.fixture
+def fixture(tmp_path: Path) -> RunFixture:
+    made = RunFixture(tmp_path / "workspace")
+    made.build()
+    return made
+
+
+def registry(fixture: RunFixture) -> Registry:
+    return OneVersion(load(Store(fixture.root), fixture.refs["register"]))
+
+
+def test_a_version_opens_with_what_it_was_registered_with(fixture: RunFixture) -> None:
+    version = open_version(fixture.root, registry(fixture), "triage@1")
+    assert version.model().ref == fixture.refs["optimize.merged"]
+    assert version.model("adapter").ref == fixture.refs["train.seed-0"]
+
+
+def test_a_model_that_was_made_again_with_other_content_is_not_served(fixture: RunFixture) -> None:
+    fixture.remake("train.seed-0", "model/adapter_model.safetensors")
+    version = open_version(fixture.root, registry(fixture), "triage@1")
+    with pytest.raises(IntegrityError, match="was made again since this version was registered"):
+        version.model("adapter")
