@@ -5,10 +5,8 @@ from __future__ import annotations
 import re
 
 from pipeline.plan.architecture import Architecture
-from schemas.train import LoraSettings
-
-MAX_VLLM_RANK = 512
-"""The largest ``--max-lora-rank`` of vLLM 0.32 (``vllm.config.lora.MaxLoRARanks``)."""
+from schemas.serve import LORA_RANKS
+from schemas.train import CHANGES_BASE, LoraSettings
 
 
 def lora_parameters(architecture: Architecture, lora: LoraSettings) -> int:
@@ -37,20 +35,21 @@ def lora_parameters(architecture: Architecture, lora: LoraSettings) -> int:
 def not_servable(lora: LoraSettings) -> list[str]:
     """Return why vLLM 0.32 would not load this adapter, or would serve another model than was trained.
 
-    After ``vllm/lora/peft_helper.py``: it takes plain LoRA and rsLoRA, also with patterns of ranks.
+    After ``vllm/lora/peft_helper.py``: it takes plain LoRA and rsLoRA, also with patterns of ranks. An initialization
+    that changes the base is stored as plain LoRA of twice the rank.
     """
     reasons = []
     rank = max([lora.r, *lora.rank_pattern.values()])
+    stored = 2 * rank if lora.init_lora_weights in CHANGES_BASE else rank
     if lora.use_dora:
         reasons.append("vLLM does not serve DoRA (lora.use_dora)")
     if lora.bias != "none":
         reasons.append(f"vLLM does not serve trained biases (lora.bias: {lora.bias})")
     if lora.modules_to_save:
         reasons.append("vLLM does not serve whole trained modules beside an adapter (lora.modules_to_save)")
-    if lora.init_lora_weights in ("pissa", "olora"):
-        reasons.append(f"{lora.init_lora_weights} changes the base's own weights (lora.init_lora_weights)")
-    if rank > MAX_VLLM_RANK:
-        reasons.append(f"vLLM serves ranks up to {MAX_VLLM_RANK}, not {rank} (lora.r)")
+    if stored > LORA_RANKS[-1]:
+        twice = f", which {lora.init_lora_weights} stores as {stored}" if stored != rank else ""
+        reasons.append(f"vLLM serves ranks up to {LORA_RANKS[-1]}, not {rank}{twice} (lora.r)")
     return reasons
 
 

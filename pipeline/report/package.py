@@ -13,7 +13,7 @@ from pipeline.core.errors import EnvironmentMissing, IntegrityError
 from pipeline.environments import requirements
 from pipeline.report.version import VersionRecord, hub_base
 from schemas.data import Example
-from schemas.serve import LaunchDescription
+from schemas.serve import LORA_RANKS, LaunchDescription
 
 BASE_FOLDER = "base"
 """Where a package keeps the base of an adapter when the base is not on the Hub."""
@@ -22,8 +22,6 @@ _IMAGE = "vllm/vllm-openai"
 _SERVER = "vllm.entrypoints.openai.api_server"
 _MOUNT = "/package"
 _PORT = 8000
-_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
-"""The values that vLLM takes for ``--max-lora-rank``."""
 
 _RELEASE = re.compile(r"\d+\.\d+\.\d+")
 _PIN = re.compile(r"vllm(?:-cpu)?==(\d+\.\d+\.\d+)")
@@ -148,5 +146,5 @@ def _arguments(version: VersionRecord, variant: str, adapter_config: dict[str, A
 
 def _rank(adapter_config: dict[str, Any]) -> int:
     """Return the least rank that vLLM takes and every module of the adapter fits in."""
-    largest = max([int(adapter_config.get("r", _RANKS[0])), *(adapter_config.get("rank_pattern") or {}).values()])
-    return next((rank for rank in _RANKS if rank >= largest), largest)
+    largest = max([int(adapter_config.get("r", LORA_RANKS[0])), *(adapter_config.get("rank_pattern") or {}).values()])
+    return next((rank for rank in LORA_RANKS if rank >= largest), largest)

@@ -138,7 +138,7 @@ def test_a_lora_counted_by_hand() -> None:
         ({"use_dora": True}, "DoRA"),
         ({"bias": "all"}, "biases"),
         ({"modules_to_save": ("lm_head",)}, "modules_to_save"),
-        ({"init_lora_weights": "pissa"}, "pissa changes the base"),
+        ({"init_lora_weights": "pissa", "r": 257}, "not 257, which pissa stores as 514"),
         ({"r": 1024}, "ranks up to 512"),
         ({"rank_pattern": {"q_proj": 1024}}, "not 1024"),
     ],
@@ -151,6 +151,7 @@ def test_what_vllm_does_not_serve(options: dict[str, object], reason: str) -> No
 def test_what_vllm_serves() -> None:
     assert not_servable(LORA) == []
     assert not_servable(LORA.model_copy(update={"use_rslora": True, "rank_pattern": {"q_proj": 64}})) == []
+    assert not_servable(LORA.model_copy(update={"init_lora_weights": "olora", "r": 256})) == []
 
 
 @pytest.mark.parametrize(

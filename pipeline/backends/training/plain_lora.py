@@ -12,10 +12,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from schemas.train import LoraSettings
-
-CHANGES_BASE = ("pissa", "olora")
-"""Initializations of PEFT that move a part of the base's weights into the adapter."""
+from schemas.train import CHANGES_BASE, LoraSettings
 
 WEIGHTS = "adapter_model.safetensors"
 CONFIG = "adapter_config.json"
