@@ -15,6 +15,9 @@ from schemas.register import GateOptions
 from schemas.serve import Engine, EngineOptions, ParityOptions
 from schemas.train import TokenizerSpec, TrainSpec
 
+TRAINED = ("adapter", "model")
+"""What training leaves, where a variant may be named: an adapter, or with ``train.adapter: full`` a whole model."""
+
 
 class DataSpec(DataOptions):
     """`data:` of a run description: paths (or a Hub id) and how to read them."""
@@ -54,6 +57,14 @@ class BaseModelSpec(Schema):
             raise ValueError("give either a model's name (folder, Hub id, version) or init")
         return self
 
+    @model_validator(mode="after")
+    def _init_reads_it(self) -> BaseModelSpec:
+        if self.init is not None and self.trust_remote_code:
+            raise ValueError("init runs no remote code; remove trust_remote_code")
+        if self.init is not None and self.revision is not None and isinstance(self.init.tokenizer, TokenizerSpec):
+            raise ValueError("init has no revision unless its tokenizer is one of the Hub; remove revision")
+        return self
+
 
 class Baselines(Schema):
     """What the tuned model is compared with; the gate takes the best.
@@ -86,7 +97,7 @@ class RetentionTask(Schema):
 class EvaluateSpec(Schema):
     """`evaluate:`: the first metric is the primary one; ``target`` names values to reach.
 
-    ``retention`` null takes the tasks of the base's own run where it has one; ``retention_waived`` is the reason in so
+    ``retention`` null takes the task of the base's own run where it has one; ``retention_waived`` is the reason in so
     many words where forgetting is not to be measured.
     """
 
@@ -132,16 +143,40 @@ class RunSpec(Schema):
     constraints: Constraints = Constraints()
 
     @model_validator(mode="after")
+    def _names_are_unique(self) -> RunSpec:
+        named = {
+            "variants": [variant.name for variant in self.variants],
+            "evaluate.retention": [task.name for task in self.evaluate.retention or ()],
+            "train.seeds": [str(seed) for seed in self.train.seeds],
+        }
+        for key, names in named.items():
+            if twice := sorted({name for name in names if names.count(name) > 1}):
+                raise ValueError(f"{key}: two have the same name, {twice[0]}; give each its own")
+        return self
+
+    @model_validator(mode="after")
+    def _variants_are_called_what_they_are(self) -> RunSpec:
+        for variant in self.variants:
+            if variant.name in TRAINED:
+                raise ValueError(f"variants.{variant.name}: this is what training leaves; choose another name")
+            if variant.name == "merged" and variant.backend != "merge":
+                raise ValueError("variants.merged: only the merge is called so; choose another name")
+        return self
+
+    @model_validator(mode="after")
     def _served_variant_exists(self) -> RunSpec:
         if self.serve is not False and self.serve.variant is not None:
-            known = ["adapter", "model", *(variant.name for variant in self.variants)]
+            known = ["model" if self.train.adapter == "full" else "adapter", *(made.name for made in self.variants)]
             if self.serve.variant not in known:
                 raise ValueError(f"serve.variant {self.serve.variant!r} is not one of {', '.join(known)}")
         return self
 
     @model_validator(mode="after")
-    def _names_are_unique(self) -> RunSpec:
-        names = [variant.name for variant in self.variants]
-        if len(set(names)) != len(names):
-            raise ValueError("two variants have the same name; give each its own")
+    def _a_base_without_weights_answers_nothing(self) -> RunSpec:
+        asked = self.evaluate.baselines
+        if self.base_model.init is None:
+            return self
+        for name in ("base", "few_shot") if asked.endpoint is not None else ("base", "few_shot", "instruction"):
+            if getattr(asked, name) != Baselines.model_fields[name].default:
+                raise ValueError(f"evaluate.baselines.{name}: a base without weights cannot be asked; remove the key")
         return self

@@ -22,6 +22,7 @@ class World:
     def __init__(self, root: Path, **spec: Any) -> None:
         fixture = RunFixture(root, spec=spec)
         record = RunRecord.load(root, fixture.build())
+        self.store = record.store
         self.run: ResolvedRun = fixture.resolved()
         self.file: RunFile = record.file
         self.made: dict[str, Stored[Any]] = {}

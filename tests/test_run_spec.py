@@ -1,0 +1,68 @@
+"""What a run description refuses before anything is resolved."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from schemas.run import RunSpec
+
+TASK = {"path": "own.jsonl"}
+QUANTIZED = {"backend": "llmcompressor", "scheme": "W4A16"}
+
+
+def spec(**sections: Any) -> RunSpec:
+    values = {"name": "a", "task": "generation", "base_model": "hone:tiny", "data": {"path": "rows.jsonl"}, **sections}
+    return RunSpec.model_validate(values)
+
+
+def without_weights(tokenizer: Any = None, **sections: Any) -> RunSpec:
+    init = {} if tokenizer is None else {"tokenizer": tokenizer}
+    base = {"init": init, **sections.pop("base_model", {})}
+    return spec(base_model=base, train={"adapter": "full"}, **sections)
+
+
+@pytest.mark.parametrize(
+    ("sections", "named"),
+    [
+        ({"variants": ["merged", "merged"]}, "variants: two have the same name, merged"),
+        (
+            {"evaluate": {"retention": [{"name": "own", "data": TASK}, {"name": "own", "data": TASK}]}},
+            "evaluate.retention: two have the same name, own",
+        ),
+        ({"train": {"seeds": [1, 1]}}, "train.seeds: two have the same name, 1"),
+        ({"variants": [{"name": "adapter", "backend": "merge", "scheme": "merged"}]}, "variants.adapter"),
+        ({"variants": [{"name": "model", **QUANTIZED}]}, "variants.model"),
+        ({"variants": [{"name": "merged", **QUANTIZED}]}, "variants.merged: only the merge is called so"),
+        ({"serve": {"variant": "model"}}, "'model' is not one of adapter"),
+        ({"serve": {"variant": "adapter"}, "train": {"adapter": "full"}}, "'adapter' is not one of model"),
+    ],
+)
+def test_names_that_would_mean_two_things_are_refused(sections: dict[str, Any], named: str) -> None:
+    with pytest.raises(ValidationError, match=named):
+        spec(**sections)
+
+
+@pytest.mark.parametrize(
+    ("sections", "named"),
+    [
+        ({"base_model": {"revision": "main"}}, "remove revision"),
+        ({"base_model": {"trust_remote_code": True}}, "remove trust_remote_code"),
+        ({"evaluate": {"baselines": {"base": False}}}, "evaluate.baselines.base"),
+        ({"evaluate": {"baselines": {"few_shot": 0}}}, "evaluate.baselines.few_shot"),
+        ({"evaluate": {"baselines": {"instruction": "Answer."}}}, "evaluate.baselines.instruction"),
+    ],
+)
+def test_a_base_without_weights_takes_no_key_that_it_does_not_read(sections: dict[str, Any], named: str) -> None:
+    with pytest.raises(ValidationError, match=named):
+        without_weights(**sections)
+
+
+def test_what_a_base_without_weights_does_read_is_taken() -> None:
+    assert without_weights("org/tokenizer", base_model={"revision": "main"}).base_model.revision == "main"
+    endpoint = {"base_url": "http://127.0.0.1:1/v1", "model": "m"}
+    told = without_weights(evaluate={"baselines": {"instruction": "Answer.", "endpoint": endpoint}})
+    assert told.evaluate.baselines.instruction == "Answer."
+    assert RunSpec.model_validate_json(told.model_dump_json()) == told
