@@ -19,9 +19,14 @@ class Columns(Schema):
     """Which column holds what; a name left out is found by its usual names.
 
     ``label`` is the answer of a classification row; ``group`` keeps rows together in one split (``split.by: group``).
+    ``input`` follows the prompt in its turn, and ``history`` (pairs of question and answer) stands before it, as in
+    Alpaca's rows. ``system`` is a row's own system turn.
     """
 
     prompt: str | None = None
+    input: str | None = None
+    history: str | None = None
+    system: str | None = None
     completion: str | None = None
     messages: str | None = None
     chosen: str | None = None

@@ -9,9 +9,23 @@ from typing import Final, Literal
 from pipeline.core.errors import ConfigError, DataError
 from pipeline.data.names import nearest, quoted
 from pipeline.data.rows import SourceRow
+from pipeline.data.text import words
 from schemas.data import Columns, DataOptions
 
-Slot = Literal["prompt", "completion", "messages", "chosen", "rejected", "text", "label", "group", "tools", "input"]
+Slot = Literal[
+    "prompt",
+    "input",
+    "history",
+    "system",
+    "completion",
+    "messages",
+    "chosen",
+    "rejected",
+    "text",
+    "label",
+    "group",
+    "tools",
+]
 KnownFormat = Literal["prompt_completion", "messages", "sharegpt", "alpaca", "preference", "text", "label"]
 
 USUAL_NAMES: Final[dict[Slot, tuple[str, ...]]] = {
@@ -24,9 +38,14 @@ USUAL_NAMES: Final[dict[Slot, tuple[str, ...]]] = {
     "label": ("label", "category", "intent", "class"),
     "group": ("group",),
     "tools": ("tools",),
-    "input": ("input",),
+    "input": ("input", "context"),
+    "history": ("history",),
+    "system": ("system", "system_prompt"),
 }
 """Column names by what they hold, the most telling first; case does not matter."""
+
+_ALPACA_NAMES: Final[dict[Slot, tuple[str, ...]]] = {"prompt": ("instruction",), "completion": ("output",)}
+"""What comes before the usual names in Alpaca's rows."""
 
 _NEEDED: Final[dict[KnownFormat, tuple[Slot, ...]]] = {
     "messages": ("messages",),
@@ -39,15 +58,19 @@ _NEEDED: Final[dict[KnownFormat, tuple[Slot, ...]]] = {
 }
 """What each format needs, in the order in which formats are tried."""
 
-_OPTIONAL: Final[dict[KnownFormat, tuple[Slot, ...]]] = {
-    "messages": ("tools", "group"),
-    "sharegpt": ("tools", "group"),
-    "preference": ("prompt", "tools", "group"),
-    "alpaca": ("input", "group"),
-    "prompt_completion": ("tools", "group"),
+OPTIONAL: Final[dict[KnownFormat, tuple[Slot, ...]]] = {
+    "messages": ("system", "tools", "group"),
+    "sharegpt": ("system", "tools", "group"),
+    "preference": ("prompt", "system", "tools", "group"),
+    "alpaca": ("input", "history", "system", "tools", "group"),
+    "prompt_completion": ("system", "tools", "group"),
     "label": ("group",),
     "text": ("group",),
 }
+"""What each format reads where it is there."""
+
+_FILLED: Final = 0.1
+_TEXT_WORDS: Final = 3
 
 
 @dataclass(frozen=True)
@@ -73,7 +96,7 @@ def find_layout(options: DataOptions, rows: Sequence[SourceRow], where: str) -> 
     """Return how to read rows like ``rows`` (the first of a source).
 
     Raises:
-        ConfigError: ``options.columns`` names a column that is not there, or ``split.by: group`` has none.
+        ConfigError: ``options.columns`` names a column that is not there or not read, or ``split.by: group`` has none.
         DataError: the columns fit no format, or not the one asked for.
     """
     available = columns_of(rows)
@@ -86,11 +109,17 @@ def find_layout(options: DataOptions, rows: Sequence[SourceRow], where: str) -> 
             where=where,
             fix=_suggest(available) + "name them in data.columns, or give data.prompt_template",
         )
+    for slot in _ALPACA_NAMES if row_format == "alpaca" else ():
+        if (column := _find(slot, options.columns, available, row_format)) is not None:
+            found[slot] = column
     _check_needed(row_format, options, found, available, where)
-    slots = [*_NEEDED[row_format], *_OPTIONAL[row_format]]
+    slots = [*_NEEDED[row_format], *OPTIONAL[row_format]]
     if row_format == "prompt_completion" and options.labels is not None:
         slots.append("label")
     columns = {slot: found[slot] for slot in slots if slot in found}
+    if columns.get("input") == columns.get("prompt"):
+        columns.pop("input", None)
+    _check_read(row_format, options, columns)
     if options.split.by == "group" and "group" not in columns:
         raise ConfigError(
             "splitting by group needs a group column",
@@ -100,12 +129,27 @@ def find_layout(options: DataOptions, rows: Sequence[SourceRow], where: str) -> 
     return Layout(row_format, columns, available)
 
 
-def _find(slot: Slot, columns: Columns, available: Sequence[str]) -> str | None:
-    named = None if slot == "input" else getattr(columns, slot)
-    if named is not None:
-        return str(named)
+def unread_text(names: Sequence[str], rows: Sequence[SourceRow]) -> tuple[str, ...]:
+    """Return the columns of ``names`` that hold text in ``rows``: most of their values have several words."""
+    found = []
+    for name in names:
+        values = [value for row in rows if isinstance(value := row.values.get(name), str) and value.strip()]
+        texts = sum(len(words(value)) >= _TEXT_WORDS for value in values)
+        if len(values) >= _FILLED * len(rows) and 2 * texts > len(values):
+            found.append(name)
+    return tuple(found)
+
+
+def usual_column(slot: Slot, available: Sequence[str], row_format: KnownFormat | None = None) -> str | None:
+    """Return the first column with a usual name for ``slot`` in rows of ``row_format``."""
     by_fold = {name.casefold(): name for name in reversed(available)}
-    return next((by_fold[name] for name in USUAL_NAMES[slot] if name in by_fold), None)
+    first = _ALPACA_NAMES.get(slot, ()) if row_format == "alpaca" else ()
+    return next((by_fold[name] for name in (*first, *USUAL_NAMES[slot]) if name in by_fold), None)
+
+
+def _find(slot: Slot, columns: Columns, available: Sequence[str], row_format: KnownFormat | None = None) -> str | None:
+    named = getattr(columns, slot)
+    return str(named) if named is not None else usual_column(slot, available, row_format)
 
 
 def _check_named(columns: Columns, available: Sequence[str], where: str) -> None:
@@ -125,6 +169,8 @@ def _detect(options: DataOptions, found: dict[Slot, str], rows: Sequence[SourceR
         return _detect_templated(options, found)
     if {"text", "label"} <= explicit:
         return "label"
+    if "input" in explicit:
+        return "alpaca"
     if {"prompt", "completion"} <= explicit:
         return "prompt_completion"
     if "messages" in found:
@@ -132,7 +178,8 @@ def _detect(options: DataOptions, found: dict[Slot, str], rows: Sequence[SourceR
     if "chosen" in found and "rejected" in found:
         return "preference"
     names = {name.casefold() for row in rows for name in row.values}
-    if {"instruction", "output"} <= names and not explicit & {"prompt", "completion"}:
+    is_alpaca = "instruction" in names and "completion" in found and ("output" in names or "input" in found)
+    if is_alpaca and not explicit & {"prompt", "completion"}:
         return "alpaca"
     if "prompt" in found and ("completion" in found or options.completion_template is not None):
         return "prompt_completion"
@@ -176,6 +223,17 @@ def _check_needed(
                 f"format {row_format} needs a {slot} column; there are {quoted(available)}",
                 where=where,
                 fix=f"{_suggest(available, slot)}name it in data.columns.{slot}",
+            )
+
+
+def _check_read(row_format: KnownFormat, options: DataOptions, columns: dict[Slot, str]) -> None:
+    beside: tuple[Slot, ...] = ("input", "history", "system")
+    for slot in beside:
+        if getattr(options.columns, slot) is not None and slot not in columns:
+            raise ConfigError(
+                f"rows of format {row_format} have no {slot} column",
+                where=f"data.columns.{slot}",
+                fix="remove it, or write the column into data.prompt_template",
             )
 
 

@@ -3,37 +3,30 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from pipeline.data.columns import KnownFormat, Layout, Slot
-from pipeline.data.names import nearest
-from pipeline.data.read_text import json_type
+from pipeline.data.alpaca import joined, parse_history
+from pipeline.data.columns import KnownFormat, Slot
+from pipeline.data.fields import Fields, Values
 from pipeline.data.rows import Draft, SourceRow
 from pipeline.data.template import RowTemplate
-from pipeline.data.turns import check_conversation, check_prompt, parse_messages, parse_sharegpt, parse_tools
+from pipeline.data.turns import check_conversation, check_prompt, parse_messages, parse_sharegpt
 from schemas.base import canonical_digest
 from schemas.data import DataOptions, ExampleKind, Message, Split
 
-Values = Mapping[str, Any]
 Parts = dict[str, Any]
 
 
 @dataclass
-class Formatter:
+class Formatter(Fields):
     """Turns the rows of one source into drafts.
-
-    Args:
-        layout: their format and columns.
-        options: templates, system text and declared labels.
 
     Raises:
         ConfigError: a template names something that is no column.
     """
 
-    layout: Layout
-    options: DataOptions
     unread_keys: Counter[str] = field(default_factory=Counter)
     own_system: int = 0
     prompt_template: RowTemplate | None = field(init=False)
@@ -52,13 +45,14 @@ class Formatter:
         Raises:
             ValueError: the row is bad; the message is the reason.
         """
-        parts = _FORMATS[self.layout.format](self, row.values)
+        values = self.values(row)
+        parts = _FORMATS[self.layout.format](self, values)
         if "messages" in parts:
-            parts["messages"] = self._with_system(parts["messages"])
+            parts["messages"] = self._with_system(parts["messages"], values)
         if "tools" in self.layout.columns:
-            parts["tools"] = parse_tools(row.values.get(self.layout.columns["tools"]), self.layout.columns["tools"])
+            parts["tools"] = self.tools(row)
         if "group" in self.layout.columns:
-            parts["group"] = self._group(row.values)
+            parts["group"] = self.group(values)
         return Draft(source=source, row=row.number, **parts)
 
     def ask(self, row: SourceRow) -> tuple[Message, ...]:
@@ -67,7 +61,7 @@ class Formatter:
         Raises:
             ValueError: the row asks nothing; the message is the reason.
         """
-        values = row.values
+        values = self.values(row)
         match self.layout.format:
             case "messages" | "sharegpt":
                 value, column = self.value(values, "messages")
@@ -76,78 +70,32 @@ class Formatter:
                 turns = turns[:-1] if turns[-1].role == "assistant" else turns
                 check_prompt(turns)
             case "alpaca":
-                turns = (_user(_instruction(self, values)),)
+                turns = _instruction(self, values)
             case "label" | "text":
                 turns = _prompt(self, values, "text")["messages"]
             case "prompt_completion" | "preference":
                 turns = _prompt(self, values, "prompt")["messages"]
-        return self._with_system(turns)
+        return self._with_system(turns, values)
 
-    def text(self, values: Values, slot: Slot) -> str:
-        """Return the text of a column.
+    @property
+    def unread(self) -> tuple[str, ...]:
+        """The columns that neither the format nor a template reads."""
+        templates = (self.prompt_template, self.completion_template)
+        by_template = {name for template in templates if template is not None for name in template.columns}
+        return tuple(name for name in self.layout.unused if name not in by_template)
 
-        Raises:
-            ValueError: it is missing, null, empty or not a string.
-        """
-        value, column = self.value(values, slot)
-        if not isinstance(value, str):
-            raise ValueError(f"column {column!r} is {json_type(value)}, not a string")
-        if not value.strip():
-            raise ValueError(f"column {column!r} is empty")
-        return value
-
-    def value(self, values: Values, slot: Slot) -> tuple[Any, str]:
-        """Return the value of a column and its name.
-
-        Raises:
-            ValueError: the row does not have it, or it is null.
-        """
-        column = self.layout.columns[slot]
-        if column not in values:
-            raise ValueError(f"column {column!r} is missing")
-        if values[column] is None:
-            raise ValueError(f"column {column!r} is null")
-        return values[column], column
-
-    def label(self, values: Values, slot: Slot = "label") -> str:
-        """Return the label of a row; whole numbers and booleans count as their text.
-
-        Raises:
-            ValueError: it is missing, empty, of another type, or not a declared one.
-        """
-        value, column = self.value(values, slot)
-        if not isinstance(value, (str, int)):
-            raise ValueError(f"column {column!r} is {json_type(value)}, not a label")
-        label = value if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else str(value)
-        if not label.strip():
-            raise ValueError(f"column {column!r} is empty")
-        return self.declared(label)
-
-    def declared(self, label: str) -> str:
-        """Return ``label`` if it may be.
-
-        Raises:
-            ValueError: labels are declared and this is none of them.
-        """
-        labels = self.options.labels
-        if labels is not None and label not in labels:
-            near = nearest(label, labels)
-            raise ValueError(f"{label[:80]!r} is no declared label" + (f"; the nearest is {near!r}" if near else ""))
-        return label
-
-    def _with_system(self, messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    def _with_system(self, messages: tuple[Message, ...], values: Values) -> tuple[Message, ...]:
+        own = self.system(values)
+        if own and messages[0].role != "system":
+            messages = (Message(role="system", content=own), *messages)
+        elif own and messages[0].content != own:
+            raise ValueError(f"column {self.layout.columns['system']!r} and turn 1 are two different system turns")
         if self.options.system is None:
             return messages
         if messages and messages[0].role == "system":
             self.own_system += 1
             return messages
         return (Message(role="system", content=self.options.system), *messages)
-
-    def _group(self, values: Values) -> str:
-        value, column = self.value(values, "group")
-        if isinstance(value, (list, dict)):
-            raise ValueError(f"column {column!r} is {json_type(value)}, not a group's name")
-        return str(value)
 
 
 def format_digest(row_format: KnownFormat, options: DataOptions) -> str:
@@ -215,33 +163,30 @@ def _label(form: Formatter, values: Values) -> Parts:
 
 
 def _alpaca(form: Formatter, values: Values) -> Parts:
-    parts: Parts = {"messages": (_user(_instruction(form, values)), _answer(form.text(values, "completion")))}
-    if form.options.labels is not None:
-        parts["label"] = form.declared(parts["messages"][-1].content)
-    return parts
+    return _conversation(form, (*_instruction(form, values), _answer(form.text(values, "completion"))))
 
 
-def _instruction(form: Formatter, values: Values) -> str:
-    """Alpaca's instruction, followed by its input where there is one."""
-    instruction = form.text(values, "prompt")
-    more = values.get(form.layout.columns["input"]) if "input" in form.layout.columns else None
-    if more is not None and not isinstance(more, str):
-        raise ValueError(f"column {form.layout.columns['input']!r} is {json_type(more)}, not a string")
-    return f"{instruction}\n\n{more}" if more and more.strip() else instruction
+def _instruction(form: Formatter, values: Values) -> tuple[Message, ...]:
+    """Alpaca's earlier turns, and the instruction with its input."""
+    more, history = form.layout.columns.get("input", ""), form.layout.columns.get("history", "")
+    asked = joined(form.text(values, "prompt"), values.get(more), more)
+    return (*parse_history(values.get(history), history), _user(asked))
 
 
 def _messages(form: Formatter, values: Values) -> Parts:
-    value, column = form.value(values, "messages")
-    messages = parse_messages(value, column, form.unread_keys)
-    check_conversation(messages)
-    return {"messages": messages}
+    return _conversation(form, parse_messages(*form.value(values, "messages"), form.unread_keys))
 
 
 def _sharegpt(form: Formatter, values: Values) -> Parts:
-    value, column = form.value(values, "messages")
-    messages = parse_sharegpt(value, column, form.unread_keys)
+    return _conversation(form, parse_sharegpt(*form.value(values, "messages"), form.unread_keys))
+
+
+def _conversation(form: Formatter, messages: tuple[Message, ...]) -> Parts:
+    """Turns that end with an answer, which is one of the declared labels where there are any."""
     check_conversation(messages)
-    return {"messages": messages}
+    if form.options.labels is None:
+        return {"messages": messages}
+    return {"messages": messages, "label": form.declared(messages[-1].content)}
 
 
 def _preference(form: Formatter, values: Values) -> Parts:

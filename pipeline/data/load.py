@@ -8,7 +8,7 @@ from itertools import chain, islice
 
 from pipeline.core.context import CallContext
 from pipeline.core.errors import DataError
-from pipeline.data.columns import Layout, find_layout
+from pipeline.data.columns import Layout, find_layout, unread_text
 from pipeline.data.formats import Formatter
 from pipeline.data.rows import BadRow, Draft, SourceRow
 from pipeline.data.sources import Source, open_source
@@ -27,7 +27,10 @@ _LONGEST = 300
 
 @dataclass(frozen=True)
 class Loaded:
-    """One source, read: ``read`` counts all its rows, good and bad."""
+    """One source, read: ``read`` counts all its rows, good and bad.
+
+    ``unread_columns`` are read by nothing; ``unread_text`` are those of them that hold text.
+    """
 
     role: Split
     location: str
@@ -37,6 +40,8 @@ class Loaded:
     bad: list[BadRow]
     unread_keys: dict[str, int]
     own_system: int
+    unread_columns: tuple[str, ...] = ()
+    unread_text: tuple[str, ...] = ()
     others: tuple[Split, ...] = ()
 
     @property
@@ -75,6 +80,8 @@ def load_source(reference: Reference, role: Split, options: DataOptions, context
         bad=bad,
         unread_keys=dict(formatter.unread_keys),
         own_system=formatter.own_system,
+        unread_columns=formatter.unread,
+        unread_text=unread_text(formatter.unread, good),
         others=source.others,
     )
 

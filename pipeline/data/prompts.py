@@ -11,14 +11,13 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from pipeline.core.context import CallContext
 from pipeline.core.errors import DataError
-from pipeline.data.columns import USUAL_NAMES, KnownFormat, Layout, Slot, columns_of, has_sharegpt_turns
+from pipeline.data.columns import OPTIONAL, KnownFormat, Layout, Slot, columns_of, has_sharegpt_turns, usual_column
 from pipeline.data.formats import Formatter, format_digest
 from pipeline.data.load import named_rows, row_line
 from pipeline.data.names import quoted
 from pipeline.data.rows import BadRow, SourceRow
 from pipeline.data.sources import open_source
 from pipeline.data.template import RowTemplate
-from pipeline.data.turns import parse_tools
 from schemas.base import Reference
 from schemas.data import Columns, DataArtifact, DataOptions, Message
 
@@ -92,12 +91,11 @@ def ask_text(text: str, options: DataOptions) -> str:
 
 def _prompt(formatter: Formatter, row: SourceRow) -> Prompt:
     own = row.values.get("id")
-    tools = formatter.layout.columns.get("tools")
     return Prompt(
         row=row.number,
         id=str(own) if isinstance(own, (str, int)) else None,
         messages=formatter.ask(row),
-        tools=None if tools is None else parse_tools(row.values.get(tools), tools),
+        tools=formatter.tools(row),
     )
 
 
@@ -106,20 +104,18 @@ def _reading(
 ) -> tuple[Layout, DataOptions]:
     """Return the layout of the questions, and the options without what is not for rows of that layout."""
     available = columns_of(rows)
-    tools = _column("tools", options.columns, available)
-    more: dict[Slot, str] = {"tools": tools} if tools is not None else {}
+    more = _more(options, row_format, available)
     if options.prompt_template is not None and set(template_columns(options)) <= set(available):
         return Layout("prompt_completion", more, available), options
     plain = options.model_copy(update={"prompt_template": None, "completion_template": None})
     own: Slot = "text" if row_format == "label" else "prompt"
     turns = _column("messages", options.columns, available)
-    asked = _column(own, options.columns, available) or ("prompt" if "prompt" in available else None)
+    asked = _column(own, options.columns, available, row_format) or ("prompt" if "prompt" in available else None)
     if asked is not None and (turns is None or row_format not in ("messages", "sharegpt")):
-        if row_format == "alpaca" and (extra := _column("input", options.columns, available)) is not None:
-            return Layout("alpaca", {"prompt": asked, "input": extra, **more}, available), plain
-        return Layout("prompt_completion", {"prompt": asked, **more}, available), plain
+        form: KnownFormat = "alpaca" if row_format == "alpaca" else "prompt_completion"
+        return Layout(form, {**more, "prompt": asked}, available), plain
     if turns is not None:
-        form: KnownFormat = "sharegpt" if has_sharegpt_turns(rows, turns) else "messages"
+        form = "sharegpt" if has_sharegpt_turns(rows, turns) else "messages"
         return Layout(form, {"messages": turns, **more}, available), plain
     wanted = _wanted(options, own)
     raise DataError(
@@ -129,6 +125,13 @@ def _reading(
     )
 
 
+def _more(options: DataOptions, row_format: KnownFormat | None, available: Sequence[str]) -> dict[Slot, str]:
+    """Return the columns beside the question that rows of training's format have: tools, system turn, input."""
+    slots = ("tools",) if row_format is None else (*OPTIONAL[row_format], "tools")
+    found = {slot: _column(slot, options.columns, available) for slot in slots if slot not in ("group", "prompt")}
+    return {slot: column for slot, column in found.items() if column is not None}
+
+
 def _wanted(options: DataOptions, own: Slot) -> str:
     named = getattr(options.columns, own)
     if options.prompt_template is not None:
@@ -136,13 +139,12 @@ def _wanted(options: DataOptions, own: Slot) -> str:
     return f"the column of training ({str(named or own)!r})"
 
 
-def _column(slot: Slot, columns: Columns, available: Sequence[str]) -> str | None:
+def _column(
+    slot: Slot, columns: Columns, available: Sequence[str], row_format: KnownFormat | None = None
+) -> str | None:
     """Return the column that training named, else the first with a usual name."""
-    named = None if slot == "input" else getattr(columns, slot)
-    if named in available:
-        return str(named)
-    by_fold = {name.casefold(): name for name in reversed(available)}
-    return next((by_fold[name] for name in USUAL_NAMES[slot] if name in by_fold), None)
+    named = getattr(columns, slot)
+    return str(named) if named in available else usual_column(slot, available, row_format)
 
 
 def _refused(where: str, bad: Sequence[BadRow], read: int) -> DataError:

@@ -74,7 +74,7 @@ def number_rows(rows: Iterator[dict[str, Any]]) -> Iterator[SourceRow | BadRow]:
             if isinstance(value, str) and (reason := invalid_text(value))
         )
         reason = next(reasons, None)
-        yield SourceRow(number, values) if reason is None else BadRow(number, reason)
+        yield SourceRow(number, values, from_table=True) if reason is None else BadRow(number, reason)
 
 
 def _batches(batches: Iterator[RecordBatch]) -> Iterator[dict[str, Any]]:

@@ -11,10 +11,14 @@ from schemas.data import Message, Split
 
 @dataclass(frozen=True, slots=True)
 class SourceRow:
-    """A row as its source gave it. ``number`` counts from 1: the line of a text file, the position elsewhere."""
+    """A row as its source gave it. ``number`` counts from 1: the line of a text file, the position elsewhere.
+
+    A row ``from_table`` (Parquet, Arrow) has nulls inside its objects where other rows' objects have more members.
+    """
 
     number: int
     values: dict[str, Any]
+    from_table: bool = False
 
 
 @dataclass(frozen=True, slots=True)

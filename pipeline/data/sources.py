@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -148,7 +148,7 @@ def _chain(sources: list[Rows], files: list[Path]) -> Rows:
         for row in rows:
             last = row.number
             if isinstance(row, SourceRow):
-                yield SourceRow(offset + row.number, row.values)
+                yield replace(row, number=offset + row.number)
             else:
                 yield BadRow(offset + row.number, f"{file.name} row {row.number}: {row.reason}", row.content)
         offset += last

@@ -28,6 +28,7 @@ from pipeline.data.formats import format_digest, kind_of
 from pipeline.data.leakage import Leakage, decontaminate, find_leakage
 from pipeline.data.ledger import Dropped, Ledger
 from pipeline.data.load import Loaded, check_bad_rows, load_source
+from pipeline.data.names import quoted
 from pipeline.data.order import name_of
 from pipeline.data.personal_data import redact_value
 from pipeline.data.redaction import PersonalCounts, clean_personal_data
@@ -110,6 +111,11 @@ def _load(config: DataConfig, context: CallContext) -> list[Loaded]:
             )
         if source.bad:
             context.warn(f"{len(source.bad)} of {source.read} rows of {source.role} cannot be used and are set aside")
+        if source.unread_text:
+            context.warn(
+                f"columns of {source.role} hold text that nothing reads: {quoted(source.unread_text)}; "
+                "to use one, name it in data.columns or write it into data.prompt_template"
+            )
         if source.unread_keys:
             named = ", ".join(f"{key} ({count})" for key, count in sorted(source.unread_keys.items()))
             context.warn(f"turns of {source.role} have keys that nothing reads: {named}")
@@ -262,7 +268,7 @@ def _write(
         options=options,
         row_format=layout.format,
         columns={str(slot): name for slot, name in layout.columns.items()},
-        unused_columns=layout.unused,
+        unused_columns=prepared.loaded[0].unread_columns,
         conflicting=prepared.distinct.conflicting,
         answers_with_personal_data=prepared.personal.answered.total(),
         label_counts=_label_counts(prepared.examples),

@@ -97,10 +97,10 @@ def parse_tools(value: object, column: str) -> tuple[dict[str, Any], ...] | None
     """
     if value is None or value == "":
         return None
-    tools = _from_json(value, column)
+    tools = from_json(value, column)
     if not isinstance(tools, list) or not all(isinstance(tool, dict) for tool in tools):
         raise ValueError(f"column {column!r} is {json_type(tools)}, not a list of tools")
-    return tuple(without_nulls(tool) for tool in tools) or None
+    return tuple(tools) or None
 
 
 def without_nulls(value: Any) -> Any:
@@ -112,7 +112,12 @@ def without_nulls(value: Any) -> Any:
     return value
 
 
-def _from_json(value: object, column: str) -> Any:
+def from_json(value: object, column: str) -> Any:
+    """Return what a JSON text holds; another value as it is.
+
+    Raises:
+        ValueError: the text is not JSON.
+    """
     if not isinstance(value, str):
         return value
     try:
@@ -122,7 +127,7 @@ def _from_json(value: object, column: str) -> Any:
 
 
 def _turns(value: object, column: str) -> list[Mapping[str, Any]]:
-    turns = _from_json(value, column)
+    turns = from_json(value, column)
     if not isinstance(turns, (list, tuple)):
         raise ValueError(f"column {column!r} is {json_type(turns)}, not a list of turns")
     if not turns:
@@ -135,7 +140,7 @@ def _turns(value: object, column: str) -> list[Mapping[str, Any]]:
 
 def _openai_turn(turn: Mapping[str, Any], index: int) -> Message:
     role = _role(turn.get("role"), _OPENAI_ROLES, index, "role")
-    calls = without_nulls(turn.get("tool_calls")) or None
+    calls = turn.get("tool_calls") or None
     if calls is not None and not (isinstance(calls, list) and all(isinstance(call, dict) for call in calls)):
         raise ValueError(f"turn {index} has tool_calls that are not a list of objects")
     if calls and role != "assistant":
@@ -159,7 +164,7 @@ def _sharegpt_turn(turn: Mapping[str, Any], index: int) -> Message:
     weight = _weight(turn.get("weight"), role, index)
     if sender != "function_call":
         return Message(role=role, content=content, weight=weight)
-    call = _from_json(content, "value")
+    call = from_json(content, "value")
     if not isinstance(call, dict) or not isinstance(call.get("name"), str):
         raise ValueError(f"turn {index} is a function call without a name")
     arguments = call.get("arguments", {})

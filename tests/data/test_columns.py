@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from pipeline.core.errors import ConfigError, DataError
-from pipeline.data.columns import find_layout
+from pipeline.data.columns import find_layout, unread_text
 from pipeline.data.rows import SourceRow
 from schemas.data import DataOptions
 
@@ -30,6 +30,9 @@ def layout(*rows: dict[str, Any], **options: Any) -> Any:
         ({"conversations": CHAT}, "messages"),
         ({"messages": '[{"from": "human", "value": "a"}]'}, "sharegpt"),
         ({"instruction": "a", "input": "", "output": "b"}, "alpaca"),
+        ({"instruction": "a", "input": "", "response": "b"}, "alpaca"),
+        ({"instruction": "a", "context": "", "response": "b", "category": "c"}, "alpaca"),
+        ({"instruction": "a", "response": "b"}, "prompt_completion"),
         ({"prompt": "a", "chosen": "b", "rejected": "c"}, "preference"),
         ({"chosen": CHAT, "rejected": CHAT}, "preference"),
         ({"text": "a", "label": "b"}, "label"),
@@ -48,6 +51,29 @@ def test_columns_are_found_by_name_or_as_named() -> None:
     assert found.unused == ("source",)
     swapped = layout(row, columns={"prompt": "answer", "completion": "question"})
     assert swapped.columns == {"prompt": "answer", "completion": "question"}
+
+
+def test_the_columns_of_alpaca_and_dolly() -> None:
+    alpaca = layout({"prompt": "whole", "instruction": "a", "input": "", "output": "b", "answer": "c", "history": []})
+    assert alpaca.columns == {
+        "prompt": "instruction", "completion": "output", "input": "input", "history": "history",
+    }  # fmt: skip
+    dolly = layout({"instruction": "a", "context": "", "response": "b", "category": "c"})
+    assert dolly.columns == {"prompt": "instruction", "completion": "response", "input": "context"}
+    named = layout({"question": "a", "passage": "b", "answer": "c"}, columns={"input": "passage"})
+    assert (named.format, named.columns["input"]) == ("alpaca", "passage")
+    assert "input" not in layout({"input": "a", "output": "b"}, format="alpaca").columns
+
+
+def test_columns_that_hold_text_and_nothing_reads_are_found() -> None:
+    rows = [
+        SourceRow(
+            index,
+            {"note": "a few more words", "id": "row 1", "rare": "these words are rare" if index == 1 else None, "n": 3},
+        )
+        for index in range(1, 31)
+    ]
+    assert unread_text(("note", "id", "rare", "n", "absent"), rows) == ("note",)
 
 
 def test_a_named_format_wins() -> None:
@@ -95,6 +121,12 @@ def test_a_column_that_a_format_needs_is_named() -> None:
 def test_an_unknown_column_in_the_options_is_named_with_the_nearest() -> None:
     with pytest.raises(ConfigError, match=r"data.columns.prompt: there is no column 'mesage' .*did you mean 'message'"):
         layout({"message": "a", "triage": "b"}, columns={"prompt": "mesage", "completion": "triage"})
+
+
+def test_a_named_column_that_a_format_does_not_read_is_an_error() -> None:
+    row = {"text": "a", "label": "b", "passage": "c"}
+    with pytest.raises(ConfigError, match=r"data.columns.system: rows of format label have no system column"):
+        layout(row, columns={"system": "passage"})
 
 
 def test_splitting_by_group_needs_a_group() -> None:

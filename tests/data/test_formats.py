@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -69,6 +70,66 @@ def test_alpaca_joins_instruction_and_input() -> None:
     like = {"instruction": "Add", "input": "1 2", "output": "3"}
     assert said(draft(like)) == [("user", "Add\n\n1 2"), ("assistant", "3")]
     assert said(draft({**like, "input": ""}, like)) == [("user", "Add"), ("assistant", "3")]
+
+
+def test_alpaca_with_system_and_history() -> None:
+    like = {
+        "instruction": "Add", "input": "1 2", "response": "3", "system": "be brief", "history": [["hi", "hello"]],
+    }  # fmt: skip
+    turns = [("user", "hi"), ("assistant", "hello"), ("user", "Add\n\n1 2"), ("assistant", "3")]
+    assert said(draft(like)) == [("system", "be brief"), *turns]
+    assert said(draft({**like, "system": " ", "history": json.dumps(like["history"])}, like)) == turns
+    assert said(draft({**like, "history": None}, like, system="in all rows"))[0] == ("system", "be brief")
+    assert said(draft({**like, "system": ""}, like, system="in all rows"))[0] == ("system", "in all rows")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"history": "hi"}, "column 'history' is a text that is not JSON"),
+        ({"history": {"a": 1}}, "column 'history' is an object, not a list of question and answer pairs"),
+        ({"history": [["hi", "hello"], ["hi"]]}, "item 2 of column 'history' is no pair of question and answer"),
+        ({"history": [["hi", " "]]}, "item 1 of column 'history' has an empty question or answer"),
+        ({"system": 3}, "column 'system' is a number, not a string"),
+    ],
+)
+def test_a_bad_history_or_system_turn_has_a_reason(change: dict[str, Any], reason: str) -> None:
+    like = {"instruction": "a", "output": "b", "system": "c", "history": []}
+    with pytest.raises(ValueError, match=reason):
+        draft({**like, **change}, like)
+
+
+def test_the_context_of_dolly_is_asked() -> None:
+    row = draft({"instruction": "Who?", "context": "Ada wrote it.", "response": "Ada", "category": "qa"})
+    assert said(row) == [("user", "Who?\n\nAda wrote it."), ("assistant", "Ada")]
+
+
+def test_a_system_column_opens_turns_that_have_none() -> None:
+    shared = [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}]
+    assert said(draft({"conversations": shared, "system": "s"}))[0] == ("system", "s")
+    own = [{"from": "system", "value": "s"}, *shared]
+    assert said(draft({"conversations": own, "system": "s"})) == [("system", "s"), ("user", "a"), ("assistant", "b")]
+    with pytest.raises(ValueError, match="column 'system' and turn 1 are two different system turns"):
+        draft({"conversations": own, "system": "other"})
+
+
+def test_nulls_are_taken_out_of_the_rows_of_tables_alone() -> None:
+    call = {"type": "function", "function": {"name": "f", "arguments": {"city": None, "day": "today"}}}
+    turns = [
+        {"role": "user", "content": "a", "tool_calls": None},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+    ]
+    values = {"messages": turns, "tools": [{"name": "f", "default": None}]}
+    options = DataOptions()
+    form = Formatter(find_layout(options, [SourceRow(1, values)], "rows"), options)
+    row = form.draft(SourceRow(1, values), "train")
+    assert row.messages[1].tool_calls == (call,)
+    assert row.tools == ({"name": "f", "default": None},)
+    table = form.draft(SourceRow(1, values, from_table=True), "train")
+    assert table.messages[1].tool_calls == (
+        {"type": "function", "function": {"name": "f", "arguments": {"day": "today"}}},
+    )
+    assert table.tools == ({"name": "f"},)
 
 
 def test_messages_with_tools() -> None:
@@ -168,6 +229,12 @@ def test_a_label_that_is_not_declared_is_bad() -> None:
     with pytest.raises(ValueError, match="'maybe' is no declared label"):
         draft({"prompt": "a", "completion": "maybe"}, labels=["yes", "no"])
     assert draft({"prompt": "a", "completion": "yes"}, labels=["yes", "no"]).label == "yes"
+    chat = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "yes"}]
+    shared = [{"from": "human", "value": "a"}, {"from": "gpt", "value": "yes"}]
+    for row in ({"messages": chat}, {"conversations": shared}):
+        assert draft(row, labels=["yes", "no"]).label == "yes"
+        with pytest.raises(ValueError, match="'yes' is no declared label"):
+            draft(row, labels=["no"])
 
 
 def test_an_empty_result_of_a_template_is_bad() -> None:

@@ -18,9 +18,9 @@ TABLE = pa.table(
     }
 )
 ROWS = [
-    SourceRow(1, {"prompt": "a", "messages": [{"role": "user", "content": "x"}]}),
-    SourceRow(2, {"prompt": "b", "messages": []}),
-    SourceRow(3, {"prompt": None, "messages": None}),
+    SourceRow(1, {"prompt": "a", "messages": [{"role": "user", "content": "x"}]}, from_table=True),
+    SourceRow(2, {"prompt": "b", "messages": []}, from_table=True),
+    SourceRow(3, {"prompt": None, "messages": None}, from_table=True),
 ]
 
 

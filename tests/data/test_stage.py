@@ -363,6 +363,16 @@ def test_what_nothing_reads_is_told(tmp_path: Path) -> None:
     outcome = run_stage(tmp_path, rows)
     assert "turns of train have keys that nothing reads: mood (10)" in outcome.warnings
     assert "Not read: `source`." in outcome.card
+    assert not any("hold text" in warning for warning in outcome.warnings)
+
+
+def test_text_that_nothing_reads_is_told(tmp_path: Path) -> None:
+    rows = [{**row, "passage": f"a passage to read {index}"} for index, row in enumerate(pairs(20))]
+    told = "columns of train hold text that nothing reads: 'passage'; to use one, name it in data.columns or write it"
+    assert any(warning.startswith(told) for warning in run_stage(tmp_path, rows).warnings)
+    read = run_stage(tmp_path, rows, prompt_template="{{ passage }}: {{ prompt }}")
+    assert not any("hold text" in warning for warning in read.warnings)
+    assert "Not read" not in read.card
 
 
 def test_a_label_that_is_tested_and_never_trained_is_told(tmp_path: Path) -> None:

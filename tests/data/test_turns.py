@@ -27,7 +27,7 @@ def test_openai_turns_keep_everything_that_is_read() -> None:
     turns = openai(
         {"role": "developer", "content": "be brief"},
         user([{"type": "text", "text": "a"}, {"type": "text", "text": "b"}], name="Ada"),
-        assistant(None, tool_calls=[{**CALL, "extra": None}], weight=0),
+        assistant(None, tool_calls=[CALL], weight=0),
         {"role": "tool", "content": "42", "tool_call_id": "1"},
         assistant("42", reasoning_content="looked", weight=1),
     )
@@ -133,9 +133,8 @@ def test_an_answer_may_be_a_tool_call() -> None:
 
 def test_tools_are_a_list_of_objects() -> None:
     tool = {"type": "function", "function": {"name": "look", "parameters": None}}
-    clean = {"type": "function", "function": {"name": "look"}}
-    assert parse_tools([tool], "tools") == (clean,)
-    assert parse_tools('[{"type": "function", "function": {"name": "look"}}]', "tools") == (clean,)
+    assert parse_tools([tool], "tools") == (tool,)
+    assert parse_tools('[{"type": "function", "function": {"name": "look", "parameters": null}}]', "tools") == (tool,)
     assert parse_tools(None, "tools") is parse_tools("", "tools") is parse_tools([], "tools") is None
     with pytest.raises(ValueError, match="column 'tools' is a number, not a list of tools"):
         parse_tools(3, "tools")
