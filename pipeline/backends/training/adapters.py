@@ -48,6 +48,23 @@ def adapter_config(config: TrainConfig, model: torch.nn.Module) -> Any:
         )
 
 
+def train_in_float32(model: torch.nn.Module) -> None:
+    """Give every trained parameter float32; call after the trainer is made and before its optimizer is.
+
+    TRL turns the adapter of a quantized base into bfloat16. Modules that are trained whole get the base's values back,
+    which that rounded.
+    """
+    from peft.utils import ModulesToSaveWrapper
+
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
+    for module in model.modules():
+        if isinstance(module, ModulesToSaveWrapper):
+            for trained in module.modules_to_save.values():
+                trained.load_state_dict(module.original_module.state_dict())
+
+
 def _check_initialization(config: TrainConfig) -> None:
     if changes_base(config.lora) and (config.adapter == "qlora" or (config.lora and config.lora.use_dora)):
         raise ConfigError(

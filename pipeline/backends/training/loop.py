@@ -6,6 +6,7 @@ import gc
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
+from pipeline.backends.training.adapters import train_in_float32
 from pipeline.backends.training.base_model import count_parameters
 from pipeline.backends.training.checkpoints import Checkpoint, CheckpointStore
 from pipeline.backends.training.export import export_model, keep_initial_adapter
@@ -56,6 +57,7 @@ def _attempt(job: TrainJob, build: TrainerBuilder, store: CheckpointStore, setti
     checkpoint = store.newest_whole()
     with _memory_errors(checkpoint.step if checkpoint else 0) as progress:
         trainer = build(job, settings)
+        train_in_float32(trainer.model)
         keep_initial_adapter(trainer.model, job)
         journal = Journal.load(checkpoint.path) if checkpoint else Journal()
         trainer.attach(store, journal, settings.learning_rate)
