@@ -17,6 +17,7 @@ from pipeline.backends.training.base_model import prepare_model
 from pipeline.backends.training.guarded import GuardedTrainer
 from pipeline.backends.training.job import Row, TrainJob, TrainOutcome
 from pipeline.backends.training.loop import run_training
+from pipeline.backends.training.plain_lora import changes_base
 from pipeline.backends.training.scoring import trained_positions_only
 from pipeline.backends.training.settings import AttemptSettings
 from pipeline.render import Rendered, RenderedPair
@@ -82,7 +83,10 @@ def build_sft(job: TrainJob, settings: AttemptSettings) -> GuardedTrainer:
 
 
 def build_dpo(job: TrainJob, settings: AttemptSettings) -> GuardedTrainer:
-    """Return a fresh DPO trainer; without an adapter the reference is a frozen copy of the base."""
+    """Return a fresh DPO trainer.
+
+    The reference is the base: the model with its adapter disabled, or a copy where training changes the base.
+    """
     config = job.config
     arguments = DPOConfig(
         **common_arguments(job, settings),
@@ -92,9 +96,10 @@ def build_dpo(job: TrainJob, settings: AttemptSettings) -> GuardedTrainer:
         label_smoothing=config.dpo.label_smoothing,
     )
     model = prepare_model(config, job.tokenizer, job.longest)
+    copied = config.lora is None or changes_base(config.lora)
     return GuardedDPOTrainer(
         model=model,
-        ref_model=copy.deepcopy(model) if config.lora is None else None,
+        ref_model=copy.deepcopy(model).requires_grad_(requires_grad=False) if copied else None,
         args=arguments,
         train_dataset=_paired(job.train),
         eval_dataset=_paired(job.validation) if job.validation else None,
