@@ -48,6 +48,35 @@ def test_resumed_is_uninterrupted(tiny: BaseModelRef, rows: Stored[DataArtifact]
     assert [event.message for event in parts.events if event.kind == "log"] == [resumed(parts)]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("micro_batch", [1, 5, 8, 12])
+def test_an_interrupt_in_any_micro_batch_changes_nothing(
+    tiny: BaseModelRef, rows: Stored[DataArtifact], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, micro_batch: int
+) -> None:
+    """A real SIGINT in the first of 12 micro-batches, within an accumulation, at its end, and in the last step."""
+    from pipeline.backends.training.guarded import GuardedTrainer
+
+    lora = {"r": 4, "lora_alpha": 8, "lora_dropout": 0.3}
+    config = train_config(tiny, lora=lora, per_device_train_batch_size=2, gradient_accumulation_steps=2)
+    whole = run_stage(tmp_path / "whole", config, rows)
+    step, seen = GuardedTrainer.training_step, 0
+
+    def interrupted(trainer: GuardedTrainer, *arguments: Any, **more: Any) -> Any:
+        nonlocal seen
+        seen += 1
+        if seen == micro_batch:
+            os.kill(os.getpid(), signal.SIGINT)
+        return step(trainer, *arguments, **more)
+
+    monkeypatch.setattr(GuardedTrainer, "training_step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run_stage(tmp_path / "parts", config, rows)
+    parts = run_stage(tmp_path / "parts", config, rows)
+    assert resumed(parts) == f"going on from step {-(-micro_batch // 2)}"
+    assert parts.digest == whole.digest
+    assert parts.artifact == whole.artifact
+
+
 def resumed(trained: Trained) -> str:
     first = next(event for event in trained.events if event.kind == "log")
     return f"going on from step {first.data['step']}"

@@ -87,6 +87,8 @@ def _train(job: TrainJob, trainer: GuardedTrainer, checkpoint: Checkpoint | None
             trainer.train(resume_from_checkpoint=str(checkpoint.path) if checkpoint else None)
     if watch.stop is not None:
         raise watch.stop
+    if watch.interrupt.is_set():  # in the last step: what is trained is saved, and is exported by the next attempt
+        raise KeyboardInterrupt
 
 
 def _restore_best(config: TrainConfig, trainer: GuardedTrainer, store: CheckpointStore) -> int | None:
