@@ -76,23 +76,14 @@ def run_command(arguments: list[str]) -> int:
 
 
 def _tell(error: Exception, as_json: bool) -> int:
-    from pipeline.core.errors import HoneError, InternalError, storage_error
+    from pipeline.core.errors import as_hone_error
 
-    if isinstance(error, OSError) and not isinstance(error, HoneError):
-        error = storage_error(error)
-    if not isinstance(error, HoneError):
-        import traceback
-
-        error = InternalError(
-            f"{type(error).__name__}: {error}",
-            fix="report this; --json shows the detail",
-            detail=traceback.format_exc(),
-        )
+    known = as_hone_error(error)
     if as_json:
-        sys.stdout.write(json.dumps({"error": error.record().model_dump()}, indent=2) + "\n")
+        sys.stdout.write(json.dumps({"error": known.record().model_dump()}, indent=2) + "\n")
     else:
-        show_error(error)
-    return int(error.exit_code)
+        show_error(known)
+    return int(known.exit_code)
 
 
 def show_error(error: Exception) -> None:

@@ -11,7 +11,6 @@ import os
 import signal
 import sys
 import time
-import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -27,9 +26,7 @@ from pipeline.core.errors import (
     ConfigError,
     HoneError,
     IntegrityError,
-    InternalError,
-    OutOfMemory,
-    storage_error,
+    as_hone_error,
 )
 from pipeline.core.fingerprint import fingerprint
 from pipeline.core.integrity import find_damage, remember, verify_once
@@ -149,20 +146,8 @@ def execute(call: StageCall, root: Path, context: CallContext) -> CallResult:
         with store.lease(prepared.ref, lambda: context.emit("log", notice), context.check):
             done = None if context.renew else finished(prepared, store, context)
             return done if done is not None else _run(prepared, store, context)
-    except HoneError as error:
-        return failed(call, context, error)
-    except OSError as error:
-        return failed(call, context, storage_error(error))
-    except MemoryError:
-        return failed(call, context, OutOfMemory("memory is used up", where=call.id, fix="lower the batch sizes"))
     except Exception as error:  # noqa: BLE001 - the boundary: whatever a library raises becomes a result
-        unforeseen = InternalError(
-            f"{type(error).__name__}: {error}",
-            where=call.id,
-            fix="this is a defect of hone or of a library; the detail has the traceback",
-            detail=traceback.format_exc(),
-        )
-        return failed(call, context, unforeseen)
+        return failed(call, context, as_hone_error(error, call.id))
 
 
 def _run(prepared: Prepared, store: Store, context: CallContext) -> CallResult:

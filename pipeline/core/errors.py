@@ -151,13 +151,42 @@ class InternalError(HoneError):
     code = "internal"
 
 
-def storage_error(error: OSError) -> StorageError:
-    """Return what a failure of the file system means for the user: a full disk is named as such."""
+_FILE_SYSTEM = frozenset(
+    (
+        *(errno.EACCES, errno.EBUSY, errno.EDQUOT, errno.EEXIST, errno.EFBIG, errno.EIO, errno.EISDIR, errno.ELOOP),
+        *(errno.EMFILE, errno.ENAMETOOLONG, errno.ENFILE, errno.ENODEV, errno.ENOENT, errno.ENOLCK, errno.ENOSPC),
+        *(errno.ENOTDIR, errno.ENOTEMPTY, errno.EPERM, errno.EROFS, errno.ESTALE, errno.EXDEV),
+    )
+)
+"""Numbers by which the file system reports a failure; an `OSError` may also come of the network or of a library."""
+
+
+def as_hone_error(error: Exception, where: str | None = None) -> HoneError:
+    """Return what any exception means for the user; ``where`` names the call for one that names no place itself."""
+    if isinstance(error, HoneError):
+        return error
+    detail = "".join(traceback.format_exception(error))
+    if isinstance(error, MemoryError):
+        return OutOfMemory("memory is used up", where=where, fix="lower the batch sizes", detail=detail)
+    if isinstance(error, OSError) and error.errno in _FILE_SYSTEM:
+        return _storage_error(error, detail)
+    if isinstance(error, (ConnectionError, TimeoutError)):
+        fix = "check the network, then run the same command again"
+        return SourceError(f"{type(error).__name__}: {error}", where=where, fix=fix, detail=detail)
+    return InternalError(
+        f"{type(error).__name__}: {error}",
+        where=where,
+        fix="this is a defect of hone or of a library; the detail has the traceback",
+        detail=detail,
+    )
+
+
+def _storage_error(error: OSError, detail: str) -> StorageError:
     full = error.errno in (errno.ENOSPC, errno.EDQUOT)
     message = "the disk is full" if full else f"{type(error).__name__}: {error.strerror or error}"
     fix = "free space and run again; what was finished is kept" if full else "check the path and its permissions"
-    where = str(error.filename) if error.filename else None
-    return StorageError(message, where=where, fix=fix, detail="".join(traceback.format_exception(error)))
+    place = str(error.filename) if error.filename else None
+    return StorageError(message, where=place, fix=fix, detail=detail)
 
 
 _BY_CODE: dict[str, type[HoneError]] = {cls.code: cls for cls in HoneError.__subclasses__()}

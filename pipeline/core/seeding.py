@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import random
-import sys
 
 
 def seed_everything(seed: int) -> None:
-    """Seed Python, and numpy and torch where they are already in use or installed.
+    """Seed Python, numpy, and torch where it is installed.
 
     Raises:
         ValueError: ``seed`` is not in [0, 2**32).
@@ -18,7 +18,7 @@ def seed_everything(seed: int) -> None:
     import numpy as np
 
     np.random.seed(seed)
-    if "torch" in sys.modules:
+    if importlib.util.find_spec("torch") is not None:
         import torch
 
         torch.manual_seed(seed)

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import builtins
+import errno
 
 import pytest
 
 from pipeline.core import errors
-from pipeline.core.errors import HoneError, from_record
+from pipeline.core.errors import HoneError, as_hone_error, from_record
 from schemas.errors import EXIT_CODES
 
 KINDS = sorted(HoneError.__subclasses__(), key=lambda kind: kind.__name__)
@@ -36,3 +37,25 @@ def test_the_tree_in_the_docstring_is_the_tree() -> None:
         if kind.__name__ != "InternalError"
     }
     assert described == actual
+
+
+class LibraryConnectionError(OSError):
+    """An `OSError` without a number, as requests raises."""
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "storage"),
+        (PermissionError(errno.EACCES, "Permission denied", "/x"), "storage"),
+        (ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused"), "source"),
+        (TimeoutError("timed out"), "source"),
+        (LibraryConnectionError("max retries exceeded"), "internal"),
+        (MemoryError(), "memory"),
+        (ZeroDivisionError("x"), "internal"),
+        (errors.DataError("bad"), "data"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else value,
+)
+def test_only_failures_of_the_file_system_are_about_storage(error: Exception, code: str) -> None:
+    assert as_hone_error(error, "train.seed-0").code == code
