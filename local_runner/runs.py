@@ -76,6 +76,15 @@ class RunDirectory:
         value: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
         return value
 
+    def called(self, name: str) -> bool:
+        """Tell whether ``name`` is the run's id or the name of its description."""
+        return name in (self.run, self.run.rpartition("-")[0])
+
+    def registered(self) -> ArtifactRef | None:
+        """Return the register artifact that the run came to; None where it has not come to its end."""
+        fingerprint = self.calls().get("register", {}).get("fingerprint")
+        return None if fingerprint is None else ArtifactRef(stage="register", fingerprint=fingerprint)
+
     def record(self, call: StageCall, result: CallResult) -> None:
         """Write down how a call ended; a reused artifact keeps the word of the call that made it."""
         self.path.mkdir(parents=True, exist_ok=True)
@@ -157,7 +166,7 @@ class RunList:
             ConfigError: there is none.
         """
         runs = self.all()
-        matching = [run for run in runs if name is None or run.run == name or run.run.rpartition("-")[0] == name]
+        matching = [run for run in runs if name is None or run.called(name)]
         if matching:
             return matching[-1]
         known = ", ".join(run.run for run in runs[-5:])
@@ -168,14 +177,30 @@ class RunList:
         )
 
     def register_artifact(self, run: str) -> ArtifactRef:
-        """Return the register artifact of the newest finished run called ``run``.
+        """Return the register artifact of the newest run called ``run`` that has one.
 
         Raises:
-            ConfigError: there is no such run, or it has not come to its end.
+            ConfigError: there is no such run, or none has come to its end.
         """
         found = self.find(run)
-        call = found.calls().get("register", {})
-        fingerprint = call.get("fingerprint")
-        if fingerprint is None:
-            raise ConfigError("this run has not come to its end", where=f"run:{run}", fix="finish it with hone run")
-        return ArtifactRef(stage="register", fingerprint=fingerprint)
+        for candidate in reversed(self.all()):
+            if candidate.called(run) and (ref := candidate.registered()) is not None:
+                return ref
+        raise ConfigError(
+            "this run has not come to its end", where=f"run:{run}", fix=f"finish {found.run} with hone run"
+        )
+
+    def began_as(self, run: ResolvedRun) -> ResolvedRun:
+        """Return ``run`` with the base that it began with, where its base's name leads to what it registered itself.
+
+        A description may name its own champion (``base_model: foo@champion`` in ``foo``) or its own run. Once it has
+        registered a version, the name leads there; the same words about the same data are still the same run.
+        """
+        made = next((found for found in self.all() if found.registered() == run.parent), None)
+        if run.parent is None or made is None:
+            return run
+        known = made.read().resolved()
+        by_lineage = known.spec.evaluate.retention is None
+        kept = {"base": known.base, "parent": known.parent, **({"retention": known.retention} if by_lineage else {})}
+        again = run.model_copy(update=kept)
+        return again if again.run_id() == made.run else run

@@ -64,7 +64,8 @@ class Session:
         return RunList(self.root)
 
     def resolve(self, spec_path: Path, overrides: Sequence[str] = ()) -> ResolvedRun:
-        """Read and resolve a description; a run that was started before keeps its champion.
+        """Read and resolve a description; a run that was started before keeps its champion, and its base where it made
+        the version that the base's name leads to now.
 
         Raises:
             HoneError: whatever is wrong with the description or what it names.
@@ -78,7 +79,7 @@ class Session:
             embedded=EMBEDDED,
             token=self.secrets.get("HF_TOKEN"),
         )
-        run = resolver.resolve(spec)
+        run = self.runs.began_as(resolver.resolve(spec))
         known = self.runs.directory(run.run_id())
         champion = known.read().champion if known.exists() else resolver.champion(spec)
         return run.model_copy(update={"champion": champion})

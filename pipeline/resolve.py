@@ -83,6 +83,7 @@ class Resolver:
             metrics=metrics,
             retention=retention,
             retention_waived=waived,
+            parent=parent.ref if parent is not None else None,
         )
 
     def _cache(self) -> DigestCache:

@@ -39,7 +39,8 @@ class ResolvedRun(Schema):
     """A run: the spec as written, and what its references were when the run began.
 
     ``champion`` is that of the first start and stays for the run's life, so that a promoted run can be run again and
-    does nothing; it is not part of the digest.
+    does nothing; it is not part of the digest. ``parent`` is the version record that the base comes from, if it is one
+    of hone's.
     """
 
     spec: RunSpec
@@ -49,6 +50,7 @@ class ResolvedRun(Schema):
     retention: tuple[ResolvedRetention, ...]
     retention_waived: str | None
     champion: Annotated[Champion | None, NotFingerprinted()] = None
+    parent: Annotated[ArtifactRef | None, NotFingerprinted()] = None
 
     @property
     def asks_tfidf(self) -> bool:

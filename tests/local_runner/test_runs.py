@@ -1,44 +1,89 @@
-"""The record of a run: written by several processes at once, and read whatever a killed one left."""
-
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
-from local_runner.runs import RunDirectory
-from schemas.events import Event
+import pytest
 
-ROOT = Path(__file__).parents[2]
-
-RECORD = """
-import sys
-from pathlib import Path
-from local_runner.runs import RunDirectory
+from local_runner.runs import RunDirectory, RunList
+from pipeline.core.errors import ConfigError
 from schemas.artifacts import CallResult, StageCall
-directory = RunDirectory(Path(sys.argv[1]))
-for number in range(40):
-    call = StageCall(id=f"evaluate.{sys.argv[2]}-{number}", stage="evaluate", config={}, inputs={})
-    directory.record(call, CallResult(call_id=call.id, status="failed"))
-"""
+from schemas.base import ArtifactRef, Reference
+from schemas.resolved import ResolvedRun
+from schemas.train import BaseModelRef
+from tests.support.run_fixture import RunFixture
 
 
-def test_two_commands_lose_no_call_of_each_other(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", RECORD, str(tmp_path / "run")]
-    writers = [subprocess.Popen([*command, name], cwd=ROOT) for name in ("a", "b")]
-    assert [writer.wait(timeout=120) for writer in writers] == [0, 0]
-    assert len(RunDirectory(tmp_path / "run").calls()) == 80
+def version(number: int) -> ArtifactRef:
+    return ArtifactRef(stage="register", fingerprint=f"{number}" * 64)
 
 
-def test_events_of_all_attempts_are_merged_by_time(tmp_path: Path) -> None:
-    directory = RunDirectory(tmp_path)
-    for times in ((3.0, 4.0), (1.0, 2.5)):
-        with directory.event_file("data") as write:
-            for time in times:
-                write(Event(time=time, call_id="data", kind="log"))
-    with directory.event_file("data.retention-x") as write:
-        write(Event(time=2.0, call_id="data.retention-x", kind="log"))
-    with next((tmp_path / "events").iterdir()).open("a") as stream:
-        stream.write('{"time": 9, "call_')  # what a dying process left
-    assert [event.time for event in directory.events()] == [1.0, 2.0, 2.5, 3.0, 4.0]
-    assert [event.time for event in directory.events("data")] == [1.0, 2.5, 3.0, 4.0]
+@pytest.fixture
+def runs(tmp_path: Path) -> RunList:
+    return RunList(tmp_path)
+
+
+@pytest.fixture
+def plain(tmp_path: Path) -> ResolvedRun:
+    """A run of the description ``triage`` from a base of its own."""
+    return RunFixture(tmp_path / "fixture").resolved()
+
+
+def on_version(run: ResolvedRun, number: int) -> ResolvedRun:
+    """Return what resolving gives where the base's name leads to version ``number``."""
+    weights = Reference(location=f"/artifacts/{number}", digest=f"{number}" * 64)
+    base = BaseModelRef(name=f"triage@{number}", weights=weights)
+    return run.model_copy(update={"base": base, "parent": version(number)})
+
+
+def start(runs: RunList, run: ResolvedRun, registered: int | None = None) -> RunDirectory:
+    directory = runs.directory(run.run_id())
+    directory.create(run)
+    if registered is not None:
+        finish(directory, registered)
+    return directory
+
+
+def finish(directory: RunDirectory, registered: int) -> None:
+    call = StageCall(id="register", stage="register", config={})
+    directory.record(call, CallResult(call_id="register", status="done", ref=version(registered)))
+
+
+def test_a_run_by_name_is_the_newest_that_came_to_its_end(runs: RunList, plain: ResolvedRun) -> None:
+    start(runs, plain, registered=1)
+    unfinished = start(runs, on_version(plain, 1))
+    assert runs.register_artifact("triage") == version(1)
+    finish(unfinished, registered=2)
+    assert runs.register_artifact("triage") == version(2)
+    assert runs.register_artifact(plain.run_id()) == version(1)
+
+
+def test_a_name_without_a_finished_run_says_so(runs: RunList, plain: ResolvedRun) -> None:
+    start(runs, plain)
+    with pytest.raises(ConfigError, match=r"run:triage: this run has not come to its end \(finish triage-"):
+        runs.register_artifact("triage")
+
+
+def test_a_description_on_its_own_champion_does_not_start_again_when_it_becomes_champion(
+    runs: RunList, plain: ResolvedRun
+) -> None:
+    began = on_version(plain, 1)
+    directory = start(runs, began)
+    assert runs.began_as(began) == began
+    finish(directory, registered=2)
+    again = runs.began_as(on_version(plain, 2))
+    assert again.run_id() == directory.run
+    assert (again.base, again.parent) == (began.base, version(1))
+
+
+def test_other_data_on_the_new_champion_is_a_new_run(runs: RunList, plain: ResolvedRun) -> None:
+    start(runs, on_version(plain, 1), registered=2)
+    edited = plain.data.model_copy(update={"train": Reference(location="/rows", digest="e" * 64)})
+    promoted = on_version(plain, 2).model_copy(update={"data": edited})
+    assert runs.began_as(promoted) == promoted
+
+
+def test_a_version_of_another_description_is_taken_as_it_is(runs: RunList, plain: ResolvedRun) -> None:
+    start(runs, plain, registered=1)
+    spec = plain.spec.model_copy(update={"name": "other"})
+    other = on_version(plain, 1).model_copy(update={"spec": spec})
+    assert runs.began_as(other) == other
