@@ -36,13 +36,17 @@ class RenderConfig(Schema):
 class RenderReport(Schema):
     """What rendering did to a set of rows; every row is in exactly one of ``kept``, ``dropped_long``.
 
-    ``truncated`` are kept rows that were cut. Tokens count kept rows only.
+    ``truncated`` are kept rows that were cut, ``ended`` kept rows with a trained end-of-turn token (of a pair:
+    the chosen side's). ``turns_left_out`` are the assistant turns of all rows that ``completion_only_loss`` leaves out
+    although their weight is not 0. Tokens count kept rows only.
     """
 
     rows: int
     kept: int
     dropped_long: int
     truncated: int
+    ended: int = 0
+    turns_left_out: int = 0
     tokens: int
     trained_tokens: int
     longest: int

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,13 +22,14 @@ _BATCH = 512
 class Rendered:
     """One row as tokens. ``trained[i]`` says that token i is a label; both lists have the row's length.
 
-    ``joined`` says that a token covers both the end of a prompt and the beginning of a trained answer, so that no
-    prompt at inference ends where this row's does.
+    ``ends`` are the places of the trained end-of-turn tokens. ``joined`` says that a token covers both the end of a
+    prompt and the beginning of a trained answer, so that no prompt at inference ends where this row's does.
     """
 
     ids: list[int]
     trained: list[bool]
     text: str
+    ends: tuple[int, ...] = ()
     joined: bool = False
 
     @property
@@ -37,16 +39,23 @@ class Rendered:
 
     def truncated(self, max_length: int) -> Rendered:
         """Return the row without the tokens after ``max_length``; the text stays whole."""
-        return Rendered(self.ids[:max_length], self.trained[:max_length], self.text, self.joined)
+        ends = tuple(end for end in self.ends if end < max_length)
+        return Rendered(self.ids[:max_length], self.trained[:max_length], self.text, ends, self.joined)
 
 
 @dataclass(frozen=True)
 class Layout:
-    """A conversation's text, the character spans that are trained, and how many of them no special token closes."""
+    """A conversation's text and the character spans that are trained.
+
+    ``ends``: where the trained end-of-turn tokens end, in characters. ``unended``: how many spans no special token
+    closes. ``left_out``: how many assistant turns whose weight is not 0 the loss leaves out.
+    """
 
     text: str
     spans: tuple[tuple[int, int], ...]
+    ends: tuple[int, ...]
     unended: int
+    left_out: int = 0
 
 
 def render_conversation(
@@ -106,7 +115,7 @@ def render_text(text: str, tokenizer: Tokenizer) -> Rendered:
         del ids[0]
     if not ids or ids[-1] != end:
         ids.append(end)
-    return Rendered(ids, [True] * len(ids), text)
+    return Rendered(ids, [True] * len(ids), text, ends=(len(ids) - 1,))
 
 
 def lay_out(
@@ -123,16 +132,19 @@ def lay_out(
     silent = [index for index in assistants if _weight(messages[index]) == 0.0]
     if not (options.completion_only_loss or options.assistant_only_loss):
         turns = find_turns(messages, silent, text, tokenizer, options, tools=tools) if silent else []
-        ended = pattern is not None and pattern.search(text) is not None
-        return Layout(text, _outside([(turn.start, turn.end) for turn in turns], len(text)), int(not ended))
+        ended = pattern.search(text) if pattern is not None else None
+        spans = _outside([(turn.start, turn.end) for turn in turns], len(text))
+        return Layout(text, spans, (ended.end("token"),) if ended else (), int(ended is None))
     wanted = assistants[-1:] if options.completion_only_loss else assistants
     wanted = [index for index in wanted if index not in silent]
-    spans, unended = [], 0
+    found, ends = [], []
     for turn in find_turns(messages, wanted, text, tokenizer, options, tools=tools):
         end, closed = _close(text, turn.start, turn.end, pattern, tokenizer)
-        spans.append((turn.start, end))
-        unended += not closed
-    return Layout(text, tuple(spans), unended)
+        found.append((turn.start, end))
+        if closed:
+            ends.append(end)
+    left_out = len(set(assistants) - set(silent) - set(wanted))
+    return Layout(text, tuple(found), tuple(ends), len(found) - len(ends), left_out)
 
 
 def tokenize_layouts(layouts: Sequence[Layout], tokenizer: Tokenizer) -> list[Rendered]:
@@ -153,8 +165,16 @@ def tokenize_layouts(layouts: Sequence[Layout], tokenizer: Tokenizer) -> list[Re
             return_attention_mask=False,
         )
         for layout, ids, offsets in zip(batch, encoding["input_ids"], encoding["offset_mapping"], strict=True):
-            joined = _joined(offsets, layout.spans)
-            rendered.append(Rendered(list(ids), _mask(offsets, layout.spans), layout.text, joined))
+            trained = _mask(offsets, layout.spans)
+            rendered.append(
+                Rendered(
+                    ids=list(ids),
+                    trained=trained,
+                    text=layout.text,
+                    ends=_trained_ends(offsets, trained, layout.ends),
+                    joined=_joined(offsets, layout.spans),
+                )
+            )
     return rendered
 
 
@@ -170,6 +190,16 @@ def _mask(offsets: Sequence[tuple[int, int]], spans: Sequence[tuple[int, int]]) 
         low, high = spans[current]
         mask.append(start < high and (end > low if end > start else start > low))
     return mask
+
+
+def _trained_ends(offsets: Sequence[tuple[int, int]], trained: Sequence[bool], ends: Sequence[int]) -> tuple[int, ...]:
+    """Return the places of the trained tokens that cover the last character of an end-of-turn token."""
+    places = []
+    for place, (start, end) in enumerate(offsets):
+        following = bisect_right(ends, start)
+        if trained[place] and following < len(ends) and ends[following] <= end:
+            places.append(place)
+    return tuple(places)
 
 
 def _joined(offsets: Sequence[tuple[int, int]], spans: Sequence[tuple[int, int]]) -> bool:

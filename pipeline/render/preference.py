@@ -15,14 +15,15 @@ from schemas.render import RenderOptions
 
 @dataclass(frozen=True)
 class RenderedPair:
-    """Token ids of a prompt and of its two completions; each completion ends with its end-of-turn token.
+    """Token ids of a prompt and of its two completions.
 
-    ``joined`` as in `Rendered`, for either side.
+    ``ended``: the chosen one ends with its end-of-turn token. ``joined`` as in `Rendered`, for either side.
     """
 
     prompt_ids: list[int]
     chosen_ids: list[int]
     rejected_ids: list[int]
+    ended: bool = True
     joined: bool = False
 
     @property
@@ -34,7 +35,7 @@ class RenderedPair:
         """Return the pair with both sequences cut after ``max_length`` tokens."""
         left = max(0, max_length - len(self.prompt_ids))
         cut = (self.prompt_ids[:max_length], self.chosen_ids[:left], self.rejected_ids[:left])
-        return RenderedPair(*cut, joined=self.joined)
+        return RenderedPair(*cut, ended=self.ended and len(self.chosen_ids) <= left, joined=self.joined)
 
 
 def render_preference(
@@ -68,8 +69,13 @@ def render_preference(
             where="train.chat_template",
             fix="give a chat template whose prompt does not depend on the answer",
         )
-    joined = first.joined or second.joined
-    return RenderedPair(first.ids[:start], _completion(first, start), _completion(second, start), joined)
+    return RenderedPair(
+        prompt_ids=first.ids[:start],
+        chosen_ids=_completion(first, start),
+        rejected_ids=_completion(second, start),
+        ended=bool(first.ends),
+        joined=first.joined or second.joined,
+    )
 
 
 def _first_trained(row: Rendered) -> int:

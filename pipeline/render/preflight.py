@@ -21,7 +21,10 @@ from schemas.render import RenderOptions, RenderReport
 _NAMED = 5
 """Row numbers that a message names before it counts the rest."""
 
+_LAST_TURN_SILENT = "the last assistant turn has weight 0, and completion_only_loss trains no other"
+
 _FIXES = {
+    _LAST_TURN_SILENT: "set train.assistant_only_loss to true and train.completion_only_loss to false",
     "no token is trained": "give each row an assistant turn that has content and whose weight is not 0",
     "no token is trained once the row is cut to max_length": "raise train.max_length, or set train.long_rows to drop",
     "the end-of-turn token is never trained": "give a chat template that closes each assistant turn with a special "
@@ -70,8 +73,8 @@ def check_examples(
     Raises:
         RenderError: rows without a trained token (also after truncation), without a trained end of turn, with
             BOS twice, with a token across prompt and answer, or with user text trained although the loss
-            excludes it; or rows longer than ``max_length`` under ``long_rows: stop``; or no row left. The
-            message names row numbers.
+            excludes it; or rows longer than ``max_length`` under ``long_rows: stop``; or no row left, or none whose
+            trained end of turn is left. The message names row numbers.
     """
     return render_examples(examples, tokenizer, options, max_length, source=source).report
 
@@ -87,7 +90,7 @@ def render_examples(
         RenderError: as `check_examples`.
     """
     faults = _Faults()
-    seen, rows = _render_all(examples, tokenizer, options, faults, source)
+    seen, rows, left_out = _render_all(examples, tokenizer, options, faults, source)
     lengths = [_length(row) for row in rows]
     long = [index for index, length in enumerate(lengths) if length > max_length]
     if long and options.long_rows == "stop":
@@ -113,13 +116,16 @@ def render_examples(
     if not kept:
         _refuse_empty(len(seen), max_length, source)
     truncated = len(long) if options.long_rows == "truncate" else 0
-    report = _report(lengths, kept, truncated, template_digest(tokenizer, options))
+    report = _report(lengths, kept, truncated, left_out, template_digest(tokenizer, options))
+    if not report.ended and any(example.text is None for example in kept_examples):
+        _refuse_unended(report, max_length, source)
     return RenderedRows(kept, kept_examples, report)
 
 
 def _render_all(
     examples: Iterable[Example], tokenizer: Tokenizer, options: RenderOptions, faults: _Faults, source: str
-) -> tuple[list[Example], list[Row]]:
+) -> tuple[list[Example], list[Row], int]:
+    """Return the examples, their rows, and how many assistant turns the loss leaves out."""
     pattern = end_pattern(tokenizer)
     seen: list[Example] = []
     rows: list[Row | None] = []
@@ -144,17 +150,26 @@ def _render_all(
         except RenderError as error:
             raise RenderError(error.message, where=f"{source} row {example.row}", fix=error.fix) from error
     tokenized = iter(tokenize_layouts(layouts, tokenizer))
-    return seen, [next(tokenized) if row is None else row for row in rows]
+    left_out = sum(layout.left_out for layout in layouts)
+    return seen, [next(tokenized) if row is None else row for row in rows], left_out
 
 
 def _check_row(example: Example, row: Row, tokenizer: Tokenizer, faults: _Faults) -> None:
     if not _trained_tokens(row):
-        faults.add("no token is trained", example.row)
+        faults.add(_LAST_TURN_SILENT if _only_last_is_silent(example) else "no token is trained", example.row)
+    elif isinstance(row, RenderedPair) and not row.ended:
+        faults.add("the end-of-turn token is never trained", example.row)
     if row.joined:
         faults.add("a token joins the prompt and the answer, which no prompt at inference can", example.row)
     ids = row.ids if isinstance(row, Rendered) else row.prompt_ids
     if tokenizer.bos_token_id is not None and ids[:2] == [tokenizer.bos_token_id] * 2:
         faults.add("BOS stands twice at the beginning", example.row)
+
+
+def _only_last_is_silent(example: Example) -> bool:
+    """Say whether the last assistant turn has weight 0 and an earlier one has not."""
+    weights = [turn.weight for turn in example.messages if turn.role == "assistant"]
+    return bool(weights) and weights[-1] == 0.0 and any(weight != 0.0 for weight in weights)
 
 
 def _length(row: Row) -> int:
@@ -174,13 +189,19 @@ def _trained_tokens(row: Row) -> int:
     return len(row.chosen_ids) + len(row.rejected_ids) if row.chosen_ids and row.rejected_ids else 0
 
 
-def _report(lengths: list[int], kept: list[Row], truncated: int, digest: str) -> RenderReport:
+def _is_ended(row: Row) -> bool:
+    return bool(row.ends) if isinstance(row, Rendered) else row.ended
+
+
+def _report(lengths: list[int], kept: list[Row], truncated: int, left_out: int, digest: str) -> RenderReport:
     ordered = sorted(lengths)
     return RenderReport(
         rows=len(lengths),
         kept=len(kept),
         dropped_long=len(lengths) - len(kept),
         truncated=truncated,
+        ended=sum(_is_ended(row) for row in kept),
+        turns_left_out=left_out,
         tokens=sum(_tokens(row) for row in kept),
         trained_tokens=sum(_trained_tokens(row) for row in kept),
         longest=ordered[-1],
@@ -195,6 +216,15 @@ def _refuse_empty(rows: int, max_length: int, source: str) -> None:
         raise RenderError("there is no row to train on", where=source, fix="give data with at least one row")
     raise RenderError(
         f"all {rows} rows are longer than max_length {max_length}", where=source, fix="raise train.max_length"
+    )
+
+
+def _refuse_unended(report: RenderReport, max_length: int, source: str) -> None:
+    cut = f" once {report.truncated} of {report.kept} are cut to max_length {max_length}" if report.truncated else ""
+    raise RenderError(
+        f"no row has a trained end-of-turn token{cut}, so the end of an answer could not be learned",
+        where=source,
+        fix="raise train.max_length, or set train.long_rows to drop" if cut else "train the last turn of some rows",
     )
 
 

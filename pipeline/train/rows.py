@@ -62,7 +62,7 @@ def prepare_rows(
 
 @dataclass(frozen=True)
 class _Renderer:
-    """Renders one set of rows after the other, with a bar, and says what is lost to ``max_length``."""
+    """Renders one set of rows after the other, with a bar, and says what is lost to ``max_length`` or to the loss."""
 
     config: TrainConfig
     tokenizer: Tokenizer
@@ -71,16 +71,27 @@ class _Renderer:
     def render(self, examples: list[Example], source: str) -> RenderedRows:
         shown = self.context.track(examples, f"rendering {source}", len(examples))
         rendered = render_examples(shown, self.tokenizer, self.config, self.config.max_length, source=source)
-        report = rendered.report
+        self._tell_lost(rendered.report, source)
+        return rendered
+
+    def _tell_lost(self, report: RenderReport, source: str) -> None:
         if report.dropped_long or report.truncated:
             done = f"{report.truncated} cut" if report.truncated else f"{report.dropped_long} dropped"
+            ended = f"; {report.ended} of {report.kept} train an end of turn" if report.truncated else ""
             self.context.warn(
                 f"{source}: of {report.rows} rows {done}: longer than max_length {self.config.max_length} "
-                f"(longest {report.longest})",
+                f"(longest {report.longest}){ended}",
                 dropped=report.dropped_long,
                 truncated=report.truncated,
+                ended=report.ended,
             )
-        return rendered
+        if report.turns_left_out:
+            self.context.warn(
+                f"{source}: {report.turns_left_out} assistant turns before the last of their row are not trained, "
+                "whatever their weight (train.completion_only_loss); to train every assistant turn set "
+                "train.assistant_only_loss to true and train.completion_only_loss to false",
+                turns_left_out=report.turns_left_out,
+            )
 
 
 def _replay(

@@ -180,7 +180,18 @@ def test_text_rows_train_everything_and_end_once() -> None:
 def test_truncation_cuts_the_end() -> None:
     row = render_conversation(TWO_ANSWERS, tiny_tokenizer(), LAST)
     cut = row.truncated(10)
-    assert (cut.ids, cut.trained) == (row.ids[:10], row.trained[:10])
+    assert (cut.ids, cut.trained, cut.ends) == (row.ids[:10], row.trained[:10], ())
+
+
+def test_trained_ends_of_turns_are_found() -> None:
+    tokenizer = tiny_tokenizer()
+    end = tokenizer.convert_tokens_to_ids("<|im_end|>")
+    for options, count in ((LAST, 1), (ASSISTANT, 2), (ALL, 1)):
+        row = render_conversation(TWO_ANSWERS, tokenizer, options)
+        assert len(row.ends) == count
+        assert all(row.ids[place] == end and row.trained[place] for place in row.ends)
+        assert row.ends[-1] == len(row.ids) - 2
+        assert row.truncated(len(row.ids) - 2).ends == row.ends[:-1]
 
 
 contents = st.text(

@@ -28,6 +28,8 @@ def test_truncation_cuts_both_ends() -> None:
     cut = pair.truncated(len(pair.prompt_ids) + 1)
     assert (len(cut.chosen_ids), len(cut.rejected_ids)) == (1, 1)
     assert pair.truncated(3).chosen_ids == []
+    whole = len(pair.prompt_ids) + len(pair.chosen_ids)
+    assert (pair.ended, pair.truncated(whole).ended, pair.truncated(whole - 1).ended) == (True, True, False)
 
 
 def test_a_side_of_several_turns_is_refused() -> None:

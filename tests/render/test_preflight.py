@@ -7,7 +7,7 @@ import copy
 import pytest
 
 from pipeline.core.errors import RenderError
-from pipeline.render import Rendered, check_examples, render_examples
+from pipeline.render import Rendered, RenderedPair, check_examples, render_examples
 from schemas.data import Example, Message
 from schemas.render import RenderOptions
 from tests.render import templates
@@ -15,6 +15,10 @@ from tests.support.tiny_model import tiny_tokenizer
 from tests.support.training import conversation, preference, text_row
 
 ROWS = [conversation(number) for number in range(12)]
+
+
+def turn(role: str, content: str, **more: float | None) -> Message:
+    return Message.model_validate({"role": role, "content": content, **more})
 
 
 def refused(rows: list[Example], options: RenderOptions, max_length: int = 200) -> RenderError:
@@ -106,6 +110,75 @@ def test_long_rows_are_dropped_truncated_or_stop() -> None:
     assert cut.longest == max(lengths)
     stopped = refused(ROWS, RenderOptions(long_rows="stop"), max_length=limit)
     assert f"longer than max_length {limit}" in stopped.message
+
+
+def test_rows_that_keep_their_end_of_turn_are_counted() -> None:
+    tokenizer = tiny_tokenizer()
+    rendered = render_examples(ROWS, tokenizer, RenderOptions(), 200, source="train").rows
+    # ChatML's newline after the end of turn is the last token, so a row of n tokens keeps its end at n - 1.
+    ends = [len(row.ids) - 1 for row in rendered if isinstance(row, Rendered)]
+    assert check_examples(ROWS, tokenizer, RenderOptions(), 200, source="train").ended == 12
+    cut_to = max(ends) - 1
+    cut = check_examples(ROWS, tokenizer, RenderOptions(long_rows="truncate"), cut_to, source="train")
+    assert (cut.kept, cut.ended) == (12, sum(end <= cut_to for end in ends))
+    assert 0 < cut.ended < 12
+
+
+def test_rows_that_are_all_cut_before_their_end_are_refused() -> None:
+    long_turns = (turn("user", "one"), turn("assistant", "two three four " * 9))
+    rows = [row.model_copy(update={"messages": long_turns}) for row in ROWS[:2]]
+    error = refused(rows, RenderOptions(long_rows="truncate"), max_length=30)
+    assert "no row has a trained end-of-turn token once 2 of 2 are cut to max_length 30" in error.message
+    assert "raise train.max_length" in str(error.fix)
+
+
+def test_pairs_that_are_all_cut_before_their_end_are_refused() -> None:
+    pairs = [preference(number) for number in range(4)]
+    clean = render_examples(pairs, tiny_tokenizer(), RenderOptions(), 200, source="train")
+    assert clean.report.ended == 4
+    chosen = [len(row.prompt_ids) + len(row.chosen_ids) for row in clean.rows if isinstance(row, RenderedPair)]
+    truncate = RenderOptions(long_rows="truncate")
+    error = refused(pairs[:1], truncate, max_length=chosen[0] - 1)
+    assert "no row has a trained end-of-turn token once 1 of 1 are cut" in error.message
+    limit = max(chosen) - 1
+    cut = check_examples(pairs, tiny_tokenizer(), truncate, limit, source="train")
+    assert cut.ended == sum(length <= limit for length in chosen)
+
+
+def test_pairs_under_a_template_that_never_ends_a_turn_are_refused() -> None:
+    pairs = [preference(number) for number in range(4)]
+    assert "end-of-turn token is never trained" in refused(pairs, with_template(templates.NO_END)).message
+
+
+def test_long_texts_may_lose_their_end() -> None:
+    texts = [text_row(number) for number in range(4)]
+    cut = check_examples(texts, tiny_tokenizer(), RenderOptions(long_rows="truncate"), 2, source="train")
+    assert (cut.kept, cut.truncated, cut.ended) == (4, 4, 0)
+
+
+def turns(*weights: float | None) -> Example:
+    """Return a conversation with an assistant turn of each weight."""
+    pairs = ((turn("user", "one"), turn("assistant", "two", weight=weight)) for weight in weights)
+    return ROWS[6].model_copy(update={"messages": tuple(message for pair in pairs for message in pair)})
+
+
+def test_turns_that_the_loss_leaves_out_are_counted() -> None:
+    rows = [turns(1.0, 0.0, None), turns(None, 1.0), turns(None)]
+    last = check_examples(rows, tiny_tokenizer(), RenderOptions(), 200, source="train")
+    assert last.turns_left_out == 2  # the first of either row: the second of the first row is silent
+    for assistant_only in (True, False):
+        options = RenderOptions(completion_only_loss=False, assistant_only_loss=assistant_only)
+        assert check_examples(rows, tiny_tokenizer(), options, 200, source="train").turns_left_out == 0
+
+
+def test_a_silent_last_turn_names_the_loss_that_trains_the_earlier_ones() -> None:
+    rows = [turns(1.0, 0.0), turns(1.0)]
+    error = refused(rows, RenderOptions())
+    assert error.message == ("the last assistant turn has weight 0, and completion_only_loss trains no other (row 7)")
+    assert error.fix == "set train.assistant_only_loss to true and train.completion_only_loss to false"
+    every = RenderOptions(completion_only_loss=False, assistant_only_loss=True)
+    assert check_examples(rows, tiny_tokenizer(), every, 200, source="train").ended == 2
+    assert refused([turns(0.0)], RenderOptions()).message == "no token is trained (row 7)"
 
 
 def test_a_set_without_rows_is_refused() -> None:

@@ -16,7 +16,15 @@ from schemas.base import Reference
 from schemas.data import DataArtifact
 from schemas.train import BaseModelRef
 from tests.support.tiny_model import tiny_base_tokenizer, write_tiny_base
-from tests.support.training import base, data_artifact, reloaded_loss, run_stage, text_row, train_config
+from tests.support.training import (
+    base,
+    conversation,
+    data_artifact,
+    reloaded_loss,
+    run_stage,
+    text_row,
+    train_config,
+)
 
 INIT: dict[str, Any] = {
     "config": {
@@ -109,6 +117,25 @@ def test_text_rows_pretrain_with_a_tokenizer_from_elsewhere(tiny: BaseModelRef, 
     assert artifact.rendered.trained_tokens == artifact.rendered.tokens
     assert artifact.eval_loss is None
     assert artifact.tokenizer_digest == hash_file(Path(tiny.weights.location) / "tokenizer.json")
+
+
+def test_turns_that_are_left_out_of_the_loss_are_said(tiny: BaseModelRef, work: Path, tmp_path: Path) -> None:
+    rows = [conversation(n) for n in range(12)]
+    twice = [row.model_copy(update={"messages": row.messages * 2}) for row in rows]
+    data = data_artifact(tmp_path / "data", twice)
+    trained = run_stage(work, train_config(tiny, max_steps=1, max_length=128), data)
+    assert trained.artifact.rendered.turns_left_out == 12
+    (warning,) = [event for event in trained.events if event.kind == "warning"]
+    assert "12 assistant turns before the last of their row are not trained" in warning.message
+    assert "train.assistant_only_loss to true" in warning.message
+
+
+def test_rows_that_are_cut_say_how_many_still_end(tiny: BaseModelRef, rows: Stored[DataArtifact], work: Path) -> None:
+    trained = run_stage(work, train_config(tiny, max_steps=1, max_length=32, long_rows="truncate"), rows)
+    report = trained.artifact.rendered
+    assert 0 < report.ended < report.kept == 24
+    warnings = [event.message for event in trained.events if event.kind == "warning"]
+    assert any(f"{report.ended} of 24 train an end of turn" in message for message in warnings)
 
 
 def test_live_metrics_and_progress_are_sent(tiny: BaseModelRef, rows: Stored[DataArtifact], work: Path) -> None:
