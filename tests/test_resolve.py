@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.core.errors import ConfigError, IntegrityError
+from pipeline.core.workspace import Store
+from pipeline.execute import load
+from pipeline.resolve import Resolver
+from schemas.base import Reference, canonical_digest
+from schemas.evaluate import MetricSpec
+from schemas.run import RunSpec
+from tests.support.registered import OneVersion
+from tests.support.run_fixture import RunFixture
+
+
+@pytest.fixture
+def fixture(tmp_path: Path) -> RunFixture:
+    made = RunFixture(tmp_path / "workspace")
+    made.build()
+    (tmp_path / "rows.jsonl").write_text('{"prompt": "a", "completion": "b"}\n')
+    return made
+
+
+def resolver(fixture: RunFixture) -> Resolver:
+    """Return a resolver for which ``triage@1`` is the fixture's version."""
+    record = load(Store(fixture.root), fixture.refs["register"])
+    return Resolver(
+        folder=fixture.root.parent,
+        store=Store(fixture.root),
+        registry=lambda: OneVersion(record),
+        runs=None,  # type: ignore[arg-type]
+        embedded={},
+    )
+
+
+def spec(base_model: Any) -> RunSpec:
+    values = {"name": "next", "task": "extraction", "base_model": base_model, "data": {"path": "rows.jsonl"}}
+    return RunSpec.model_validate(values)
+
+
+def test_a_version_is_the_same_base_as_a_copy_of_its_folder(fixture: RunFixture, tmp_path: Path) -> None:
+    found = resolver(fixture)
+    base = found.resolve(spec("triage@1")).base
+    assert base.weights is not None
+    shutil.copytree(base.weights.location, tmp_path / "copy")
+    copied = found.resolve(spec(str(tmp_path / "copy"))).base
+    assert base.name != copied.name
+    assert canonical_digest(base) == canonical_digest(copied)
+
+
+def test_the_record_that_a_base_comes_from_is_named(fixture: RunFixture) -> None:
+    assert resolver(fixture).resolve(spec("triage@1")).parent == fixture.refs["register"]
+
+
+def test_a_version_has_no_revisions(fixture: RunFixture) -> None:
+    with pytest.raises(ConfigError, match=r"base_model\.revision: a version has no revisions \(remove the key\)"):
+        resolver(fixture).resolve(spec({"name": "triage@1", "revision": "main"}))
+
+
+def test_a_version_whose_model_was_made_again_is_neither_base_nor_champion(fixture: RunFixture) -> None:
+    fixture.remake("optimize.merged", "model/model.safetensors")
+    found = resolver(fixture)
+    with pytest.raises(IntegrityError, match="was made again since this version was registered"):
+        found.resolve(spec("triage@1"))
+    with pytest.raises(IntegrityError, match="was made again since this version was registered"):
+        found.champion(spec("triage@1"))
+
+
+def test_what_the_base_was_decided_by_is_what_must_not_be_forgotten(fixture: RunFixture) -> None:
+    code = Reference(location="/metrics/mine.py", digest="a" * 64)
+    metric = MetricSpec(name="./mine.py:score", params={"strict": True}, code=code)
+    path = Store(fixture.root).directory(fixture.refs["register"]) / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["artifact"]["metric"] = metric.model_dump(mode="json")
+    path.write_text(json.dumps(manifest))
+    (task,) = resolver(fixture).resolve(spec("triage@1")).retention
+    assert (task.name, task.metric, task.artifact) == ("triage", metric, fixture.refs["data"])
