@@ -56,11 +56,11 @@ class ReferenceRespondent:
 
     def _fit(self, texts: list[str], context: CallContext) -> Predict:
         references = [item.reference for item in self.train]
-        if all(item.label is not None for item in (*self.train, *self.items)):
-            return _fit_values(texts, references, most=len(references))
         records = _records(references)
         if records is not None:
             return _fit_records(texts, records, context)
+        if all(item.label is not None for item in (*self.train, *self.items)):
+            return _fit_values(texts, references, most=len(references))
         different = len(set(references))
         if different > MOST_VALUES:
             context.warn(

@@ -76,3 +76,13 @@ def test_free_answers_take_the_most_frequent_one_and_say_so() -> None:
     assert [event.message for event in events if event.kind == "warning"] == [
         "TF-IDF takes 201 different answers for free text: it gives the most frequent one to all"
     ]
+
+
+def test_records_go_by_their_fields_even_where_each_is_a_label() -> None:
+    """No training row has the record that is asked for, so only fields that are learned apart can give it."""
+    train = [(text, record) for text, record in TRAIN if record != {"thing": "lamp", "ok": False}]
+    rows = [as_item(example(n, text, json.dumps(record))) for n, (text, record) in enumerate(train)]
+    assert all(row.label is not None for row in rows)
+    item = as_item(example(0, "the lamp is broken", "{}"))
+    [completion] = ReferenceRespondent(rows, [item]).answer(0, 1, CallContext(), lambda _: None)
+    assert json.loads(completion.text) == {"thing": "lamp", "ok": False}
