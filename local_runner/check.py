@@ -130,6 +130,7 @@ _REASONS = {
     "bad_row": "cannot be used",
     "over_max_rows": "over max_rows",
     "personal_data": "dropped for personal data",
+    "contamination": "asked by validation or test",
     "contradiction": "contradictory answers",
     "exact_duplicate": "exact duplicates",
     "near_duplicate": "near duplicates",
