@@ -113,16 +113,16 @@ class Resolver:
         if path.exists():
             return Reference(location=str(path.resolve()), digest=self._cache().digest(path))
         if _HUB_ID.match(text) and not path.suffix:
-            return Reference(location=text, digest=self._commit(text, "dataset", None))
+            return Reference(location=text, digest=self._commit(text, "dataset", None, key))
         siblings = [found.name for found in path.parent.iterdir()] if path.parent.is_dir() else []
         near = difflib.get_close_matches(path.name, siblings, n=1)
         fix = f"did you mean {near[0]}?" if near else f"check {key} in the run description"
         raise SourceError("no such file or folder", where=f"{key}: {path}", fix=fix)
 
-    def _commit(self, repo_id: str, kind: Literal["model", "dataset"], revision: str | None) -> str:
+    def _commit(self, repo_id: str, kind: Literal["model", "dataset"], revision: str | None, key: str) -> str:
         from pipeline.backends.revision_huggingface import resolve_commit
 
-        return resolve_commit(repo_id, kind, revision, self.token)
+        return resolve_commit(repo_id, kind, revision, self.token, key)
 
     def _metric(self, metric: MetricSpec) -> MetricSpec:
         if ":" not in metric.name:
@@ -160,7 +160,7 @@ class Resolver:
         if path.is_dir():
             return self._folder_base(path.name, path, spec), None
         if _HUB_ID.match(name):
-            commit = self._commit(name, "model", spec.revision)
+            commit = self._commit(name, "model", spec.revision, "base_model")
             weights = Reference(location=name, digest=commit)
             return BaseModelRef(name=name, weights=weights, trust_remote_code=spec.trust_remote_code), None
         raise ModelError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,11 +50,16 @@ def load_hub(name: str, revision: str | None, split_names: Sequence[str], token:
     """
     from datasets import load_dataset
 
+    from pipeline.backends.revision_huggingface import resolve_commit
+
     repo, _, config = name.partition(":")
     if Path(repo).exists():  # the library would read it instead
         raise SourceError(
             "a folder of this name hides the Hub's data set", where=name, fix="work in another folder, or rename it"
         )
+    if revision is None:  # one question that fails at once, where the library asks many times over half a minute
+        revision = resolve_commit(repo, "dataset", None, token)
+    logging.getLogger("huggingface_hub.utils._http").setLevel(logging.ERROR)
     try:
         loaded = load_dataset(repo, config or None, revision=revision, token=token)
     except Exception as error:  # the library raises whatever its reader meets

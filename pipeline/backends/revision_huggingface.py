@@ -7,21 +7,36 @@ from typing import Literal
 
 from pipeline.core.errors import ModelError, SourceError
 
+_REACH = "name an existing folder, or connect to the network and unset HF_HUB_OFFLINE"
+
 
 def resolve_commit(
-    repo_id: str, kind: Literal["model", "dataset"], revision: str | None, token: str | None = None
+    repo_id: str,
+    kind: Literal["model", "dataset"],
+    revision: str | None,
+    token: str | None = None,
+    key: str | None = None,
 ) -> str:
     """Return the commit (40 hexadecimal digits) that ``revision`` of a Hub repository means now.
+
+    ``key`` is the key of the run description that names the repository; errors name it.
 
     Raises:
         ModelError: the model repository, its revision or the permission is missing.
         SourceError: the same for a data set, or the Hub cannot be reached and the cache does not have it.
     """
+    import httpx
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HFValidationError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
 
     wrong = ModelError if kind == "model" else SourceError
-    where = f"{repo_id}@{revision}" if revision else repo_id
+    named = "model" if kind == "model" else "data set"
+    where = f"{f'{key}: ' if key else ''}{repo_id}{f'@{revision}' if revision else ''}"
     try:
         info = HfApi(token=token).repo_info(repo_id, revision=revision, repo_type=kind, timeout=20)
     except GatedRepoError as error:
@@ -34,18 +49,20 @@ def resolve_commit(
         raise wrong("the repository has no such revision", where=where, fix="check the revision") from error
     except RepositoryNotFoundError as error:
         raise wrong(
-            f"no such {kind} folder here, and no such repository on the Hub (or it is private)",
+            f"no such {named} folder here, and no such repository on the Hub (or it is private)",
             where=where,
             fix="check the name; for a private repository set HF_TOKEN",
         ) from error
-    except (HfHubHTTPError, OSError) as error:
+    except HFValidationError as error:
+        raise wrong("this is no name of a Hub repository", where=where, fix="write organization/name") from error
+    except (httpx.HTTPError, OSError) as error:  # HfHubHTTPError and OfflineModeIsEnabled are of these
         cached = _cached_commit(repo_id, kind, revision)
         if cached is not None:
             return cached
         raise wrong(
-            f"no such {kind} folder here, the Hub cannot be reached and the local cache does not have it",
+            f"no such {named} folder here, the Hub cannot be reached and the local cache does not have it",
             where=where,
-            fix="name an existing folder, or connect to the network",
+            fix=_REACH,
         ) from error
     if info.sha is None:
         raise wrong("the Hub named no commit for this repository", where=where, fix="give a revision")

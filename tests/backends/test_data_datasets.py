@@ -62,7 +62,7 @@ def test_a_damaged_folder_is_an_error(tmp_path: Path) -> None:
 
 
 def test_the_hub_out_of_reach_is_a_source_error() -> None:
-    with pytest.raises(SourceError, match="org/name: the data set cannot be loaded"):
+    with pytest.raises(SourceError, match="org/name: no such data set folder here, the Hub cannot be reached"):
         load_hub("org/name", None, ("train",))
 
 
