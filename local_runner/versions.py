@@ -10,7 +10,7 @@ from pipeline.core.errors import ConfigError, RegistryError
 from pipeline.core.models import ModelFiles, model_files
 from pipeline.core.registry import RegisteredVersion, Registry, resolve
 from pipeline.core.workspace import Store
-from pipeline.execute import load, load_held
+from pipeline.execute import load_held, load_version
 from schemas.artifacts import Stored
 from schemas.data import DataArtifact
 from schemas.register import RegisterArtifact
@@ -73,7 +73,7 @@ def open_version(root: Path, registry: Registry, reference: str) -> VersionFiles
     """
     store = Store(root)
     version = resolve(registry, reference)
-    record: Stored[RegisterArtifact] = load(store, version.ref)
+    record = load_version(store, version)
     lineage = record.artifact.lineage
     serve = load_held(store, lineage, lineage.serve) if lineage.serve is not None else None
     return VersionFiles(version, record, load_held(store, lineage, lineage.data), serve, store)

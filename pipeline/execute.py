@@ -30,6 +30,7 @@ from pipeline.core.errors import (
 )
 from pipeline.core.fingerprint import fingerprint
 from pipeline.core.integrity import find_damage, remember, verify_once
+from pipeline.core.registry import RegisteredVersion
 from pipeline.core.seeding import seed_everything
 from pipeline.core.spending import Spending
 from pipeline.core.version import CODE_VERSION
@@ -39,7 +40,7 @@ from pipeline.environments import environment_digest
 from schemas.artifacts import Artifact, CallResult, Cost, Inputs, Manifest, StageCall, Stored
 from schemas.base import ArtifactRef, Schema, canonical
 from schemas.events import Event
-from schemas.register import Lineage
+from schemas.register import Lineage, RegisterArtifact
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,22 @@ def load(store: Store, ref: ArtifactRef) -> Stored[Any]:
     typed: Any = Stored[kind]  # type: ignore[valid-type]
     stored: Stored[Any] = typed(ref=ref, content_digest=manifest.content_digest, path=directory, artifact=artifact)
     return stored
+
+
+def load_version(store: Store, version: RegisteredVersion) -> Stored[RegisterArtifact]:
+    """Return the record of a registered version.
+
+    Raises:
+        IntegrityError: it does not exist, or has other content than when it was registered.
+    """
+    record = load(store, version.ref)
+    if record.content_digest != version.content_digest:
+        raise IntegrityError(
+            f"the record of {version} was made again and has other content",
+            where=str(record.path),
+            fix="use a version that was registered since; running the description again registers one",
+        )
+    return record
 
 
 def load_held(store: Store, lineage: Lineage, ref: ArtifactRef) -> Stored[Any]:

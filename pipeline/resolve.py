@@ -14,7 +14,7 @@ from pipeline.core.errors import ConfigError, ModelError, SourceError
 from pipeline.core.paths import expand
 from pipeline.core.registry import Registry, resolve
 from pipeline.core.workspace import Store
-from pipeline.execute import load, load_held
+from pipeline.execute import load, load_held, load_version
 from schemas.artifacts import Stored
 from schemas.base import ArtifactRef, Reference
 from schemas.data import DataFiles, DataOptions
@@ -156,7 +156,7 @@ class Resolver:
         path = self._path(name)
         if _VERSION.match(name) and not path.exists():
             found = resolve(self.registry(), name)
-            return self._version_base(load(self.store, found.ref), str(found), spec)
+            return self._version_base(load_version(self.store, found), str(found), spec)
         if path.is_dir():
             return self._folder_base(path.name, path, spec), None
         if _HUB_ID.match(name):
@@ -248,7 +248,7 @@ class Resolver:
         if number is None:
             return None
         version = self.registry().get_version(spec.name, number)
-        record: Stored[RegisterArtifact] = load(self.store, version.ref)
+        record = load_version(self.store, version)
         lineage, served = record.artifact.lineage, record.artifact.served_variant
         model = load_held(self.store, lineage, lineage.variants.get(served, lineage.models[record.artifact.shipped]))
         return Champion(version=number, model=model.ref, base=record.artifact.base)

@@ -30,6 +30,13 @@ def test_a_version_opens_with_what_it_was_registered_with(fixture: RunFixture) -
     assert version.model("adapter").ref == fixture.refs["train.seed-0"]
 
 
+def test_a_record_that_was_made_again_with_other_content_is_not_opened(fixture: RunFixture) -> None:
+    before = registry(fixture)
+    fixture.remake("register", "decision.json")
+    with pytest.raises(IntegrityError, match="the record of triage@1 was made again and has other content"):
+        open_version(fixture.root, before, "triage@1")
+
+
 def test_a_model_that_was_made_again_with_other_content_is_not_served(fixture: RunFixture) -> None:
     fixture.remake("train.seed-0", "model/adapter_model.safetensors")
     version = open_version(fixture.root, registry(fixture), "triage@1")
