@@ -142,6 +142,11 @@ class RunSpec(Schema):
     gate: GateOptions = GateOptions()
     constraints: Constraints = Constraints()
 
+    @field_validator("serve", mode="before")
+    @classmethod
+    def _true_is_as_usual(cls, value: Any) -> Any:
+        return {} if value is True else value
+
     @model_validator(mode="after")
     def _names_are_unique(self) -> RunSpec:
         named = {

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, JsonValue, model_validator
+from pydantic import Field, JsonValue, field_validator, model_validator
 
 from schemas.artifacts import Artifact, Inputs, Stored
 from schemas.base import Digest, NotFingerprinted, Reference, RelativePath, Schema, Seed
@@ -111,6 +111,13 @@ class TrainSpec(TrainOptions):
     gradient_accumulation_steps: Positive | None = None
     max_length: Positive | None = None
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0,)
+
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _seeds_are_listed(cls, value: Any) -> Any:
+        if isinstance(value, int):
+            raise ValueError("a list of seeds, each trained once: [0], or [0, 1, 2] for three")
+        return value
 
 
 class TokenizerSpec(Schema):

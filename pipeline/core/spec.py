@@ -173,7 +173,7 @@ def describe_error(item: dict[str, Any], root: type[BaseModel]) -> str:
     location = _path(item)
     path = ".".join(str(part) for part in location)
     if item["type"] == "extra_forbidden":
-        return f"{path}: unknown key; {_suggestion(str(location[-1]), _fields_at(root, location[:-1]))}"
+        return f"{path}: unknown key; {_suggestion(location, root)}"
     message = str(item["msg"]).removeprefix("Value error, ")
     given = item.get("input")
     shown = f", got {given!r}" if isinstance(given, (str, int, float, bool)) and item["type"] != "missing" else ""
@@ -187,14 +187,42 @@ def _is_tag(part: int | str) -> bool:
     )
 
 
-def _suggestion(name: str, known: Sequence[str]) -> str:
-    foreign = FOREIGN_NAMES.get(name)
+def _suggestion(location: Sequence[int | str], root: type[BaseModel]) -> str:
+    """Return what an unknown key was probably meant to be: another trainer's word, a key of another section, a typo."""
+    name, known = str(location[-1]), _fields_at(root, location[:-1])
+    foreign = FOREIGN_NAMES.get(name) if root is RunSpec else None
     if foreign is not None:
         return f"hone calls it {foreign.name} ({foreign.source} calls it {name})"
+    elsewhere = [".".join(path) for path in _paths_to(root, name) if list(path[:-1]) != list(location[:-1])]
+    if elsewhere:
+        return f"its place is {elsewhere[0]}"
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     if near:
         return f"did you mean {near[0]}?"
     return f"known here: {', '.join(sorted(known))}"
+
+
+def _paths_to(root: type[BaseModel], name: str) -> list[tuple[str, ...]]:
+    """Return every path of plain sections at which ``root`` has a key called ``name``, the shortest first."""
+    found: list[tuple[str, ...]] = []
+    level: list[tuple[tuple[str, ...], type[BaseModel]]] = [((), root)]
+    while level:
+        found += [(*path, name) for path, model in level if name in model.model_fields]
+        level = [
+            ((*path, key), section)
+            for path, model in level
+            for key, field in model.model_fields.items()
+            if not _is_list(field.annotation)
+            for section in _models_in(field.annotation)
+        ]
+    return found
+
+
+def _is_list(annotation: Any) -> bool:
+    """Tell whether an annotation holds a list, whose items have no path of their own."""
+    if typing.get_origin(annotation) in (tuple, list):
+        return True
+    return any(_is_list(argument) for argument in typing.get_args(annotation))
 
 
 def _fields_at(model: type[BaseModel], location: Sequence[int | str]) -> list[str]:

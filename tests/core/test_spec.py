@@ -58,6 +58,36 @@ def test_an_error_in_a_section_that_may_be_false_does_not_ask_for_false() -> Non
     assert "False" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"learning_rate": 1e-4}, "learning_rate: unknown key; its place is train.learning_rate"),
+        ({"target": {}}, "target: unknown key; its place is evaluate.target"),
+        ({"train": {"max_hours": 2}}, "its place is constraints.max_hours"),
+        ({"train": {"r": 2}}, "its place is train.lora.r"),
+        ({"train": {"lr": 1}}, "hone calls it train.learning_rate"),
+        ({"train": {"learning_rate_scheduler": "cosine"}}, "hone calls it train.lr_scheduler_type"),
+        ({"train": {"seeds": 3}}, "train.seeds: a list of seeds, each trained once: [0], or [0, 1, 2] for three"),
+        ({"train": {"seeds": [0, 0]}}, "train.seeds: two have the same name, 0"),
+        ({"serve": "yes"}, "serve: input should be"),
+    ],
+)
+def test_a_key_in_the_wrong_place_is_answered_with_the_right_one(values: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        validate_spec({**MINIMAL, **values}, "run.yaml")
+    assert said in str(caught.value)
+
+
+def test_serve_true_serves_as_usual() -> None:
+    served = validate_spec({**MINIMAL, "serve": True}, "run.yaml")
+    assert served == validate_spec(MINIMAL, "run.yaml")
+
+
+def test_a_list_that_holds_itself_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="holds itself"):
+        read_spec(write(tmp_path, yaml.safe_dump(MINIMAL) + "variants: &a [*a]\n"))
+
+
 @pytest.mark.parametrize("foreign", sorted(FOREIGN_NAMES))
 def test_foreign_names_lead_to_keys_that_exist(foreign: str) -> None:
     path = FOREIGN_NAMES[foreign].name.partition(":")[0].split(".")
