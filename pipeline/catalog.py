@@ -64,7 +64,7 @@ _ENTRIES = (
     StageEntry("evaluate", EvaluateConfig, EvaluateInputs, EvaluateArtifact, "2", _evaluate_environment, run_evaluate),
     StageEntry("optimize", OptimizeConfig, OptimizeInputs, OptimizeArtifact, "1", _main, run_optimize),
     StageEntry("serve", ServeConfig, ServeInputs, ServeArtifact, "1", _serve_environment, run_serve),
-    StageEntry("register", RegisterConfig, RegisterInputs, RegisterArtifact, "2", _main, run_register),
+    StageEntry("register", RegisterConfig, RegisterInputs, RegisterArtifact, "3", _main, run_register),
 )
 
 CATALOG: dict[StageName, StageEntry] = {entry.name: entry for entry in _ENTRIES}

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline.core.errors import ConfigError, DataError
-from pipeline.statistics.units import as_pair, check_rate, cluster_index, ratio_standard_error, unit_sums
+from pipeline.statistics.paired_interval import ADJUSTED_WALD, adjusted_wald
+from pipeline.statistics.units import as_pair, check_rate, cluster_index, unit_sums
 
 if TYPE_CHECKING:
     from pipeline.statistics.units import Clusters, Scores
 
-METHOD = "adjusted Wald (Bonett-Price), one-sided"
+METHOD = f"{ADJUSTED_WALD}, one-sided"
 
 
 @dataclass(frozen=True)
@@ -52,19 +53,13 @@ def non_inferiority(
 ) -> NonInferiorityResult:
     """Decide whether ``candidate`` is at most ``margin`` worse than ``reference``, item by item.
 
-    Bound: Bonett & Price, Adjusted Wald Confidence Interval for a Difference of Binomial Proportions Based on
-    Paired Data, Journal of Educational and Behavioral Statistics 37(4), 2012: one item won and one item lost are
-    added before the Wald bound. Deviations: with ``clusters`` a cluster of mean size is won and one lost, and the
-    standard error is that of a ratio over clusters; the sample variance has k - 1 in its denominator; t
-    quantiles of the observed units minus 1 replace normal ones; graded scores in [0, 1] take the same
-    formula, which is then conservative.
+    Bound: `pipeline.statistics.paired_interval.adjusted_wald`, one-sided.
 
     Raises:
         DataError: fewer than two items, unequal lengths, a score outside [0, 1], not one cluster id per item,
             or only one cluster.
         ConfigError: ``margin`` or ``alpha`` is not between 0 and 1.
     """
-    import numpy as np
     from scipy.stats import t
 
     check_rate(alpha, "alpha")
@@ -75,12 +70,7 @@ def non_inferiority(
     if first.size < 2:
         raise DataError("there is one item", fix="measure on at least two items")
     sums, sizes = unit_sums(first - second, cluster_index(clusters, first.size))
-    size = float(sizes.mean())
-    padded_sums = np.concatenate([sums, [size, -size]])
-    padded_sizes = np.concatenate([sizes, [size, size]])
-    estimate = float(padded_sums.sum() / padded_sizes.sum())
-    error = ratio_standard_error(padded_sums, padded_sizes)
-    freedom = sums.size - 1
+    estimate, error, freedom = adjusted_wald(sums, sizes)
     low = estimate - float(t.isf(alpha, freedom)) * error
     return NonInferiorityResult(
         n=first.size,

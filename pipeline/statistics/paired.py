@@ -1,8 +1,8 @@
 """Compare a candidate with a baseline on the same items: difference, interval and p-value in one result.
 
 Unpaired tests throw away that both saw the same items; tests that ignore clusters of near-duplicates reject
-far too often. The p-value is two-sided and exact wherever the scores allow it. The interval is computed apart;
-as an exact test on counts is conservative, it may exclude 0 where the test does not reject: the test decides.
+far too often. The p-value is two-sided and exact wherever the scores allow it. The test decides: an interval that
+excludes 0 where the test does not reject is extended to 0.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from pipeline.core.errors import DataError
 from pipeline.statistics.intervals import bootstrap_method, expanded_percentiles
 from pipeline.statistics.mcnemar import exact_mcnemar
+from pipeline.statistics.paired_interval import ADJUSTED_WALD, DISCORDANT, adjusted_wald_limits, discordant_limits
 from pipeline.statistics.permutation import can_be_exact, sign_flip_p_value, swap_p_value
 from pipeline.statistics.resampling import count_matrices, evaluate_statistic, resampled_ratios
 from pipeline.statistics.units import as_pair, check_resamples, cluster_index, is_binary, unit_sums
@@ -72,9 +73,9 @@ def compare(
     """Compare per-item scores of the same items in the same order.
 
     Test: McNemar's exact test for 0/1 scores of independent items, the exact cluster sign-flip test for 0/1
-    scores in ``clusters`` (one id per item), else a sign-flip test over ``resamples`` patterns. Interval:
-    paired bootstrap of the difference, whole clusters resampled; where both sides score alike on every item
-    it has no width, and ``non_inferiority`` is the one to ask.
+    scores in ``clusters`` (one id per item), else a sign-flip test over ``resamples`` patterns. Interval: see
+    `pipeline.statistics.paired_interval` for 0/1 scores, else a paired bootstrap of the difference, whole clusters
+    resampled; where it has no width and the scores lie in [0, 1], the adjusted Wald interval takes its place.
 
     Raises:
         DataError: no items, unequal lengths, a score that is not finite, not one cluster id per item, or only
@@ -85,7 +86,7 @@ def compare(
     first, second = as_pair(candidate, baseline)
     differences = first - second
     index = cluster_index(clusters, first.size)
-    sums, sizes = unit_sums(differences, index)
+    sums, _ = unit_sums(differences, index)
     binary = is_binary(first, second)
     gained, lost = int((differences > 0).sum()), int((differences < 0).sum())
     if binary and index is None:
@@ -93,8 +94,8 @@ def compare(
     else:
         p_value = sign_flip_p_value(differences, clusters=clusters, seed=seed, resamples=resamples)
         test = _sign_flip_name(index is not None, can_be_exact(sums), resamples)
-    draws = resampled_ratios(sums, sizes, seed=seed, resamples=resamples)
-    low, high = expanded_percentiles(draws, sums.size, alpha=alpha)
+    (low, high), method = _limits(first, second, index, alpha=alpha, seed=seed, resamples=resamples)
+    low, high = _agreeing(low, high, p_value, alpha)
     return PairedResult(
         n=first.size,
         clusters=None if clusters is None else len(set(clusters)),
@@ -106,7 +107,7 @@ def compare(
         alpha=alpha,
         p_value=p_value,
         test=test,
-        interval_method=f"paired {bootstrap_method(index is not None)}",
+        interval_method=method,
         only_candidate=gained if binary else None,
         only_baseline=lost if binary else None,
     )
@@ -144,7 +145,8 @@ def compare_corpus(
         first, second = _both_sides(statistic, counts)
         draws.append(first - second)
     units = n if index is None else int(index.max()) + 1
-    low, high = expanded_percentiles(np.concatenate(draws), units, alpha=alpha)
+    p_value = swap_p_value(statistic, n, index, seed=seed, resamples=resamples)
+    low, high = _agreeing(*expanded_percentiles(np.concatenate(draws), units, alpha=alpha), p_value, alpha)
     clustered = "cluster " if index is not None else ""
     return PairedResult(
         n=n,
@@ -155,12 +157,34 @@ def compare_corpus(
         low=low,
         high=high,
         alpha=alpha,
-        p_value=swap_p_value(statistic, n, index, seed=seed, resamples=resamples),
+        p_value=p_value,
         test=f"{clustered}approximate randomization, {resamples} permutations",
         interval_method=f"paired {bootstrap_method(index is not None)}",
         only_candidate=None,
         only_baseline=None,
     )
+
+
+def _limits(
+    first: Floats, second: Floats, index: Integers | None, *, alpha: float, seed: int, resamples: int
+) -> tuple[tuple[float, float], str]:
+    """Return the limits of the mean difference and the name of the method that fits the scores."""
+    differences = first - second
+    sums, sizes = unit_sums(differences, index)
+    binary = is_binary(first, second)
+    if binary and index is None:
+        gained, lost = int((differences > 0).sum()), int((differences < 0).sum())
+        return discordant_limits(gained, lost, first.size, alpha=alpha), DISCORDANT
+    alike = sums.size > 1 and bool((sums * sizes[0] == sums[0] * sizes).all())
+    if binary or (alike and min(first.min(), second.min()) >= 0.0 and max(first.max(), second.max()) <= 1.0):
+        return adjusted_wald_limits(sums, sizes, alpha=alpha), ADJUSTED_WALD
+    draws = resampled_ratios(sums, sizes, seed=seed, resamples=resamples)
+    return expanded_percentiles(draws, sums.size, alpha=alpha), f"paired {bootstrap_method(index is not None)}"
+
+
+def _agreeing(low: float, high: float, p_value: float, alpha: float) -> tuple[float, float]:
+    """Return the limits, extended to 0 where the test does not reject."""
+    return (min(low, 0.0), max(high, 0.0)) if p_value > alpha else (low, high)
 
 
 def _both_sides(statistic: CountStatistic, counts: Integers) -> tuple[Floats, Floats]:

@@ -94,7 +94,9 @@ def test_order_of_items_does_not_matter(pairs: list[tuple[int, int]], random: Ra
 def test_same_scores_are_no_difference() -> None:
     scores = [0, 1, 1, 0.5]
     result = compare(scores, scores)
-    assert (result.difference, result.low, result.high, result.p_value) == (0.0, 0.0, 0.0, 1.0)
+    assert (result.difference, result.p_value) == (0.0, 1.0)
+    # One item won and one lost: (0, 0, 0, 0, 1, -1) has variance 2/5, and t(0.975, 3) is 3.182446.
+    assert result.high == -result.low == pytest.approx(3.182446 * (0.4 / 6) ** 0.5, abs=1e-6)
     assert not result.better
 
 
@@ -108,7 +110,7 @@ def test_binary_without_clusters() -> None:
     assert result.p_value == pytest.approx(20 / 512, abs=1e-12)
     assert result.low < 0.7 < result.high
     assert result.better and not result.worse
-    assert result.interval_method == "paired bootstrap, expanded percentile"
+    assert result.interval_method == "exact binomial x Wilson of the discordant items"
 
 
 def test_binary_in_clusters() -> None:
@@ -157,7 +159,7 @@ def test_level_of_independent_items() -> None:
 
 def test_corpus_statistic_agrees_with_items() -> None:
     generator = np.random.default_rng(9)
-    first, second = (generator.random(40) < 0.8).astype(float), (generator.random(40) < 0.6).astype(float)
+    first, second = 0.9 * (generator.random(40) < 0.8), 0.9 * (generator.random(40) < 0.6)
     pooled = np.concatenate([first, second])
     clusters = [i // 2 for i in range(40)]
     corpus = compare_corpus(lambda counts: counts @ pooled / counts.sum(axis=1), 40, clusters=clusters)
