@@ -33,7 +33,9 @@ def open_reference(reference: Reference) -> Path:
     if reference.digest is None or not _SHA256.match(reference.digest) or not path.exists():
         return path
     if _digest(path.absolute()) != reference.digest:
-        raise IntegrityError("changed since the run began", where=str(path), fix="run the description again, or put back what was there")
+        raise IntegrityError(
+            "changed since the run began", where=str(path), fix="run the description again, or put back what was there"
+        )
     return path
 
 
