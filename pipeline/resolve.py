@@ -223,7 +223,7 @@ class Resolver:
                 name=parent.artifact.name,
                 metric=parent.artifact.metric,
                 margin=DEFAULT_RETENTION_MARGIN,
-                artifact=parent.artifact.lineage.data,
+                artifact=load_held(self.store, parent.artifact.lineage, parent.artifact.lineage.data).ref,
             )
             return (own,), None
         if not asked and spec.train.replay is not None:
