@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from pipeline.core.numbers import p_value, percent, points
 from pipeline.registry.losses import Loss, retention_condition, variant_condition
-from pipeline.registry.words import p_value, percent, points
 from schemas.evaluate import Score
 from schemas.register import Comparison, Condition, Decision, GateOptions, SeedSpread
 from schemas.serve import ANSWERS_PER_MISMATCH, ServeArtifact

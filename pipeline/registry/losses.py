@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipeline.registry.words import percent, points
+from pipeline.core.numbers import percent, points
 from pipeline.statistics import least_items
 from schemas.register import Comparison, Condition
 

@@ -63,7 +63,7 @@ def planned_and_measured(record: RunRecord) -> tuple[PlannedMeasured, ...]:
         PlannedMeasured(
             quantity="peak memory of training",
             unit="bytes",
-            planned=plan.memory.total,
+            planned=plan.local_memory_bytes,
             measured=model.manifest.cost.peak_memory_bytes if model is not None else None,
         ),
     )

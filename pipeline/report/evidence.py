@@ -5,22 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from string import ascii_uppercase
 
+from pipeline.core.numbers import p_value, percent, points
 from pipeline.report.front_page import score_plot
 from pipeline.report.page import Block, Example, Paragraph, Plot, Section, Table
 from pipeline.report.plots import IntervalRow, Mark, interval_plot, mark_plot
 from pipeline.report.types import ChangedItem, Report, SubjectScores, VariantRow
-from pipeline.report.wording import (
-    clip,
-    count,
-    difference_range,
-    level,
-    p_value,
-    percent,
-    points,
-    score_range,
-    score_text,
-    size,
-)
+from pipeline.report.wording import clip, count, difference_range, level, score_range, score_text, size
 from schemas.evaluate import Score
 from schemas.register import Comparison, Condition
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pipeline.core.numbers import percent, points
 from pipeline.report import limits
 from pipeline.report.configuration import asked_model, shown
 from pipeline.report.progress import not_reached
 from pipeline.report.record import RunRecord
 from pipeline.report.scores import gain, primary_metric
 from pipeline.report.types import Answer, Fact, Registration
-from pipeline.report.wording import count, percent, points
+from pipeline.report.wording import count
 
 _METHODS = {"sft": "supervised fine-tuning", "dpo": "direct preference optimization"}
 _ADAPTERS = {"lora": "a LoRA adapter", "qlora": "a QLoRA adapter (base in 4 bits)", "full": "all weights trained"}

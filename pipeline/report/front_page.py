@@ -4,21 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pipeline.core.numbers import p_value, percent, points
 from pipeline.report.page import Block, Bullets, Paragraph, Plot, Section, Table, Tone
 from pipeline.report.plots import IntervalRow, interval_plot
 from pipeline.report.types import Answer, PlannedMeasured, Report, SubjectScores
-from pipeline.report.wording import (
-    count,
-    difference_range,
-    dollars,
-    level,
-    p_value,
-    percent,
-    points,
-    score_text,
-    seconds,
-    size,
-)
+from pipeline.report.wording import count, difference_range, dollars, level, score_text, seconds, size
 
 VERDICTS: dict[Answer, str] = {"ship": "Ship", "do not ship": "Do not ship", "undecided": "Not decided"}
 TONES: dict[Answer, Tone] = {"ship": "good", "do not ship": "bad", "undecided": "open"}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pipeline.report.wording import count, percent, score_text
+from pipeline.core.numbers import percent
+from pipeline.report.wording import count, score_text
 from schemas.data import DataArtifact
 from schemas.evaluate import EvaluateArtifact
 from schemas.register import Comparison

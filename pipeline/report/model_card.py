@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from pipeline.core.numbers import p_value, percent, points
 from pipeline.report import limits
 from pipeline.report.configuration import shown
 from pipeline.report.evidence import score_cells
@@ -19,7 +20,7 @@ from pipeline.report.page import Table
 from pipeline.report.report_markdown import plain, table_lines
 from pipeline.report.types import Registration
 from pipeline.report.version import VersionRecord, hub_base
-from pipeline.report.wording import difference_range, level, p_value, percent, points
+from pipeline.report.wording import difference_range, level
 from schemas.evaluate import EvaluateArtifact
 
 _FRONT_MATTER = re.compile(r"\A---\s*\n(.*?)\n---\s*(?:\n|\Z)", re.DOTALL)

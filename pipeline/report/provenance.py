@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pipeline.core.numbers import percent
 from pipeline.report.page import Block, Example, Paragraph, Plot, Section, Table
 from pipeline.report.plots import Series, line_plot
 from pipeline.report.types import Report, Training
-from pipeline.report.wording import clip, count, percent, seconds
+from pipeline.report.wording import clip, count, seconds
 
 DIGEST_SHOWN = 12
 _CHOOSERS = {"spec": "description", "plan": "plan", "default": "hone's default"}

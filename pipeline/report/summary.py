@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from pipeline.core.numbers import percent, points
 from pipeline.report.front_page import VERDICTS, gain_text, summary_text
 from pipeline.report.record import RunRecord
 from pipeline.report.report import build_report
 from pipeline.report.types import Registration, Report, StageCost
-from pipeline.report.wording import clip, percent, points, score_range, seconds, size
+from pipeline.report.wording import clip, score_range, seconds, size
 from schemas.base import Schema
 from schemas.evaluate import Score
 from schemas.register import Comparison

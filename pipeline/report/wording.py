@@ -4,27 +4,12 @@ from __future__ import annotations
 
 import unicodedata
 
+from pipeline.core.numbers import percent
 from schemas.evaluate import Score
 from schemas.register import Comparison
 
 _CONTROL_PICTURES = 0x2400
-_SMALLEST_P = 0.001
 _REORDERING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-
-
-def percent(share: float) -> str:
-    """0.8504 -> ``85.0%``."""
-    return f"{100 * share:.1f}%"
-
-
-def points(difference: float) -> str:
-    """0.7271 -> ``+72.7 points``: a difference of two percentages, with its sign."""
-    return f"{100 * difference:+.1f} points"
-
-
-def p_value(p: float) -> str:
-    """0.0123 -> ``p = 0.012``; below 0.001 only that is said."""
-    return f"p < {_SMALLEST_P}" if p < _SMALLEST_P else f"p = {p:.3f}"
 
 
 def score_range(score: Score) -> str:

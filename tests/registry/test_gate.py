@@ -84,7 +84,7 @@ def test_what_shows_everything_is_promoted() -> None:
     ]
     assert condition(decision, "gain").text == (
         "seed-0 scores 80.0% and the best baseline, base, 50.0% by exact_match on the same 100 items: +30.0 points "
-        "(interval +20.0 points to +40.0 points; exact McNemar, p = 0.0010): a significant gain at level 0.05."
+        "(interval +20.0 points to +40.0 points; exact McNemar, p = 0.001): a significant gain at level 0.05."
     )
 
 

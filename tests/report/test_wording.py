@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.core import numbers
 from pipeline.report import wording
 from schemas.evaluate import Score
 
@@ -11,11 +12,11 @@ from schemas.evaluate import Score
 @pytest.mark.parametrize(
     ("function", "value", "text"),
     [
-        (wording.percent, 0.8504, "85.0%"),
-        (wording.points, 0.7271, "+72.7 points"),
-        (wording.points, -0.05, "-5.0 points"),
-        (wording.p_value, 0.0123, "p = 0.012"),
-        (wording.p_value, 0.00099, "p < 0.001"),
+        (numbers.percent, 0.8504, "85.0%"),
+        (numbers.points, 0.7271, "+72.7 points"),
+        (numbers.points, -0.05, "-5.0 points"),
+        (numbers.p_value, 0.0123, "p = 0.012"),
+        (numbers.p_value, 0.00099, "p < 0.001"),
         (wording.level, 0.05, "95%"),
         (wording.level, 0.1, "90%"),
         (wording.size, 999, "999 B"),
