@@ -18,7 +18,7 @@ from pipeline.plan.decisions import (
     lora_settings,
 )
 from pipeline.plan.hardware import Choice, choose, largest_batch, on_gpu
-from pipeline.plan.memory import Footprint, estimate_memory
+from pipeline.plan.memory import Footprint, estimate_memory, local_memory
 from pipeline.plan.power import estimate_power
 from pipeline.plan.prices import GPUS, PRICES_DATED
 from pipeline.plan.profile import Lengths
@@ -32,7 +32,7 @@ from schemas.plan import (
     Task,
     TrainingDecisions,
 )
-from schemas.train import LoraSettings, TrainSpec
+from schemas.train import CHANGES_BASE, LoraSettings, TrainSpec
 
 FEW_ROWS = 100
 
@@ -115,6 +115,8 @@ def draw_up(request: Request) -> PlanArtifact:
         prices_dated=PRICES_DATED,
         assumptions=assumptions(work),
         local_cpu_seconds=round(cpu_seconds(work), 1),
+        local_memory_bytes=local_memory(replace(footprint, batch=decisions.per_device_train_batch_size)),
+        over_budget=choice.broken if choice.recommended is not None else (),
         servable_by_vllm=not servable,
         power=power,
         warnings=(*request.notes, *_warnings(request, choice, servable, power)),
@@ -135,7 +137,7 @@ def _footprint(request: Request, lora: LoraSettings | None, length: int) -> Foot
         gradient_checkpointing=train.gradient_checkpointing,
         bf16=train.bf16 is not False,
         sequences=2 if preference else 1,
-        reference=preference and lora is None,
+        reference=preference and (lora is None or lora.init_lora_weights in CHANGES_BASE),
     )
 
 
@@ -192,6 +194,10 @@ def _warnings(request: Request, choice: Choice, servable: list[str], power: Powe
     if servable:
         remedy = "serve the merged variant" if "merged" in request.variants else "add `merged` to variants and serve it"
         found.append(f"the adapter cannot be served by vLLM: {'; '.join(servable)}: {remedy}")
+    lengths, most = request.lengths, request.train.max_length
+    if most is not None and lengths.sampled and lengths.p95 > most:
+        what = {"truncate": "are cut", "stop": "stop the run"}.get(request.train.long_rows, "are left out of training")
+        found.append(f"more than one row in twenty is longer than train.max_length {most}; longer rows {what}")
     if request.train_rows < FEW_ROWS:
         found.append(f"{request.train_rows} training rows are few; expect memorizing rather than learning")
     if power.minimum_detectable_gain is None:

@@ -42,6 +42,7 @@ def test_rate_is_halved_once() -> None:
 
 
 def test_settings_outlive_the_process(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
     config = train_config(base(tmp_path))
     assert AttemptSettings.load(config, tmp_path) == AttemptSettings.first(config)
     changed = FIRST.after_divergence(3, 0, "loss").after_out_of_memory(4)
