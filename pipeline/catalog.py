@@ -58,7 +58,7 @@ def _serve_environment(config: ServeConfig) -> str:
 
 
 _ENTRIES = (
-    StageEntry("plan", PlanConfig, PlanInputs, PlanArtifact, "1", _main, run_plan),
+    StageEntry("plan", PlanConfig, PlanInputs, PlanArtifact, "2", _main, run_plan),
     StageEntry("data", DataConfig, DataInputs, DataArtifact, "2", _main, run_data),
     StageEntry("train", TrainConfig, TrainInputs, TrainArtifact, "2", _main, run_train),
     StageEntry("evaluate", EvaluateConfig, EvaluateInputs, EvaluateArtifact, "2", _evaluate_environment, run_evaluate),

@@ -64,6 +64,7 @@ def _plan(run: ResolvedRun, _finished: Finished) -> Iterator[StageCall]:
         constraints=spec.constraints,
         target=spec.evaluate.target,
         primary_metric=run.metrics[0].name,
+        max_items=spec.evaluate.max_items,
         alpha=spec.gate.alpha,
     )
     yield _call("plan", "plan", config)

@@ -26,7 +26,7 @@ class Constraints(Schema):
 
 
 class PlanConfig(Schema):
-    """Config of the plan stage."""
+    """Config of the plan stage. ``max_items`` of the test split are evaluated, all where it is null."""
 
     task: Task
     base: BaseModelRef
@@ -38,6 +38,7 @@ class PlanConfig(Schema):
     constraints: Constraints
     target: dict[str, float]
     primary_metric: str
+    max_items: Positive | None = None
     alpha: float
     power: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.8
 
@@ -82,7 +83,7 @@ class DataProfile(Schema):
 
 
 class MemoryEstimate(Schema):
-    """Peak bytes of training by part."""
+    """Peak bytes of training's tensors by part."""
 
     weights: int
     gradients: int
@@ -126,6 +127,8 @@ class PlanArtifact(Artifact):
     """What the plan stage leaves. Files: ``plan.json`` (this description).
 
     ``hardware`` lists every GPU type; ``assumptions`` what times, dollars and memory rest on, with their error.
+    ``over_budget`` says which constraints even the recommended GPU breaks. ``memory`` are the tensors on a GPU,
+    ``local_memory_bytes`` is the whole training process on a CPU.
     """
 
     decisions: TrainingDecisions
@@ -141,6 +144,8 @@ class PlanArtifact(Artifact):
     prices_dated: str
     assumptions: tuple[str, ...] = ()
     local_cpu_seconds: float
+    local_memory_bytes: int = 0
+    over_budget: tuple[str, ...] = ()
     servable_by_vllm: bool
     power: PowerEstimate
     warnings: tuple[str, ...]

@@ -207,10 +207,11 @@ def _preflight(render: RenderConfig, examples: dict[Split, list[Example]], conte
         report = check_examples(rows, tokenizer, render.options, render.max_length, source=split)
         reports[split] = report
         if report.dropped_long or report.truncated:
-            context.warn(
-                f"{report.dropped_long} rows of {split} are longer than {render.max_length} tokens and are left out, "
-                f"{report.truncated} are cut"
+            long = (
+                f"{report.dropped_long + report.truncated} rows of {split} are longer than {render.max_length} tokens"
             )
+            done = f"{report.dropped_long} are left out, {report.truncated} are cut"
+            context.warn(f"{long}: {done if split != 'test' else 'they are asked all the same, whole'}")
     return reports.get("train")
 
 

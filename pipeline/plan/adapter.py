@@ -18,7 +18,7 @@ def lora_parameters(architecture: Architecture, lora: LoraSettings) -> int:
     """
     total = 0
     for linear in architecture.linears():
-        adapted = _is_adapted(linear.name, lora.target_modules)
+        adapted = adapts(lora.target_modules, linear.name)
         if adapted:
             total += _rank(linear.name, lora) * (linear.inputs + linear.outputs)
             total += linear.outputs if lora.use_dora else 0
@@ -60,7 +60,8 @@ def _rank(name: str, lora: LoraSettings) -> int:
     return lora.r
 
 
-def _is_adapted(name: str, target: tuple[str, ...] | str) -> bool:
+def adapts(target: tuple[str, ...] | str, name: str) -> bool:
+    """Tell whether ``target_modules`` names the module of this full name, as PEFT matches them."""
     if target == "all-linear":
         return True
     if isinstance(target, str):

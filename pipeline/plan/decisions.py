@@ -25,7 +25,7 @@ STEPS_WANTED = 300
 BATCHES = (4, 8, 16, 32, 64)
 LENGTH_STEP = 64
 SAFETY = 1.1
-"""A sample misses the longest rows."""
+"""What a template adds around the turns is assumed."""
 ESTIMATE_SAFETY = 1.6
 """Characters per token of a tokenizer that is not there yet are a guess."""
 
@@ -119,12 +119,13 @@ def decide_max_length(train: TrainSpec, situation: Situation) -> Reasoned:
     outlier = situation.longest_tokens > 2 * situation.p99_tokens
     length = situation.p99_tokens if outlier else situation.longest_tokens
     seen = f"the 99th percentile of sampled rows ({length:.0f} tokens; the longest is an outlier of " if outlier else ""
-    seen = f"{seen}{situation.longest_tokens})" if outlier else f"the longest sampled row has {length:.0f} tokens"
+    seen = f"{seen}{situation.longest_tokens})" if outlier else f"the longest row has {length:.0f} tokens"
     if situation.sampled == 0:
         seen = f"the longest row is assumed to have {length:.0f} tokens"
     room = SAFETY if situation.measured else ESTIMATE_SAFETY
+    why = "the template" if situation.measured else "a tokenizer that is not there yet"
     rounded = max(LENGTH_STEP, LENGTH_STEP * math.ceil(length * room / LENGTH_STEP))
-    reason = f"{seen}, {100 * (room - 1):.0f}% room for rows that nobody looked at, rounded up to {LENGTH_STEP}"
+    reason = f"{seen}, {100 * (room - 1):.0f}% room for {why}, rounded up to {LENGTH_STEP}"
     if rounded > situation.context:
         return _planned(situation.context, f"{reason} would be {rounded}; the base takes {situation.context}")
     return _planned(rounded, reason)

@@ -15,7 +15,7 @@ small model with a large vocabulary: kept in the model's type, in float32 and as
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pipeline.plan.architecture import Architecture
 from pipeline.plan.prices import GIB
@@ -27,6 +27,11 @@ RESERVE = 1 * GIB
 """CUDA context and libraries."""
 MEMORY_ERROR = 0.2
 """Share by which the sum of parts may be wrong."""
+PROCESS_FLOOR = 600 << 20
+"""Bytes of a training process on a CPU before any model: TRL, PEFT, transformers and torch imported took 566 MB
+(resident, 2026-11-25); what the earlier stages of the same process leave makes up the rest."""
+LOCAL_MEMORY_ERROR = 1.5
+"""Factor to which the memory of a training process on a CPU is right."""
 FRAGMENTATION = 1.1
 """PyTorch's allocator holds about a tenth more than the tensors in it."""
 
@@ -66,6 +71,11 @@ def estimate_memory(footprint: Footprint, gpus: int = 1) -> MemoryEstimate:
         "logits": logits,
     }
     return MemoryEstimate(**parts, total=sum(parts.values()))
+
+
+def local_memory(footprint: Footprint) -> int:
+    """Return the peak bytes of the training process on a CPU: the tensors in float32 and the libraries."""
+    return estimate_memory(replace(footprint, bf16=False)).total + PROCESS_FLOOR
 
 
 def needed(memory: MemoryEstimate) -> int:

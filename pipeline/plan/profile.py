@@ -31,7 +31,7 @@ TokensBy = Literal["tokenizer", "estimate"]
 
 @dataclass(frozen=True)
 class Lengths:
-    """Tokens of sampled rows, markup included. ``p99`` is what ``max_length`` is chosen by."""
+    """Tokens of sampled rows, markup included; ``longest`` of all rows. ``shortest`` 0 where nobody looked."""
 
     sampled: int
     mean: float
@@ -39,6 +39,7 @@ class Lengths:
     p99: float
     longest: int
     by: TokensBy
+    shortest: int = 0
 
     def profile(self, rows: int) -> DataProfile:
         """Return the public form."""
@@ -50,6 +51,12 @@ class Lengths:
             max_tokens=self.longest,
             tokens_by=self.by,
         )
+
+
+def size_of(options: DataOptions) -> Callable[[dict[str, Any]], int]:
+    """Return what counts the characters of a row that will be in a conversation."""
+    columns = _wanted_columns(options)
+    return lambda row: len(_text(row, columns))
 
 
 def measure(
@@ -71,7 +78,7 @@ def measure(
     if not lengths:
         return Lengths(0, 0.0, 0.0, 0.0, 0, by)
     mean = round(sum(lengths) / len(lengths), 2)
-    return Lengths(len(lengths), mean, _quantile(lengths, 0.95), _quantile(lengths, 0.99), lengths[-1], by)
+    return Lengths(len(lengths), mean, _quantile(lengths, 0.95), _quantile(lengths, 0.99), lengths[-1], by, lengths[0])
 
 
 def _estimate(vocabulary: int) -> Callable[[str], int]:

@@ -1,4 +1,4 @@
-"""A quick look at a raw source: how many rows it has, and an even sample of them.
+"""A quick look at a raw source: how many rows it has, an even sample of them, and the longest.
 
 Nothing is judged here: rows that cannot be read are left out of the sample, and the data stage reports them by number.
 """
@@ -6,9 +6,10 @@ Nothing is judged here: rows that cannot be read are left out of the sample, and
 from __future__ import annotations
 
 import csv
+import heapq
 import itertools
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,27 +23,41 @@ from schemas.base import Reference
 SAMPLE = 500
 """Rows that are looked at, evenly spread."""
 
+LONGEST = 50
+"""Rows of the most characters that are looked at, too: one of them has the most tokens."""
+
 TRAIN_NAMES = ("train", "training")
 TEST_NAMES = ("test", "testing")
 
 _TEXT = {".jsonl", ".ndjson", ".json", ".csv", ".tsv"}
 _TABLES = {".parquet", ".arrow", ".feather"}
 _LONGEST_CELL = 10_000_000
-_LONGEST_TABLE_LOOK = 20_000
+_BATCH = 1000
 
 T = TypeVar("T")
+Row = dict[str, Any]
+Size = Callable[[Row], int]
 
 
 @dataclass(frozen=True)
 class RawRows:
-    """Rows of a source, and those of the even sample that could be read."""
+    """Rows of a source, those of the even sample that could be read, and the longest of all."""
 
     count: int
-    sample: tuple[dict[str, Any], ...]
+    sample: tuple[Row, ...]
+    longest: tuple[Row, ...] = ()
 
 
-def look_at(reference: Reference, context: CallContext, split_names: tuple[str, ...] = TRAIN_NAMES) -> RawRows:
+def look_at(
+    reference: Reference,
+    context: CallContext,
+    split_names: tuple[str, ...] = TRAIN_NAMES,
+    *,
+    size: Size = lambda _: 0,
+) -> RawRows:
     """Count the rows of a file, a folder of files, a saved data set or a Hub data set, and sample them.
+
+    ``size`` of a row decides which are the longest.
 
     Raises:
         SourceError: nothing is there, or it cannot be read.
@@ -51,66 +66,83 @@ def look_at(reference: Reference, context: CallContext, split_names: tuple[str, 
     """
     path = open_reference(reference)
     if path.is_file():
-        found = _join([_look_at_file(path)])
+        found = _join([_look_at_file(path, size)])
     elif path.is_dir():
-        found = _look_at_folder(path, split_names)
+        found = _look_at_folder(path, split_names, size)
     elif path.suffix.lower() in _TEXT | _TABLES or path.parent.is_dir() or path.is_absolute():
         raise SourceError("no such file or folder", where=str(path), fix="check the path")
     else:
         token = context.secrets.get("HF_TOKEN")
         loaded = load_dataset("hub", reference.location, split_names, revision_of(reference), token)
-        found = RawRows(loaded.size, tuple(_spread(loaded.rows, loaded.size)))
+        found = _pick(loaded.rows, loaded.size, size)
     if found.count == 0:
         raise DataError("there are no rows", where=reference.location, fix="give a file with one example per row")
     return found
 
 
-def _look_at_folder(path: Path, split_names: tuple[str, ...]) -> RawRows:
+def _look_at_folder(path: Path, split_names: tuple[str, ...], size: Size) -> RawRows:
     if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
         loaded = load_dataset("folder", str(path), split_names, None, None)
-        return RawRows(loaded.size, tuple(_spread(loaded.rows, loaded.size)))
+        return _pick(loaded.rows, loaded.size, size)
     files = [file for file in sorted(path.rglob("*")) if file.suffix.lower() in _TEXT | _TABLES]
     named = [file for file in files if any(name in file.relative_to(path).as_posix().lower() for name in split_names)]
-    return _join([_look_at_file(file) for file in named or files])
+    return _join([_look_at_file(file, size) for file in named or files])
 
 
 def _join(parts: list[RawRows]) -> RawRows:
     rows = [row for part in parts for row in part.sample]
-    return RawRows(sum(part.count for part in parts), tuple(_spread(rows, len(rows))))
+    longest = tuple(row for part in parts for row in part.longest)
+    return RawRows(sum(part.count for part in parts), tuple(_spread(rows, len(rows))), longest)
 
 
-def _look_at_file(path: Path) -> RawRows:
+def _pick(rows: Iterable[Row | None], count: int, size: Size) -> RawRows:
+    """Return about `SAMPLE` of ``count`` rows, evenly spread, and the longest; None stands for an unreadable one."""
+    step = max(1, -(-count // SAMPLE))
+    sample: list[Row] = []
+
+    def sized() -> Iterator[tuple[int, int, Row]]:
+        for index, row in enumerate(rows):
+            if row is not None:
+                if index % step == 0:
+                    sample.append(row)
+                yield size(row), -index, row
+
+    longest = heapq.nlargest(LONGEST, sized(), key=lambda item: item[:2])
+    return RawRows(count, tuple(sample), tuple(row for _, _, row in longest))
+
+
+def _look_at_file(path: Path, size: Size) -> RawRows:
     suffix = path.suffix.lower()
     try:
         if suffix in _TABLES:
-            return _look_at_table(path)
+            return _look_at_table(path, size)
         if suffix in (".csv", ".tsv"):
-            return _look_at_csv(path)
-        return _look_at_json(path)
+            return _look_at_csv(path, size)
+        return _look_at_json(path, size)
     except OSError as error:
         raise SourceError(
             f"cannot read: {error.strerror or error}", where=str(path), fix="check the file and its permissions"
         ) from error
 
 
-def _look_at_json(path: Path) -> RawRows:
+def _look_at_json(path: Path, size: Size) -> RawRows:
     with path.open(encoding="utf-8-sig", errors="replace") as stream:
         count = sum(1 for line in stream if line.strip())
         stream.seek(0)
-        texts = _spread((line for line in stream if line.strip()), count)
-        rows = [row for row in map(_object, texts) if row is not None]
+        found = _pick((_object(line) for line in stream if line.strip()), count, size)
+        rows = found.sample
         if rows and not (count == 1 and len(rows[0]) == 1):
-            return RawRows(count, tuple(rows))
+            return found
         stream.seek(0)
         values = _value(stream.read())
     if isinstance(values, dict) and len(values) == 1:
         (values,) = values.values()
     if isinstance(values, list):
-        return RawRows(len(values), tuple(row for row in _spread(values, len(values)) if isinstance(row, dict)))
-    return RawRows(count, tuple(rows))
+        return _pick((row if isinstance(row, dict) else None for row in values), len(values), size)
+    return found
 
 
-def _look_at_csv(path: Path) -> RawRows:
+def _look_at_csv(path: Path, size: Size) -> RawRows:
     csv.field_size_limit(_LONGEST_CELL)
     with path.open(encoding="utf-8-sig", errors="replace", newline="") as stream:
         head = stream.readline()
@@ -119,33 +151,31 @@ def _look_at_csv(path: Path) -> RawRows:
         try:
             count = sum(1 for row in csv.reader(stream, delimiter=delimiter) if row) - 1
             stream.seek(0)
-            rows = tuple(_spread(csv.DictReader(stream, delimiter=delimiter), count))
+            return _pick(csv.DictReader(stream, delimiter=delimiter), max(count, 0), size)
         except csv.Error:
             return RawRows(sum(1 for _ in path.open("rb")), ())
-    return RawRows(max(count, 0), rows)
 
 
-def _look_at_table(path: Path) -> RawRows:
+def _look_at_table(path: Path, size: Size) -> RawRows:
     import pyarrow as pa
     from pyarrow import dataset, parquet
 
     try:
         if path.suffix.lower() == ".parquet":
             with parquet.ParquetFile(path) as file:
-                count = file.metadata.num_rows
-                batches = file.iter_batches(batch_size=1000)
-                head = [
-                    row for batch in itertools.islice(batches, _LONGEST_TABLE_LOOK // 1000) for row in batch.to_pylist()
-                ]
-        else:
-            table = dataset.dataset(path, format="ipc")
-            count = table.count_rows()
-            head = table.head(_LONGEST_TABLE_LOOK).to_pylist()
+                batches = file.iter_batches(batch_size=_BATCH)
+                return _pick(_rows_of(batches), file.metadata.num_rows, size)
+        table = dataset.dataset(path, format="ipc")
+        return _pick(_rows_of(table.to_batches(batch_size=_BATCH)), table.count_rows(), size)
     except pa.ArrowException as error:
         raise DataError(
             f"not a readable table: {str(error).splitlines()[0]}", where=str(path), fix="write the file again"
         ) from error
-    return RawRows(count, tuple(_spread(head, len(head))))
+
+
+def _rows_of(batches: Iterable[Any]) -> Iterator[Row]:
+    for batch in batches:
+        yield from batch.to_pylist()
 
 
 def _spread(items: Iterable[T], count: int) -> Iterator[T]:

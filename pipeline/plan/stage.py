@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pipeline.core.context import CallContext
 from pipeline.core.workspace import Workspace, write_record
-from pipeline.plan.base import describe
+from pipeline.plan.base import Base, describe
+from pipeline.plan.checks import check_length, check_rows, check_targets
 from pipeline.plan.draft import Request, draw_up
-from pipeline.plan.profile import measure
+from pipeline.plan.profile import Lengths, measure, size_of
 from pipeline.plan.raw_rows import TEST_NAMES, RawRows, look_at
 from schemas.plan import PlanArtifact, PlanConfig, PlanInputs
 
@@ -22,16 +25,19 @@ def run(
     Raises:
         SourceError, DataError: the training file is not there or holds no rows.
         ModelError: the base is not there, or its config is not one of a decoder.
-        ConfigError: a template of the data is not valid.
+        ConfigError: a template of the data is not valid, or a setting does not fit the base or the rows.
     """
     with context.progress("planning", 3) as advance:
         base = describe(config.base)
         advance(1)
-        found = look_at(config.files.train, context)
+        found = look_at(config.files.train, context, size=size_of(config.data))
+        check_rows(config.train.method, config.data, found.sample)
         advance(1)
         notes = [*base.notes, *_notes(config, found)]
         rows = min(found.count, config.data.max_rows or found.count)
-        lengths = measure(found.sample, config.data, base.count, base.architecture.vocabulary)
+        lengths = _lengths(config, found, base)
+        check_length(config.train, base.architecture, lengths)
+        check_targets(config.train, base.architecture)
         train_rows, test_rows = _split(config, rows, context)
         target = config.target.get(config.primary_metric)
         artifact = draw_up(
@@ -43,7 +49,7 @@ def run(
                 lengths=lengths,
                 rows=rows,
                 train_rows=train_rows,
-                test_rows=test_rows,
+                test_rows=min(test_rows, config.max_items or test_rows),
                 evaluations=config.evaluations,
                 variants=config.variants,
                 constraints=config.constraints,
@@ -69,6 +75,14 @@ def _split(config: PlanConfig, rows: int, context: CallContext) -> tuple[int, in
         return rows - validation, look_at(files.test, context, TEST_NAMES).count
     test = round(rows * shares.test)
     return rows - validation - test, test
+
+
+def _lengths(config: PlanConfig, found: RawRows, base: Base) -> Lengths:
+    """Return the lengths of the sample, the longest that of all rows: those of the most characters are tokenized."""
+    lengths, longest = (
+        measure(rows, config.data, base.count, base.architecture.vocabulary) for rows in (found.sample, found.longest)
+    )
+    return replace(lengths, longest=max(lengths.longest, longest.longest))
 
 
 def _notes(config: PlanConfig, found: RawRows) -> list[str]:

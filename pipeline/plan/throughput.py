@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pipeline.plan.architecture import Architecture
-from pipeline.plan.memory import MEMORY_ERROR
+from pipeline.plan.memory import LOCAL_MEMORY_ERROR, MEMORY_ERROR
 from pipeline.plan.prices import Gpu
 from schemas.train import AdapterKind
 
@@ -101,8 +101,12 @@ def assumptions(work: Work) -> tuple[str, ...]:
         f"training reaches {100 * MFU[work.adapter]:.0f}% of an A100's peak, generating {100 * GENERATION_MFU:.0f}%; "
         f"several GPUs {100 * MULTI_GPU_EFFICIENCY:.0f}% of their sum"
     )
+    errors = (
+        f"times and dollars are right to a factor of {ERROR:g}; the tensors that a GPU holds to about "
+        f"{100 * MEMORY_ERROR:.0f}%, the process on this machine to a factor of {LOCAL_MEMORY_ERROR:g}"
+    )
     return (
-        f"times and dollars are right to a factor of {ERROR:g}, memory to about {100 * MEMORY_ERROR:.0f}%",
+        errors,
         speed,
         f"each training starts in {START_SECONDS:g} s, and a step takes {1000 * STEP_SECONDS:g} ms at least",
     )

@@ -169,4 +169,4 @@ def test_rows_that_the_method_does_not_learn_from_are_refused_before_training(
     spec = describe(tmp_path, tiny_base, ROWS, train={"method": "dpo"})
     ran = hone("data", "check", spec, "--workspace", workspace)
     assert ran.code == ExitCode.DATA
-    assert "method dpo learns from preference rows, and these are conversation rows" in ran.err
+    assert "train.method dpo learns from pairs" in ran.err

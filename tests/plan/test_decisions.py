@@ -134,6 +134,18 @@ def test_power_grows_with_the_test_split() -> None:
     assert at.minimum_detectable_gain == pytest.approx(0.23, abs=0.01)
 
 
+def test_power_of_huge_test_splits_comes_at_once() -> None:
+    at, beyond = (estimate_power(n, alpha=0.05, power=0.8, target=None) for n in (10**6, 10**12))
+    assert at.minimum_detectable_gain is not None and beyond.minimum_detectable_gain is not None
+    # A million times the rows: a thousandth of the gain.
+    assert beyond.minimum_detectable_gain == pytest.approx(at.minimum_detectable_gain / 1000, abs=1e-6)
+    near, far = (estimate_power(9, alpha=0.05, power=0.8, target=0.5 + gain, baseline=0.5) for gain in (0.003, 0.0029))
+    assert near.rows_for_target is not None and far.rows_for_target is not None
+    assert far.rows_for_target == pytest.approx(near.rows_for_target * (0.003 / 0.0029) ** 2, rel=0.01)
+    tiny = estimate_power(9, alpha=0.05, power=0.8, target=0.5 + 1e-6, baseline=0.5)
+    assert tiny.rows_for_target is not None and tiny.rows_for_target > 10**12
+
+
 def test_power_without_what_it_needs() -> None:
     nothing = estimate_power(0, alpha=0.05, power=0.8, target=None)
     assert (nothing.minimum_detectable_gain, nothing.rows_for_target, nothing.assumed_baseline) == (None, None, 0.5)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pipeline.core.context import CallContext
 from pipeline.core.errors import DataError, SourceError
-from pipeline.plan.raw_rows import SAMPLE, RawRows, look_at
+from pipeline.plan.raw_rows import LONGEST, SAMPLE, RawRows, look_at
 from schemas.base import Reference
 
 ROWS = [{"text": f"row {number}", "label": "a\nb" if number % 2 else "c"} for number in range(1200)]
@@ -59,6 +59,13 @@ def test_every_format_gives_the_same_rows(tmp_path: Path) -> None:
         # 1200 rows, every third: 400 of at most 500.
         assert [row["text"] for row in found.sample] == [f"row {number}" for number in range(0, 1200, 3)], path
         assert len(found.sample) <= SAMPLE
+
+
+def test_the_longest_rows_are_those_of_all(tmp_path: Path) -> None:
+    rows = [{"text": "x" * (number * 7 % 1201), "label": "a"} for number in range(1201)]
+    path = write_jsonl(tmp_path / "a.jsonl", rows)
+    found = look_at(Reference(location=str(path)), CallContext(), size=lambda row: len(row["text"]))
+    assert [len(row["text"]) for row in found.longest] == list(range(1200, 1200 - LONGEST, -1))
 
 
 def test_a_folder_is_read_by_the_names_of_its_files(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pipeline.core.errors import ConfigError, DataError, ModelError
 from pipeline.core.workspace import content_digest, list_files
 from pipeline.plan.stage import run
 from schemas.base import Reference
-from schemas.data import DataFiles, DataOptions, SplitOptions
+from schemas.data import Columns, DataFiles, DataOptions, SplitOptions
 from schemas.events import Event
 from schemas.plan import Constraints, PlanArtifact, PlanConfig, PlanInputs
 from schemas.train import BaseModelRef, LoraSpec, ModelInit, Replay, TokenizerSpec, TrainSpec
@@ -90,7 +90,8 @@ def test_every_wish_changes_the_plan(tmp_path: Path, base: BaseModelRef, rows: P
         {"train": TrainSpec(replay=Replay(share=0.5))},
         {"train": TrainSpec(packing=True)},
         {"train": TrainSpec(max_steps=3)},
-        {"train": TrainSpec(method="dpo")},
+        {"train": TrainSpec(method="dpo"), "data": DataOptions(columns=Columns(chosen="text", rejected="label"))},
+        {"max_items": 20},
         {"train": TrainSpec(gradient_checkpointing=True)},
         {"train": TrainSpec(bf16=False)},
         {"train": TrainSpec(adapter="full")},
@@ -164,6 +165,60 @@ def test_bad_input_is_named(tmp_path: Path, base: BaseModelRef, rows: Path) -> N
     with pytest.raises(ModelError, match="no model config can be loaded"):
         folder = BaseModelRef(name="x", weights=Reference(location=str(tmp_path)))
         plan(tmp_path / "c", config(folder, rows))
+
+
+@pytest.mark.parametrize(
+    ("train", "says"),
+    [
+        ({"max_length": 4}, r"train\.max_length: no row fits into 4 tokens: the shortest of 500 has about"),
+        ({"max_length": 100_000}, r"train\.max_length: 100000 tokens are more than the \d+ that the base takes"),
+        (
+            {"lora": {"target_modules": ["nope_proj"]}},
+            r"train\.lora\.target_modules: the base has no module 'nope_proj'",
+        ),
+        ({"lora": {"target_modules": ["q_proj", "k_prj"]}}, r"no module 'k_prj'.*did you mean k_proj\?"),
+        ({"lora": {"target_modules": r".*\.nope"}}, "nothing would be trained"),
+        ({"lora": {"target_modules": []}}, "no module is named"),
+    ],
+)
+def test_settings_that_cannot_be_carried_out_are_refused(
+    tmp_path: Path, base: BaseModelRef, rows: Path, train: dict[str, object], says: str
+) -> None:
+    with pytest.raises(ConfigError, match=says):
+        plan(tmp_path / "a", config(base, rows, train=TrainSpec.model_validate(train)))
+
+
+def test_target_modules_that_the_base_has_are_taken(tmp_path: Path, base: BaseModelRef, rows: Path) -> None:
+    for number, modules in enumerate((["q_proj", "lm_head"], r".*\.(q|k)_proj", ["self_attn.q_proj"])):
+        lora = LoraSpec.model_validate({"target_modules": modules})
+        assert plan(tmp_path / str(number), config(base, rows, train=TrainSpec(lora=lora))).trainable_parameters > 0
+
+
+def test_preferences_are_not_learned_from_labels(tmp_path: Path, base: BaseModelRef, rows: Path) -> None:
+    with pytest.raises(DataError, match=r"train\.method dpo learns from pairs, and there is no column 'chosen'"):
+        plan(tmp_path / "a", config(base, rows, train=TrainSpec(method="dpo")))
+
+
+def test_the_longest_of_all_rows_fits(tmp_path: Path, base: BaseModelRef) -> None:
+    path = tmp_path / "rows.jsonl"
+    texts = [f"order {number}" for number in range(1200)]
+    texts[601] = "order " * 12  # between two sampled rows
+    path.write_text("".join(json.dumps({"text": text, "label": "a"}) + "\n" for text in texts))
+    artifact = plan(tmp_path / "a", config(base, path, train=TrainSpec(max_length=24)))
+    assert artifact.profile.max_tokens >= artifact.profile.p95_tokens + 7
+    assert not any("train.max_length" in warning for warning in artifact.warnings)
+    short = plan(tmp_path / "b", config(base, path, train=TrainSpec(max_length=12)))
+    assert any("is longer than train.max_length 12" in warning for warning in short.warnings)
+
+
+def test_only_the_evaluated_items_have_power(tmp_path: Path, base: BaseModelRef, rows: Path) -> None:
+    assert plan(tmp_path / "a", config(base, rows, max_items=50)).power.test_rows == 50
+    assert plan(tmp_path / "b", config(base, rows, max_items=5000)).power.test_rows == 200
+
+
+def test_the_process_on_this_machine_holds_the_libraries(tmp_path: Path, base: BaseModelRef, rows: Path) -> None:
+    artifact = plan(tmp_path / "a", config(base, rows))
+    assert artifact.local_memory_bytes > 500 << 20 > artifact.memory.total
 
 
 def test_unreadable_rows_are_left_to_the_data_stage_and_noted(tmp_path: Path, base: BaseModelRef) -> None:

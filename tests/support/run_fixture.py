@@ -228,6 +228,7 @@ class RunFixture:
             recommended_gpu="T4",
             prices_dated="2026-10-04",
             local_cpu_seconds=25.0,
+            local_memory_bytes=10_000_000,
             servable_by_vllm=True,
             power=PowerEstimate(
                 test_rows=20,
