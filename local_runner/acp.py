@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
 _STATES = {"running": "running", "finished": "finished", "failed": "failed"}
 
 
-def answer_file(path: Path) -> TrainingPlanMessage:
-    """Return the TRAINING_PLAN that answers the FINETUNE_MODEL message in ``path``.
+def answer_file(path: Path, overrides: Sequence[str] = ()) -> TrainingPlanMessage:
+    """Return the TRAINING_PLAN that answers the FINETUNE_MODEL message in ``path``, with ``a.b=c`` set in it.
 
     Raises:
         SourceError: the file cannot be read.
@@ -25,10 +26,10 @@ def answer_file(path: Path) -> TrainingPlanMessage:
     from pipeline.plan.acp import answer, parse
 
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise SourceError(f"cannot read the message: {error}", where=str(path), fix="name a JSON file") from error
-    return answer(parse(text, str(path)))
+    return answer(parse(text, str(path), overrides))
 
 
 def training_status(directory: RunDirectory, status: RunStatus) -> TrainingStatusMessage:

@@ -54,7 +54,10 @@ class AcpReason(Schema):
 
 
 class AcpHardware(Schema):
-    """GPUs of one type with wall-clock hours, GPU-hours and US dollars of the whole run."""
+    """GPUs of one type with wall-clock hours, GPU-hours and US dollars of the whole run.
+
+    ``within_constraints`` says whether it keeps what the message asks for.
+    """
 
     gpu: str
     count: int
@@ -62,6 +65,7 @@ class AcpHardware(Schema):
     gpu_hours: float
     dollars: float
     memory_gib_per_gpu: float
+    within_constraints: bool
 
 
 class AcpGain(Schema):

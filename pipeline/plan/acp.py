@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
 
 from pipeline.core.errors import ConfigError
-from pipeline.core.spec import describe_error
+from pipeline.core.spec import apply_overrides, describe_error
 from pipeline.plan.draft import Request, draw_up
+from pipeline.plan.hardware import broken_constraints
 from pipeline.plan.known_models import DATED, require_known
 from pipeline.plan.prices import GIB
 from pipeline.plan.profile import Lengths
+from pipeline.plan.task_words import task_of
 from schemas.acp import (
     AcpGain,
     AcpHardware,
@@ -37,14 +39,11 @@ LONGEST_OVER_MEAN = 3.0
 ALPHA, POWER = 0.05, 0.8
 HASH_LENGTH = 16
 
-_TASK_WORDS: tuple[tuple[Task, tuple[str, ...]], ...] = (
-    ("classification", ("classif", "intent", "sentiment", "label", "categor", "triage", "moderation", "routing")),
-    ("extraction", ("extract", "json", "entit", "ner", "slot", "field", "parsing", "structured")),
-)
 
-
-def parse(message: str | Mapping[str, Any], source: str = "ACP message") -> FinetuneModel:
-    """Read a FINETUNE_MODEL message from JSON text or its values.
+def parse(
+    message: str | Mapping[str, Any], source: str = "ACP message", overrides: Sequence[str] = ()
+) -> FinetuneModel:
+    """Read a FINETUNE_MODEL message from JSON text or its values, with ``a.b=c`` set in it.
 
     Raises:
         ConfigError: with one line per error: not JSON, an unknown key (and the nearest), a missing or wrong value.
@@ -59,7 +58,7 @@ def parse(message: str | Mapping[str, Any], source: str = "ACP message") -> Fine
     if not isinstance(message, Mapping):
         raise ConfigError("a message is a JSON object", where=source, fix='begin with {"cmd": "FINETUNE_MODEL", ...}')
     try:
-        return FinetuneModel.model_validate(dict(message))
+        return FinetuneModel.model_validate(apply_overrides(dict(message), overrides))
     except ValidationError as error:
         lines = list(dict.fromkeys(describe_error(dict(item), FinetuneModel) for item in error.errors()))
         raise ConfigError(
@@ -80,6 +79,10 @@ def answer(message: FinetuneModel) -> TrainingPlanMessage:
         for key, reasoned in plan.reasons.items()
         if key != "method"
     }
+    reached, ignored = _target_warnings(message)
+    plan = plan.model_copy(
+        update={"warnings": (*reached, *plan.warnings, *ignored), "feasible": plan.feasible and not reached}
+    )
     recommended = _option(plan, plan.recommended_gpu)
     return TrainingPlanMessage(
         base_model=name,
@@ -87,8 +90,8 @@ def answer(message: FinetuneModel) -> TrainingPlanMessage:
         trainable_parameters=plan.trainable_parameters,
         method=AcpReason(value=method, reason=why),
         decisions=decisions,
-        hardware=_hardware(recommended) if recommended is not None else None,
-        alternatives=tuple(_hardware(o) for o in plan.hardware if o.fits and o.gpu != plan.recommended_gpu),
+        hardware=_hardware(recommended, message) if recommended is not None else None,
+        alternatives=tuple(_hardware(o, message) for o in plan.hardware if o.fits and o.gpu != plan.recommended_gpu),
         expected_gain=_gain(message, plan),
         servable_by_vllm=plan.servable_by_vllm,
         feasible=plan.feasible,
@@ -100,10 +103,22 @@ def answer(message: FinetuneModel) -> TrainingPlanMessage:
     )
 
 
-def task_of(words: str) -> Task:
-    """Return the kind of task that the sender's words name; free text where they name none."""
-    lowered = words.lower()
-    return next((task for task, parts in _TASK_WORDS if any(part in lowered for part in parts)), "generation")
+def _target_warnings(message: FinetuneModel) -> tuple[list[str], list[str]]:
+    """Return what cannot be reached since it is there already, and which targets the plan does not look at."""
+    targets, baselines = message.metrics.target, message.metrics.baseline
+    reached = [
+        f"the target {name} {target:g} is not above the baseline {baselines[name]:g}: there is nothing to gain"
+        for name, target in targets.items()
+        if name in baselines and target <= baselines[name]
+    ]
+    others = [f"{name} {target:g}" for name, target in list(targets.items())[1:]]
+    ignored = []
+    if others:
+        ignored.append(
+            f"the gain is planned for {next(iter(targets))}, the first target; {', '.join(others)} "
+            f"{'is' if len(others) == 1 else 'are'} not planned for: in evaluate.target of a run, the gate holds to it"
+        )
+    return reached, ignored
 
 
 def _choose_method(message: FinetuneModel) -> tuple[AdapterKind, str, PlanArtifact]:
@@ -161,7 +176,7 @@ def _option(plan: PlanArtifact, gpu: str | None) -> HardwareOption | None:
     return next((option for option in plan.hardware if option.gpu == gpu), None)
 
 
-def _hardware(option: HardwareOption) -> AcpHardware:
+def _hardware(option: HardwareOption, message: FinetuneModel) -> AcpHardware:
     hours = option.seconds / 3600
     return AcpHardware(
         gpu=option.gpu,
@@ -170,6 +185,7 @@ def _hardware(option: HardwareOption) -> AcpHardware:
         gpu_hours=round(hours * option.count, 2),
         dollars=round(option.dollars, 2),
         memory_gib_per_gpu=round(option.memory_bytes / GIB, 1),
+        within_constraints=not broken_constraints(option, message.constraints),
     )
 
 

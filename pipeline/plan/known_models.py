@@ -106,5 +106,5 @@ def require_known(name: str, where: str) -> tuple[str, Architecture]:
     raise ModelError(
         f"the sizes of {name!r} are not known here",
         where=where,
-        fix=f"did you mean {' or '.join(near)}?" if near else "name a model's folder, or one of hone's known bases",
+        fix=f"did you mean {' or '.join(near)}?" if near else f"known here: {', '.join(KNOWN)}",
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from local_runner.session import Prepared, Session
 from pipeline.core.workspace import Store
+from schemas.errors import ExitCode
 from tests.local_runner.conftest import Hone, write_rows
 from tests.local_runner.test_bad_input import GOOD, ROWS
 from tests.local_runner.test_session import FINISHED
@@ -38,6 +40,26 @@ def test_a_plan_leaves_an_artifact_and_no_run(description: Path, hone: Hone) -> 
     assert again.code == 0
     assert "decisions" in again.out
     assert again.err == ""  # it was found done
+
+
+def test_a_plan_over_budget_ends_with_its_code(description: Path, hone: Hone) -> None:
+    root = description.with_name("workspace")
+    planned = hone("plan", description, "-w", root, "--set", "constraints.max_cost=0.0001")
+    assert planned.code == ExitCode.BUDGET
+    assert "constraints.max_cost allows 0.0001 US dollars" in planned.out
+    gpus = [line.split()[1] for line in planned.out.splitlines() if re.match(r"\d+x ", line)]
+    dollars = [float(line.split()[-1]) for line in planned.out.splitlines() if re.match(r"\d+x ", line)]
+    assert len(gpus) == 6
+    assert dollars == sorted(dollars)
+    assert "←" in next(line for line in planned.out.splitlines() if re.match(r"\d+x ", line))
+
+
+def test_a_message_may_begin_with_a_mark_and_be_overridden(tmp_path: Path, hone: Hone) -> None:
+    path = tmp_path / "message.json"
+    message = {"cmd": "FINETUNE_MODEL", "base_model": "qwen3-4b", "dataset": {"size": 800, "task": "ner"}}
+    path.write_text(json.dumps(message), encoding="utf-8-sig")
+    answered = hone("plan", "--acp", path, "--set", "method=qlora")
+    assert (answered.code, answered.json["method"]["value"]) == (0, "qlora")
 
 
 def test_the_champion_is_that_of_the_first_run(description: Path, tmp_path: Path) -> None:

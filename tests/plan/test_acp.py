@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from pipeline.core.errors import ConfigError, ModelError
-from pipeline.plan.acp import answer, parse, task_of
+from pipeline.plan.acp import answer, parse
+from pipeline.plan.task_words import task_of
 from schemas.acp import TrainingPlanMessage, TrainingStatusMessage
 
 MESSAGE: dict[str, Any] = {
@@ -77,6 +78,37 @@ def test_what_cannot_be_kept_is_said() -> None:
     assert "does not keep what was asked" in plan.summary
 
 
+def test_alternatives_outside_the_constraints_are_marked() -> None:
+    plan = answer(parse({**MESSAGE, "constraints": {"max_hours": 40}}))
+    assert plan.hardware is not None and plan.hardware.within_constraints
+    assert {option.within_constraints for option in plan.alternatives} == {True, False}
+    assert all(option.within_constraints == (option.hours <= 40) for option in plan.alternatives)
+
+
+def test_a_second_target_is_said_to_be_left_out() -> None:
+    assert any("f1 0.82 is not planned for" in warning for warning in answer(parse(MESSAGE)).warnings)
+
+
+@pytest.mark.parametrize("target", [0.62, 0.5])
+def test_a_target_that_is_reached_already_is_not_feasible(target: float) -> None:
+    plan = answer(parse({**MESSAGE, "metrics": {"baseline": {"accuracy": 0.62}, "target": {"accuracy": target}}}))
+    assert not plan.feasible
+    assert plan.warnings[0].startswith(f"the target accuracy {target:g} is not above the baseline 0.62")
+    assert "nothing to gain" in plan.summary
+
+
+def test_a_data_set_of_any_size_is_planned_at_once() -> None:
+    plan = answer(parse(MESSAGE, overrides=["dataset.size=1000000000000", "method=lora"]))
+    assert plan.method.value == "lora"
+    assert plan.expected_gain.test_rows == 200_000_000_000
+    assert not plan.feasible
+
+
+def test_a_base_that_is_like_none_names_those_that_are_known() -> None:
+    with pytest.raises(ModelError, match=r"known here: Qwen/Qwen3-0\.6B, "):
+        answer(parse({**MESSAGE, "base_model": "./my-folder"}))
+
+
 def test_a_size_and_a_task_are_enough() -> None:
     message = {"cmd": "FINETUNE_MODEL", "base_model": "qwen3-4b", "dataset": {"size": 800, "task": "intent labels"}}
     plan = answer(parse(message))
@@ -116,9 +148,15 @@ def test_an_unknown_base_is_answered_with_the_nearest() -> None:
         answer(parse({**MESSAGE, "base_model": "llama-3-71b"}))
 
 
+PLAIN = [
+    (words, "generation") for words in ("text_generation", "code_generation", "general_qa", "partner emails", "dinner")
+]
+"""Words that only hold `ner`."""
+
+
 @pytest.mark.parametrize(
     ("words", "task"),
-    [("medical_qa", "generation"), ("support triage", "classification"), ("JSON extraction", "extraction")],
+    [("medical_qa", "generation"), ("support triage", "classification"), ("JSON extraction", "extraction"), *PLAIN],
 )
 def test_tasks_are_known_by_their_words(words: str, task: str) -> None:
     assert task_of(words) == task
