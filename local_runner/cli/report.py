@@ -122,6 +122,7 @@ def show_version(
     """Show a version: its decision, its variants and its lineage, every file hashed again."""
     from pipeline.core.registry import resolve
     from pipeline.core.workspace import Store
+    from pipeline.report.conditions import outcome
     from pipeline.report.show import show_version as view_version
     from pipeline.report.types import Registration
 
@@ -135,7 +136,7 @@ def show_version(
     aliases = f" ({', '.join(found.aliases)})" if found.aliases else ""
     out.print(f"{found}{aliases}: {view.version.decision.verdict}", markup=False, soft_wrap=True)
     for condition in view.version.decision.conditions:
-        mark = "✓" if condition.passed else "✗" if condition.required else "·"
+        mark = {"met": "✓", "not met": "✗", "missed": "·", "waived": "–"}[outcome(condition)]
         out.print(f"  {mark} {condition.text}", markup=False, soft_wrap=True)
     if found.overrides:
         out.print(f"promoted all the same: {found.overrides[-1].reason}", markup=False, soft_wrap=True)

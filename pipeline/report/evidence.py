@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from string import ascii_uppercase
 
 from pipeline.core.numbers import p_value, percent, points
+from pipeline.report.conditions import outcome_text
 from pipeline.report.front_page import score_plot
-from pipeline.report.page import Block, Example, Paragraph, Plot, Section, Table
+from pipeline.report.page import Block, Bullets, Example, Paragraph, Plot, Section, Table, filled
 from pipeline.report.plots import IntervalRow, Mark, interval_plot, mark_plot
 from pipeline.report.types import ChangedItem, Report, SubjectScores, VariantRow
 from pipeline.report.wording import clip, count, difference_range, level, score_range, score_text, size
@@ -22,18 +23,19 @@ _CONFUSION_LENGTH = 120
 
 def evidence(report: Report) -> Iterator[Section]:
     """Yield the sections that have something to show."""
-    made = (
-        Section("gate", "The gate, condition by condition", tuple(_gate(report))),
-        Section("scores", "Baselines and tuned model", tuple(_scores(report))),
-        Section("tests", "Paired tests on the same items", tuple(_tests(report))),
-        Section("seeds", "Spread over seeds", tuple(_seeds(report))),
-        Section("slices", "Slices", tuple(_slices(report))),
-        Section("retention", "What the base could do before", tuple(_retention(report))),
-        Section("variants", "Variants: size and score", tuple(_variants(report))),
-        Section("confusions", "Worst confusions", tuple(_confusions(report))),
-        Section("changes", "What tuning fixed and broke", tuple(_changes(report))),
+    yield from filled(
+        (
+            ("gate", "The gate, condition by condition", _gate(report)),
+            ("scores", "Baselines and tuned model", _scores(report)),
+            ("tests", "Paired tests on the same items", _tests(report)),
+            ("seeds", "Spread over seeds", _seeds(report)),
+            ("slices", "Slices", _slices(report)),
+            ("retention", "What the base could do before", _retention(report)),
+            ("variants", "Variants: size and score", _variants(report)),
+            ("confusions", "Worst confusions", _confusions(report)),
+            ("changes", "What tuning fixed and broke", _changes(report)),
+        )
     )
-    yield from (section for section in made if section.blocks)
 
 
 def score_cells(score: Score | None) -> tuple[str, str, str]:
@@ -43,12 +45,14 @@ def score_cells(score: Score | None) -> tuple[str, str, str]:
 
 def _gate(report: Report) -> Iterator[Block]:
     if report.conditions:
+        numeric = ("Estimate", "Bounds", "Threshold")
         yield Table(
             "As measured; a condition that does not decide is marked",
-            ("Condition", "Outcome", "Estimate", "Bounds", "Threshold", "In words"),
+            ("Condition", "Outcome", *numeric),
             tuple(_condition_row(condition) for condition in report.conditions),
-            frozenset({"Estimate", "Bounds", "Threshold"}),
+            frozenset(numeric),
         )
+        yield Bullets(tuple(f"{condition.name}: {condition.text}" for condition in report.conditions))
 
 
 def _condition_row(condition: Condition) -> tuple[str, ...]:
@@ -66,9 +70,8 @@ def _condition_row(condition: Condition) -> tuple[str, ...]:
         if condition.low is not None
         else ""
     )
-    outcome = ("met" if condition.passed else "not met") + ("" if condition.required else " (does not decide)")
     estimate = written(condition.estimate) or "not measured"
-    return condition.name, outcome, estimate, bounds, written(condition.threshold), condition.text
+    return condition.name, outcome_text(condition), estimate, bounds, written(condition.threshold)
 
 
 def _scores(report: Report) -> Iterator[Block]:
@@ -98,37 +101,27 @@ def _tests(report: Report) -> Iterator[Block]:
 
 
 def _test_table(caption: str, comparisons: Sequence[Comparison], alpha: float) -> Table:
-    interval = f"{level(alpha)} interval"
+    numeric = ("Difference", f"{level(alpha)} interval", "p", "n", "Won / lost")
     return Table(
         f"{caption}; difference in percentage points; won / lost: items that only one of the two got right",
-        (
-            "Candidate",
-            "Reference",
-            "Metric",
-            "Difference",
-            interval,
-            "p",
-            "n",
-            "Won / lost",
-            "Test",
-        ),
-        tuple(
-            (
-                item.candidate,
-                item.reference,
-                f"{item.metric} ({item.task})" if item.task is not None else item.metric,
-                points(item.difference).removesuffix(" points"),
-                difference_range(item),
-                p_value(item.p_value).removeprefix("p ").removeprefix("= "),
-                f"{item.n:,}",
-                f"{item.only_candidate:,} / {item.only_reference:,}"
-                if item.only_candidate is not None and item.only_reference is not None
-                else "graded",
-                f"{item.test}; interval: {item.interval}",
-            )
-            for item in comparisons
-        ),
-        frozenset({"Difference", interval, "p", "n", "Won / lost"}),
+        ("Candidate", "Reference", "Metric", *numeric, "Test"),
+        tuple(_test_row(item) for item in comparisons),
+        frozenset(numeric),
+    )
+
+
+def _test_row(item: Comparison) -> tuple[str, ...]:
+    counted = item.only_candidate is not None and item.only_reference is not None
+    return (
+        item.candidate,
+        item.reference,
+        f"{item.metric} ({item.task})" if item.task is not None else item.metric,
+        points(item.difference).removesuffix(" points"),
+        difference_range(item),
+        p_value(item.p_value).removeprefix("p ").removeprefix("= "),
+        f"{item.n:,}",
+        f"{item.only_candidate:,} / {item.only_reference:,}" if counted else "graded",
+        f"{item.test}; interval: {item.interval}",
     )
 
 
@@ -196,27 +189,28 @@ def _variants(report: Report) -> Iterator[Block]:
     if not report.variants:
         return
     letters = dict(zip((row.name for row in report.variants), ascii_uppercase, strict=False))
+    numeric = ("Size", "Of parent", "Bytes per weight", "Logit difference", *_SCORE)
     yield Table(
         f"{report.primary_metric} by variant; logit difference to the parent, relative to its largest logit",
-        ("", "Variant", "Scheme", "Size", "Of parent", "Bytes per weight", "Logit difference", *_SCORE),
-        tuple(
-            (
-                letters.get(row.name, ""),
-                row.name,
-                row.scheme,
-                size(row.size_bytes),
-                percent(row.size_bytes / row.parent_size_bytes) if row.parent_size_bytes else "",
-                f"{row.bytes_per_parameter:.2f}",
-                f"{row.logit_difference:.2g}",
-                *score_cells(row.score),
-            )
-            for row in report.variants
-        ),
-        frozenset({"Size", "Of parent", "Bytes per weight", "Logit difference", *_SCORE}),
+        ("", "Variant", "Scheme", *numeric),
+        tuple((letters.get(row.name, ""), *_variant_cells(row)) for row in report.variants),
+        frozenset(numeric),
     )
     plot = _variant_plot([row for row in report.variants if row.name in letters], letters, report.primary_metric)
     if plot is not None:
         yield plot
+
+
+def _variant_cells(row: VariantRow) -> tuple[str, ...]:
+    return (
+        row.name,
+        row.scheme,
+        size(row.size_bytes),
+        percent(row.size_bytes / row.parent_size_bytes) if row.parent_size_bytes else "",
+        f"{row.bytes_per_parameter:.2f}",
+        f"{row.logit_difference:.2g}",
+        *score_cells(row.score),
+    )
 
 
 def _variant_plot(rows: Sequence[VariantRow], letters: dict[str, str], metric: str) -> Plot | None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pipeline.core.numbers import percent, points
+from pipeline.core.numbers import percent
 from pipeline.report import limits
+from pipeline.report.conditions import WORDS, statements
 from pipeline.report.configuration import asked_model, shown
 from pipeline.report.progress import not_reached
 from pipeline.report.record import RunRecord
 from pipeline.report.scores import gain, primary_metric
-from pipeline.report.types import Answer, Fact, Registration
+from pipeline.report.types import Answer, Fact, Registration, Statement
 from pipeline.report.wording import count
 
 _METHODS = {"sft": "supervised fine-tuning", "dpo": "direct preference optimization"}
@@ -50,24 +51,23 @@ def answer(record: RunRecord) -> Answer:
     return "ship" if record.register.artifact.decision.verdict == "promoted" else "do not ship"
 
 
+def condition_statements(record: RunRecord) -> tuple[Statement, ...]:
+    """Return the conditions of the gate in plain words, what failed first; none before there is a decision."""
+    if record.register is None:
+        return ()
+    return statements(record.register.artifact, record.file.retention_waived)
+
+
 def reasons(record: RunRecord, registration: Registration) -> tuple[str, ...]:
     """Return why: what failed first, then what held; of an unfinished run, what stopped it."""
     if record.register is None:
         return tuple(_unfinished(record))
-    conditions = record.register.artifact.decision.conditions
-    failed = [condition.text for condition in conditions if condition.required and not condition.passed]
-    noted = [condition.text for condition in conditions if not condition.required and not condition.passed]
-    held = [condition.text for condition in conditions if condition.passed]
     overridden = [
         f"A person overrode the refusal ({note.time}) and gave this reason: {note.reason}"
         for note in registration.overrides
     ]
-    return (
-        *overridden,
-        *(f"Not met: {text}" for text in failed),
-        *(f"Missed, but does not decide: {text}" for text in noted),
-        *(f"Met: {text}" for text in held),
-    )
+    found = condition_statements(record)
+    return (*overridden, *(f"{WORDS[statement.outcome]}: {statement.text}." for statement in found))
 
 
 def _unfinished(record: RunRecord) -> Iterator[str]:
@@ -85,33 +85,23 @@ def _unfinished(record: RunRecord) -> Iterator[str]:
 
 
 def limitations(record: RunRecord) -> tuple[str, ...]:
-    """Return what a reader must know before trusting the numbers."""
-    found = [*_sample(record), *limits.seed_limits(len(record.spec.train.seeds))]
+    """Return what a reader must know before trusting the numbers, what bears on the score first."""
     tuned = record.evaluations.get(record.shipped)
+    decided = record.register is not None
+    found = [*limits.first_items_limits(record.spec.evaluate.max_items)]
+    if record.data is not None:
+        found += limits.split_limits(record.data.artifact)
     if tuned is not None:
         found += limits.answer_limits(tuned.artifact, primary_metric(record), gain(record))
-    if record.data is not None:
-        found += limits.data_limits(record.data.artifact)
-    decided = record.register is not None
     found += limits.forgetting_limits(record.file.retention_waived, bool(record.retention) or not decided)
+    found += limits.seed_limits(len(record.spec.train.seeds))
+    if record.plan is not None:
+        found += limits.power_limits(record.plan.artifact.power)
     model = record.models.get(record.shipped)
     if model is not None:
         found += limits.training_limits(model.artifact)
+    if record.data is not None:
+        found += limits.data_limits(record.data.artifact)
     if decided or record.serve is not None:
         found += limits.serving_limits(record.serve.artifact if record.serve is not None else None)
     return tuple(found)
-
-
-def _sample(record: RunRecord) -> Iterator[str]:
-    if record.plan is not None:
-        power = record.plan.artifact.power
-        rows, assumed = count(power.test_rows, "test row"), f"(assumed baseline {percent(power.assumed_baseline)})"
-        if power.minimum_detectable_gain is None:
-            yield f"With about {rows}, no gain, however large, is likely to be found significant {assumed}."
-        else:
-            least = points(power.minimum_detectable_gain).lstrip("+")
-            found = f"would be found in fewer than {percent(power.power)} of such runs"
-            yield f"With about {rows}, a gain below {least} {found} {assumed}."
-    if record.spec.evaluate.max_items is not None:
-        first = count(record.spec.evaluate.max_items, "test item")
-        yield f"Only the first {first} were evaluated (evaluate.max_items)."

@@ -1,4 +1,4 @@
-"""The first page: what was asked, ship or not and why, the gain, the cost, and what the numbers cannot show."""
+"""The first page: ship or not and why, the gain, what is served, the cost, and what the numbers cannot show."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pipeline.core.numbers import p_value, percent, points
 from pipeline.report.page import Block, Bullets, Paragraph, Plot, Section, Table, Tone
 from pipeline.report.plots import IntervalRow, interval_plot
-from pipeline.report.types import Answer, PlannedMeasured, Report, SubjectScores
-from pipeline.report.wording import count, difference_range, dollars, level, score_text, seconds, size
+from pipeline.report.types import Answer, Report, Statement, SubjectScores
+from pipeline.report.wording import count, difference_range, dollars, level, listed, score_text, seconds, size
 
 VERDICTS: dict[Answer, str] = {"ship": "Ship", "do not ship": "Do not ship", "undecided": "Not decided"}
 TONES: dict[Answer, Tone] = {"ship": "good", "do not ship": "bad", "undecided": "open"}
@@ -16,39 +16,68 @@ TONES: dict[Answer, Tone] = {"ship": "good", "do not ship": "bad", "undecided": 
 
 def front_page(report: Report) -> tuple[Section, ...]:
     """Return the sections of the first page."""
+    served = served_text(report)
     return (
         Section("asked", "What was asked", (Table("", ("", ""), tuple((f.name, f.text) for f in report.asked)),)),
-        Section("why", "Why", (Bullets(report.reasons),)),
         Section("gain", "Gain", tuple(_gain(report))),
-        Section("cost", "Cost", tuple(_cost(report))),
+        Section("why", "Why", (Bullets(report.reasons),)),
+        *((Section("served", "What is served", (Paragraph(served),)),) if served is not None else ()),
+        Section("cost", "Cost", tuple(Paragraph(text) for text in _cost(report))),
         Section("limitations", "Limitations", (Bullets(report.limitations),)),
+        Section("next", "What to do next", (Bullets(report.next_steps),)),
     )
 
 
 def summary_text(report: Report) -> str:
-    """Return the verdict's one sentence: better or not, target reached or not, each said apart."""
+    """Return the verdict's one sentence: better or not, target reached or not, and what else was not met."""
     if report.answer == "undecided":
         return "The run has not come to a decision."
-    better = "better than the best baseline" if report.better_than_baseline else "not shown to be better"
-    parts = [f"The tuned model is {better}" + ("" if report.better_than_baseline else " than the best baseline")]
+    parts = [f"The tuned model is {_standing(report)} the best baseline"]
     if report.target_reached is not None:
-        parts.append(f"the target is {'reached' if report.target_reached else 'not reached'}")
-    failed = sum(1 for item in report.conditions if item.required and not item.passed)
-    required = sum(1 for item in report.conditions if item.required)
-    parts.append(f"{required - failed} of {count(required, 'required condition')} met")
+        parts.append(f"the target is {'reached' if report.target_reached else 'missed'}")
+    failed = [item for item in report.statements if item.outcome == "not met"]
+    others = list(dict.fromkeys(_label(item) for item in failed if _label(item) not in ("gain", "target")))
+    if others:
+        parts.append(f"not met: {listed(others)}")
+    elif not failed:
+        parts.append("every other condition is met")
+    waived = sum(item.outcome == "waived" for item in report.statements)
+    if waived:
+        parts.append(f"{count(waived, 'condition')} waived")
     return "; ".join(parts) + "."
 
 
+def _standing(report: Report) -> str:
+    gain = report.gain
+    if report.better_than_baseline:
+        return "better than"
+    worse = gain is not None and gain.difference < 0 and gain.p_value <= report.alpha
+    return "worse than" if worse else "not shown to be better than"
+
+
+def _label(statement: Statement) -> str:
+    """Return a condition in a few words."""
+    kind, _, name = statement.name.partition(".")
+    named = {
+        "retention": f"keeping what the base could do{f' ({name})' if name else ''}",
+        "variant": f"the variant {name}",
+        "parity": "being served as it was trained",
+    }
+    return named.get(kind, kind)
+
+
 def gain_text(report: Report) -> str | None:
-    """Return the gain as one sentence with its interval, test and n; None where nothing was compared."""
+    """Return the gain in plain words with its interval, p and n; None where nothing was compared."""
     gain = report.gain
     if gain is None:
         return None
     moved = "rose" if gain.difference > 0 else "fell" if gain.difference < 0 else "stayed"
+    chance = "hardly makes" if gain.p_value <= report.alpha else "may well make"
     return (
         f"{gain.metric} {moved} from {percent(gain.reference_value)} ({_title(report, gain.reference)}, the best "
-        f"baseline) to {percent(gain.candidate_value)}: {points(gain.difference)}, {level(report.alpha)} "
-        f"interval {difference_range(gain)} ({gain.test}, {p_value(gain.p_value)}, n = {gain.n:,})."
+        f"baseline) to {percent(gain.candidate_value)} on the same {count(gain.n, 'test item')}: "
+        f"{points(gain.difference)} ({level(report.alpha)} interval {difference_range(gain)}), which chance alone "
+        f"{chance} ({p_value(gain.p_value)})."
     )
 
 
@@ -84,53 +113,34 @@ def score_plot(caption: str, subjects: list[SubjectScores], metric: str) -> Plot
     return Plot(caption, interval_plot(rows, alternative), alternative)
 
 
-def _cost(report: Report) -> Iterator[Block]:
+def served_text(report: Report) -> str | None:
+    """Return which form takes the requests, and how it was tried; None before there is a decision."""
+    if report.served_variant is None:
+        return None
+    bytes_ = next((row.size_bytes for row in report.variants if row.name == report.served_variant), None)
+    form = f"{report.served_variant}, {size(bytes_)}" if bytes_ is not None else report.served_variant
+    version, parity = report.registration, report.parity
+    named = f"Version {version.version}" if version.version is not None else "The version"
+    if version.aliases:
+        named += f" ({listed(version.aliases)})"
+    if parity is None:
+        return f"{named} was not tried in a server; it is {form}."
+    tried = f"tried with {parity.engine} {parity.engine_version} on {count(parity.prompts, 'prompt')}"
+    state = "" if version.aliases or version.version is None else " It takes no traffic: no alias points at it."
+    return f"{named} as {form}, {tried}.{state}"
+
+
+def _cost(report: Report) -> Iterator[str]:
     if report.costs:
-        yield Table(
-            "By stage, on the machine that ran it",
-            ("Stage", "Calls", "CPU time", "Elapsed", "Peak memory"),
-            (
-                *(
-                    (
-                        cost.stage,
-                        f"{cost.calls}" + (f" ({cost.reused} reused)" if cost.reused else ""),
-                        seconds(cost.cpu_seconds),
-                        seconds(cost.wall_seconds),
-                        size(cost.peak_memory_bytes),
-                    )
-                    for cost in report.costs
-                ),
-                (
-                    "all",
-                    str(sum(cost.calls for cost in report.costs)),
-                    seconds(sum(cost.cpu_seconds for cost in report.costs)),
-                    seconds(sum(cost.wall_seconds for cost in report.costs)),
-                    size(max(cost.peak_memory_bytes for cost in report.costs)),
-                ),
-            ),
-            frozenset({"Calls", "CPU time", "Elapsed", "Peak memory"}),
+        processor, elapsed = (
+            seconds(sum(getattr(cost, name) for cost in report.costs)) for name in ("cpu_seconds", "wall_seconds")
         )
-    if report.planned:
-        yield Table(
-            "Planned and measured; measured memory is the whole process with its libraries",
-            ("", "Planned", "Measured", "Ratio"),
-            tuple(_planned_row(row) for row in report.planned),
-            frozenset({"Planned", "Measured", "Ratio"}),
-        )
+        peak = size(max(cost.peak_memory_bytes for cost in report.costs))
+        yield f"{processor} of CPU time and {elapsed} in all on the machine that ran it, with at most {peak} of memory."
     if report.gpu is not None:
         many = f"{report.gpu.count} x " if report.gpu.count > 1 else ""
-        yield Paragraph(
+        yield (
             f"On the recommended GPU ({many}{report.gpu.gpu}) the whole run is estimated to take "
             f"{seconds(report.gpu.seconds)} and to cost {dollars(report.gpu.dollars)}, at prices of "
             f"{report.gpu.prices_dated}."
         )
-
-
-def _planned_row(row: PlannedMeasured) -> tuple[str, str, str, str]:
-    def written(value: float) -> str:
-        return size(value) if row.unit == "bytes" else seconds(value) if row.unit == "seconds" else f"{value:,.0f}"
-
-    if row.measured is None:
-        return row.quantity, written(row.planned), "not measured", ""
-    ratio = f"{row.measured / row.planned:.2f}" if row.planned else ""
-    return row.quantity, written(row.planned), written(row.measured), ratio

@@ -4,13 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pipeline.core.numbers import percent
+from pipeline.core.numbers import percent, points
 from pipeline.report.wording import count, score_text
 from schemas.data import DataArtifact
 from schemas.evaluate import EvaluateArtifact
+from schemas.plan import PowerEstimate
 from schemas.register import Comparison
 from schemas.serve import ServeArtifact
 from schemas.train import TrainArtifact
+
+
+def first_items_limits(most: int | None) -> Iterator[str]:
+    """Say that only a part of the test split was evaluated."""
+    if most is not None:
+        yield f"Only the first {count(most, 'test item')} were evaluated (evaluate.max_items)."
+
+
+def split_limits(data: DataArtifact) -> Iterator[str]:
+    """Say which test rows the model may know by heart: the very words of a training row, or nearly those."""
+    rows, copies, near = (
+        count(data.rows.get("test", 0), "test row"),
+        data.leaked.get("test", 0),
+        data.near_train_test_rows,
+    )
+    if copies or near:
+        yield f"Of {rows}, {copies:,} have the very words of a training row and {near:,} nearly those."
+
+
+def power_limits(power: PowerEstimate) -> Iterator[str]:
+    """Say how small a gain the test split can show."""
+    rows, assumed = count(power.test_rows, "test row"), f"(assumed baseline {percent(power.assumed_baseline)})"
+    if power.minimum_detectable_gain is None:
+        yield f"With about {rows}, no gain, however large, is likely to be found significant {assumed}."
+    else:
+        least = points(power.minimum_detectable_gain).lstrip("+")
+        found = f"would be found in fewer than {percent(power.power)} of such runs"
+        yield f"With about {rows}, a gain below {least} {found} {assumed}."
 
 
 def seed_limits(seeds: int) -> Iterator[str]:
@@ -24,8 +53,8 @@ def answer_limits(tuned: EvaluateArtifact, metric: str, best: Comparison | None)
     near, clean = (tuned.slices.get(name, {}).get(metric) for name in ("near_train", "clean"))
     if near is not None and clean is not None:
         yield (
-            f"Nearly repeating a training row: {count(near.n, 'test item')} of {tuned.n:,}; {metric} is "
-            f"{score_text(near)} there and {score_text(clean)} elsewhere."
+            f"On the {count(near.n, 'test item')} that repeat or nearly repeat a training row, {metric} is "
+            f"{score_text(near)}; on the others {score_text(clean)}."
         )
     if tuned.truncated:
         yield f"Cut at the length limit: {count(tuned.truncated, 'answer')} of {tuned.n:,}."
@@ -42,6 +71,9 @@ def data_limits(data: DataArtifact) -> Iterator[str]:
     found = ", ".join(f"{number:,} {kind.replace('_', ' ')}" for kind, number in data.personal_data.items() if number)
     if found:
         yield f"Personal data was found by patterns ({found}); patterns miss some."
+    if data.conflicting_near_duplicates:
+        noisy = count(data.conflicting_near_duplicates, "training row")
+        yield f"Labels may be noisy: {noisy} nearly repeat another with a different answer."
 
 
 def forgetting_limits(waived: str | None, measured: bool) -> Iterator[str]:
@@ -54,10 +86,17 @@ def forgetting_limits(waived: str | None, measured: bool) -> Iterator[str]:
 
 def training_limits(model: TrainArtifact) -> Iterator[str]:
     """Say which rows training left out or cut, and what had to be repaired."""
-    if model.rendered.dropped_long:
-        yield f"Left out as longer than max_length: {count(model.rendered.dropped_long, 'training row')}."
-    if model.rendered.truncated:
-        yield f"Cut at max_length: {count(model.rendered.truncated, 'training row')}."
+    rendered = model.rendered
+    if rendered.dropped_long:
+        left_out = count(rendered.dropped_long, "training row")
+        yield f"Left out as longer than max_length: {left_out} of {rendered.rows:,}."
+    if rendered.truncated:
+        yield (
+            f"Cut at max_length: {count(rendered.truncated, 'training row')} of {rendered.rows:,}; "
+            f"{rendered.ended:,} of {rendered.kept:,} train the end of a turn."
+        )
+    if rendered.turns_left_out:
+        yield f"Not trained (train.completion_only_loss): {count(rendered.turns_left_out, 'earlier assistant turn')}."
     for repair in model.recoveries:
         yield f"Training was repaired at step {repair.step:,} ({repair.kind.replace('_', ' ')}): {repair.action}."
 

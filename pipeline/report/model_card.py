@@ -14,6 +14,7 @@ import yaml
 
 from pipeline.core.numbers import p_value, percent, points
 from pipeline.report import limits
+from pipeline.report.conditions import outcome_text
 from pipeline.report.configuration import shown
 from pipeline.report.evidence import score_cells
 from pipeline.report.page import Table
@@ -141,8 +142,7 @@ def _decision(version: VersionRecord, registration: Registration) -> Iterator[st
     for note in registration.overrides:
         yield from (f"**Overridden by a person** ({note.time}), with this reason: {plain(note.reason)}", "")
     for condition in decision.conditions:
-        outcome = ("met" if condition.passed else "not met") + ("" if condition.required else " (does not decide)")
-        yield f"- {plain(condition.name)}, {outcome}: {plain(condition.text)}"
+        yield f"- {plain(condition.name)}, {outcome_text(condition)}: {plain(condition.text)}"
     yield ""
 
 

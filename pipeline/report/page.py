@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -60,6 +61,12 @@ class Section:
     anchor: str
     title: str
     blocks: tuple[Block, ...]
+
+
+def filled(parts: Iterable[tuple[str, str, Iterable[Block]]]) -> Iterator[Section]:
+    """Yield a section for each (anchor, title, blocks) that has something to show."""
+    sections = (Section(anchor, title, tuple(blocks)) for anchor, title, blocks in parts)
+    yield from (section for section in sections if section.blocks)
 
 
 @dataclass(frozen=True)

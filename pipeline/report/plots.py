@@ -17,6 +17,7 @@ _LEFT, _RIGHT = 44.0, 348.0
 _TOP, _BOTTOM = 12.0, 170.0
 _ROW = 36.0
 _LABEL_LENGTH = 34
+_ROW_LABEL_LENGTH = 48
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def interval_plot(rows: Sequence[IntervalRow], alternative: str) -> str:
     for index, row in enumerate(rows):
         y = _ROW * index + 26
         low, value, high = (_share_x(min(max(share, 0.0), 1.0)) for share in (row.low, row.value, row.high))
-        parts.append(_text(12, y - 9, clip(row.label, _LABEL_LENGTH), "label", "start"))
+        parts.append(_text(12, y - 9, clip(row.label, _ROW_LABEL_LENGTH), "label", "start"))
         parts.append(_text(_RIGHT, y - 9, row.text, "label", "end"))
         parts.append(f'<line class="interval {row.kind}" x1="{low:.1f}" y1="{y:.1f}" x2="{high:.1f}" y2="{y:.1f}"/>')
         parts.append(f'<circle class="dot {row.kind}" cx="{value:.1f}" cy="{y:.1f}" r="4.5"/>')

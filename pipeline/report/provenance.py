@@ -1,31 +1,34 @@
-"""How the model was made: data, training, serving parity, lineage, environments, configuration."""
+"""How the model was made: data, training, serving parity, cost, lineage, environments, configuration."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from pipeline.core.numbers import percent
-from pipeline.report.page import Block, Example, Paragraph, Plot, Section, Table
+from pipeline.report.page import Block, Example, Paragraph, Plot, Section, Table, filled
 from pipeline.report.plots import Series, line_plot
-from pipeline.report.types import Report, Training
-from pipeline.report.wording import clip, count, seconds
+from pipeline.report.types import PlannedMeasured, Report, StageCost, Training
+from pipeline.report.wording import clip, count, seconds, size
 
 DIGEST_SHOWN = 12
 _CHOOSERS = {"spec": "description", "plan": "plan", "default": "hone's default"}
 _EXAMPLE_ROWS = 8
+_PLANNED = ("Planned", "Measured", "Ratio")
 
 
 def provenance(report: Report) -> Iterator[Section]:
     """Yield the sections that have something to show."""
-    made = (
-        Section("data", "Data", tuple(_data(report))),
-        Section("training", "Training", tuple(_training(report))),
-        Section("parity", "Serving parity", tuple(_parity(report))),
-        Section("lineage", "Lineage", tuple(_lineage(report))),
-        Section("environment", "Environments and versions", tuple(_environments(report))),
-        Section("configuration", "Configuration", tuple(_configuration(report))),
+    yield from filled(
+        (
+            ("data", "Data", _data(report)),
+            ("training", "Training", _training(report)),
+            ("parity", "Serving parity", _parity(report)),
+            ("costs", "Cost by stage", _costs(report)),
+            ("lineage", "Lineage", _lineage(report)),
+            ("environment", "Environments and versions", _environments(report)),
+            ("configuration", "Configuration", _configuration(report)),
+        )
     )
-    yield from (section for section in made if section.blocks)
 
 
 def _data(report: Report) -> Iterator[Block]:
@@ -62,23 +65,12 @@ def _data(report: Report) -> Iterator[Block]:
 def _training(report: Report) -> Iterator[Block]:
     if not report.training:
         return
+    numeric = ("Rows", "Replayed", "Trained tokens", "Steps", "Epochs", "Trained weights", "Loss", "Validation loss")
     yield Table(
         "Losses are mean negative log-likelihood per trained token, in nats",
-        (
-            "Model",
-            "Rows",
-            "Replayed",
-            "Trained tokens",
-            "Steps",
-            "Epochs",
-            "Trained weights",
-            "Loss",
-            "Validation loss",
-        ),
+        ("Model", *numeric),
         tuple(_training_row(item) for item in report.training),
-        frozenset(
-            {"Rows", "Replayed", "Trained tokens", "Steps", "Epochs", "Trained weights", "Loss", "Validation loss"}
-        ),
+        frozenset(numeric),
     )
     repairs = tuple(
         (item.name, f"{repair.step:,}", repair.kind.replace("_", " "), repair.action)
@@ -145,6 +137,44 @@ def _parity(report: Report) -> Iterator[Block]:
     yield Example(
         "A served answer", (("Prompt", clip(parity.smoke_prompt, 480)), ("Answer", clip(parity.smoke_answer, 480)))
     )
+
+
+def _costs(report: Report) -> Iterator[Block]:
+    if report.costs:
+        numeric = ("Calls", "CPU time", "Elapsed", "Peak memory")
+        yield Table(
+            "On the machine that ran it; an artifact that two calls share is counted once",
+            ("Stage", *numeric),
+            tuple(_cost_row(cost) for cost in report.costs),
+            frozenset(numeric),
+        )
+    if report.planned:
+        yield Table(
+            "Planned and measured; measured memory is the whole process with its libraries",
+            ("", *_PLANNED),
+            tuple(_planned_row(row) for row in report.planned),
+            frozenset(_PLANNED),
+        )
+
+
+def _cost_row(cost: StageCost) -> tuple[str, ...]:
+    return (
+        cost.stage,
+        f"{cost.calls}" + (f" ({cost.reused} reused)" if cost.reused else ""),
+        seconds(cost.cpu_seconds),
+        seconds(cost.wall_seconds),
+        size(cost.peak_memory_bytes),
+    )
+
+
+def _planned_row(row: PlannedMeasured) -> tuple[str, ...]:
+    def written(value: float) -> str:
+        return size(value) if row.unit == "bytes" else seconds(value) if row.unit == "seconds" else f"{value:,.0f}"
+
+    if row.measured is None:
+        return row.quantity, written(row.planned), "not measured", ""
+    ratio = f"{row.measured / row.planned:.2f}" if row.planned else ""
+    return row.quantity, written(row.planned), written(row.measured), ratio
 
 
 def _lineage(report: Report) -> Iterator[Block]:

@@ -11,6 +11,7 @@ from pipeline.report import findings
 from pipeline.report.changes import item_changes
 from pipeline.report.configuration import configuration_rows
 from pipeline.report.costs import gpu_estimate, planned_and_measured, stage_costs
+from pipeline.report.next_steps import next_steps
 from pipeline.report.progress import call_rows
 from pipeline.report.record import Finished, RunRecord
 from pipeline.report.scores import gain, primary_metric, retention_rows, subjects, variant_rows
@@ -32,6 +33,7 @@ def build_report(record: RunRecord, registration: Registration | None = None) ->
     decision = decided.decision if decided is not None else None
     best = decision.best_baseline if decision is not None else None
     tuned = record.evaluations.get(record.shipped)
+    found = findings.condition_statements(record)
     return Report(
         run=record.run,
         name=record.spec.name,
@@ -49,6 +51,9 @@ def build_report(record: RunRecord, registration: Registration | None = None) ->
         target_reached=decision.target_reached if decision is not None else None,
         best_baseline=best,
         conditions=decision.conditions if decision is not None else (),
+        served_variant=decided.served_variant if decided is not None else None,
+        statements=found,
+        next_steps=next_steps(record, registered, [item for item in found if item.outcome == "not met"]),
         limitations=findings.limitations(record),
         costs=stage_costs(record),
         planned=planned_and_measured(record),

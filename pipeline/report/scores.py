@@ -13,10 +13,10 @@ from schemas.evaluate import (
     EvaluateArtifact,
     ModelSubject,
     Score,
-    Subject,
     TfidfSubject,
 )
 from schemas.register import Comparison, RegisterArtifact
+from schemas.resolved import RECORD_METRICS
 
 
 def primary_metric(record: RunRecord) -> str:
@@ -31,13 +31,15 @@ def subjects(record: RunRecord) -> tuple[SubjectScores, ...]:
         ("tuned", record.evaluations),
         ("variant", record.variant_evaluations),
     )
-    return tuple(_subject(name, role, item.artifact) for role, group in groups for name, item in group.items())
+    return tuple(
+        _subject(name, role, item.artifact, len(group)) for role, group in groups for name, item in group.items()
+    )
 
 
-def _subject(name: str, role: Role, evaluation: EvaluateArtifact) -> SubjectScores:
+def _subject(name: str, role: Role, evaluation: EvaluateArtifact, beside: int) -> SubjectScores:
     return SubjectScores(
         name=name,
-        title=_title(name, role, evaluation.subject),
+        title=_title(name, role, evaluation, beside),
         role=role,
         n=evaluation.n,
         scores=evaluation.scores,
@@ -47,24 +49,26 @@ def _subject(name: str, role: Role, evaluation: EvaluateArtifact) -> SubjectScor
     )
 
 
-def _title(name: str, role: Role, subject: Subject) -> str:
+def _title(name: str, role: Role, evaluation: EvaluateArtifact, beside: int) -> str:
+    """Return a subject's name in plain words; one of several seeds is told from the others."""
     if role == "tuned":
-        return f"Tuned model, {name.replace('-', ' ')}"
+        return f"Tuned model, {name.replace('-', ' ')}" if beside > 1 else "Tuned model"
     if role == "variant":
         return f"Variant {name}"
-    match subject:
-        case BaseSubject(few_shot=0):
-            return "Base model with the task prompt"
+    match evaluation.subject:
+        case BaseSubject(few_shot=0, instruction=instruction):
+            return f"Base model {'with the' if instruction else 'without a'} task prompt"
         case BaseSubject(few_shot=shots):
             return f"Base model with {shots} examples"
         case TfidfSubject():
-            return "TF-IDF and logistic regression"
+            fields = RECORD_METRICS & set(evaluation.scores)
+            return f"TF-IDF and logistic regression{', field by field' if fields else ''}"
         case EndpointSubject(model=model):
             return f"Endpoint: {PurePath(model).name}"
         case ModelSubject():
             return "Current champion"
         case _:
-            assert_never(subject)
+            assert_never(evaluation.subject)
 
 
 def gain(record: RunRecord) -> Comparison | None:

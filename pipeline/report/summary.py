@@ -33,13 +33,15 @@ class SummaryRow(Schema):
 class Summary(Schema):
     """The end of a run. ``scores``: baselines, then tuned seeds; ``retention`` and ``variants`` with their change.
 
-    ``reasons`` has what failed first. ``report`` is the path as the caller gave it.
+    ``reasons`` has what failed first, ``concerns`` all but what held. ``report`` is the path as the caller gave it.
     """
 
     run: str
     verdict: str
     sentence: str
     reasons: tuple[str, ...]
+    concerns: tuple[str, ...]
+    next_steps: tuple[str, ...]
     version: str | None
     scores: tuple[SummaryRow, ...]
     paired_test: str | None
@@ -58,11 +60,14 @@ def summarize(record: RunRecord, registration: Registration | None = None, repor
         IntegrityError: a manifest or a file behind it is damaged.
     """
     report = build_report(record, registration)
+    held = sum(statement.outcome == "met" for statement in report.statements)
     return Summary(
         run=report.run,
         verdict=VERDICTS[report.answer],
         sentence=summary_text(report),
         reasons=report.reasons,
+        concerns=report.reasons[: len(report.reasons) - held],
+        next_steps=report.next_steps,
         version=report.registration.version,
         scores=tuple(_score_rows(report)),
         paired_test=gain_text(report),
@@ -94,31 +99,33 @@ def _retention_rows(report: Report) -> Iterator[SummaryRow]:
     for row in report.retention:
         yield _row(f"{row.task}, before", row.metric, row.before)
         found = next((item for item in report.retention_comparisons if item.task == row.task), None)
-        yield _row(f"{row.task}, after", row.metric, row.after, _change(found))
+        yield _row(f"{row.task}, after", row.metric, row.after, points(found.difference) if found is not None else "")
 
 
 def _variant_rows(report: Report) -> Iterator[SummaryRow]:
     for row in report.variants:
         found = next((item for item in report.variant_comparisons if item.candidate == row.name), None)
-        change = f"{size(row.size_bytes)}{', ' + _change(found) if found is not None else ''}"
-        yield _row(row.name, report.primary_metric, row.score, change)
+        yield _row(row.name, report.primary_metric, row.score, f"{size(row.size_bytes)}{_change(report, found)}")
 
 
-def _change(comparison: Comparison | None) -> str:
-    return f"{points(comparison.difference)} against {comparison.reference}" if comparison is not None else ""
+def _change(report: Report, comparison: Comparison | None) -> str:
+    if comparison is None:
+        return ""
+    variants = {row.name for row in report.variants}
+    against = comparison.reference if comparison.reference in variants else "the tuned model"
+    return f", {points(comparison.difference)} against {against}"
 
 
 def plain_text(summary: Summary) -> str:
     """Return the summary as plain text, columns aligned; also for a generated block of a document."""
     lines = [f"{summary.verdict}: {summary.sentence}"]
+    if summary.paired_test is not None:
+        lines += ["", summary.paired_test]
+    lines += [f"  - {concern}" for concern in summary.concerns]
     groups = (("Scores", summary.scores), ("The base's own tasks", summary.retention), ("Variants", summary.variants))
     for title, rows in groups:
         if rows:
             lines += ["", title, *_aligned([_cells(row) for row in rows])]
-    if summary.paired_test is not None:
-        lines += ["", "Paired test", f"  {summary.paired_test}"]
-    if summary.reasons:
-        lines += ["", "Why", *(f"  - {reason}" for reason in summary.reasons)]
     if summary.costs:
         lines += ["", "Cost", *_aligned([_cost_cells(cost) for cost in summary.costs])]
     named = (
@@ -126,6 +133,7 @@ def plain_text(summary: Summary) -> str:
         ("Asked", summary.served_prompt),
         ("Served answer", summary.served_answer),
         ("Report", summary.report),
+        ("Next", " ".join(summary.next_steps[:1]) or None),
     )
     lines += ["", *_aligned([(name, text) for name, text in named if text is not None])]
     return "\n".join(lines) + "\n"

@@ -15,6 +15,7 @@ from schemas.train import Recovery
 
 Role = Literal["baseline", "tuned", "variant"]
 Answer = Literal["ship", "do not ship", "undecided"]
+Outcome = Literal["met", "not met", "missed", "waived"]
 
 
 class OverrideNote(Schema):
@@ -44,6 +45,14 @@ class Fact(Schema):
     """One thing that was asked for, in words."""
 
     name: str
+    text: str
+
+
+class Statement(Schema):
+    """A condition of the gate in plain words; ``missed`` ones do not decide, ``waived`` ones were asked not to."""
+
+    name: str
+    outcome: Outcome
     text: str
 
 
@@ -234,7 +243,10 @@ class Report(Schema):
     better_than_baseline: bool | None
     target_reached: bool | None
     best_baseline: str | None
+    served_variant: str | None
+    statements: tuple[Statement, ...]
     conditions: tuple[Condition, ...]
+    next_steps: tuple[str, ...]
     limitations: tuple[str, ...]
     costs: tuple[StageCost, ...]
     planned: tuple[PlannedMeasured, ...]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 
 from pipeline.core.numbers import percent
 from schemas.evaluate import Score
@@ -58,6 +59,11 @@ def dollars(amount: float) -> str:
 def count(number: int, noun: str, plural: str | None = None) -> str:
     """(1, ``row``) -> ``1 row``; (1200, ``row``) -> ``1,200 rows``."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """(``a``, ``b``, ``c``) -> ``a, b and c``."""
+    return " and ".join((", ".join(names[:-1]), names[-1])) if len(names) > 1 else "".join(names)
 
 
 def clip(text: str, limit: int) -> str:

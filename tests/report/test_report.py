@@ -68,18 +68,19 @@ def test_a_test_split_that_can_show_nothing_is_a_limitation(fixture: RunFixture)
     manifest = json.loads(path.read_text())
     manifest["artifact"]["power"]["minimum_detectable_gain"] = None
     path.write_text(json.dumps(manifest))
-    assert "no gain, however large" in build_report(RunRecord.load(fixture.root, run)).limitations[0]
+    assert "no gain, however large" in "\n".join(build_report(RunRecord.load(fixture.root, run)).limitations)
 
 
 def test_limitations_name_what_the_numbers_cannot_show(record: RunRecord) -> None:
     text = "\n".join(build_report(record).limitations)
     assert "20 test rows" in text and "31.0 points" in text
     assert "One seed" in text
-    assert "5 test items of 20" in text
+    assert "Of 20 test rows, 2 have the very words of a training row and 5 nearly those." in text
+    assert "On the 5 test items that repeat or nearly repeat a training row" in text
     assert "1 answer of 20" in text
     assert "0% of the training data" in text
     assert "10 rows of 120" in text
-    assert "2 training rows" in text
+    assert "2 training rows of 82" in text
     assert "not served" not in text
 
 
@@ -87,7 +88,11 @@ def test_a_refusal_says_first_what_was_not_met(fixture: RunFixture) -> None:
     fixture.promoted = False
     report = build_report(RunRecord.load(fixture.root, fixture.build()))
     assert report.answer == "do not ship"
-    assert report.reasons[0] == "Not met: The base's own task commands lost too much."
+    # 16/20 before, 15/20 after; the condition's bound is -35 points and its threshold -20
+    assert report.reasons[0] == (
+        "Not met: What the base could do before is not shown to be kept: commands 80.0% before, 75.0% after; "
+        "the loss may be 35.0 points, at most 20.0 points are allowed."
+    )
     assert len([reason for reason in report.reasons if reason.startswith("Met:")]) == 3
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
@@ -10,6 +11,7 @@ from pipeline.report.page import Table
 from pipeline.report.record import RunRecord
 from pipeline.report.report import build_report
 from pipeline.report.report_markdown import plain, report_markdown, table_lines
+from tests.support.run_fixture import RunFixture
 
 MARKDOWN = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 WORDS = st.text(st.characters(blacklist_categories=("Cc", "Cs", "Zl", "Zp"), blacklist_characters="\x85"), max_size=40)
@@ -46,17 +48,34 @@ def test_the_report_reads_as_a_document(record: RunRecord) -> None:
     text = report_markdown(build_report(record))
     tokens = MARKDOWN.parse(text)
     headings = [tokens[i + 1].content for i, token in enumerate(tokens) if token.type == "heading_open"]
-    assert headings[:6] == [
+    assert headings[:9] == [
         "triage: fine-tuning report",
         "What was asked",
-        "Why",
         "Gain",
+        "Why",
+        "What is served",
         "Cost",
         "Limitations",
+        "What to do next",
+        "Details",
     ]
     html = [token.content for token in tokens if token.type == "html_block"]
     assert all(re.fullmatch(r"</?details>(<summary>[^<]*</summary>)?\n?", block) for block in html)
-    assert "+70.0 points, 95% interval +45.0 to +90.0" in text
+    assert "+70.0 points (95% interval +45.0 to +90.0)" in text
+
+
+@pytest.mark.parametrize("promoted", [True, False])
+def test_the_first_page_is_for_people(fixture: RunFixture, promoted: bool) -> None:
+    fixture.promoted = promoted
+    text = report_markdown(build_report(RunRecord.load(fixture.root, fixture.build())))
+    first, details = text.split("# Details")
+    for word in ("seed-0", "McNemar", "Planned", "gain.merged"):
+        assert word not in first
+    assert len(first.split()) < 560
+    assert "Planned and measured" in details and "exact McNemar" in details
+    next_steps = first.split("## What to do next")[1]
+    assert ("hone serve triage" in next_steps) is promoted
+    assert ("train.replay" in next_steps) is not promoted
 
 
 def test_every_row_of_every_table_has_its_columns(record: RunRecord) -> None:
