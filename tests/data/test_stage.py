@@ -275,6 +275,14 @@ def test_contradictions_may_be_kept_or_stop(tmp_path: Path) -> None:
         run_stage(tmp_path, rows, contradictions="stop")
 
 
+def test_the_first_ten_contradicting_rows_are_named(tmp_path: Path) -> None:
+    rows = [*pairs(20), *({"prompt": sentence(3), "completion": f"other {number}"} for number in range(30))]
+    kept = run_stage(tmp_path, rows, contradictions="keep")
+    # row 4 and rows 21 to 50
+    named = "31 rows share 1 prompts with different answers; they are kept: rows 4, 21, 22, 23, 24, 25, 26, 27, 28, 29"
+    assert any(warning == f"{named} and 21 more" for warning in kept.warnings)
+
+
 def test_a_draw_of_the_training_rows(tmp_path: Path) -> None:
     outcome = run_stage(tmp_path, pairs(60), test=pairs(70)[60:], max_rows=20, split={"validation": 0.0})
     assert outcome.artifact.rows == {"train": 20, "test": 10}
