@@ -23,7 +23,6 @@ _INTRODUCTION = (
 
 _OTHER_CODES = {
     ExitCode.OK: "The command did what it says; also where a finished run had nothing left to do.",
-    ExitCode.USAGE: "A command, option or argument is not one of those below.",
     ExitCode.GATE_FAILED: "The run finished, and its gate refused the version; the reasons are measured numbers.",
 }
 """Codes that no error has."""

@@ -15,6 +15,7 @@ import psutil
 from local_runner.environments import CURRENT, list_environments
 from local_runner.main import shadowed
 from local_runner.pins import PINS_FIX, differing, shown
+from local_runner.writable import existing, unwritable
 from pipeline.environments import requirements
 
 Level = Literal["ok", "warning", "error"]
@@ -66,12 +67,8 @@ def _environments() -> Iterator[Check]:
             yield Check(f"{found.name} environment", level, "installed" if found.installed else "not installed", fix)
 
 
-def _existing(path: Path) -> Path:
-    return next(parent for parent in (path, *path.parents) if parent.exists())
-
-
 def _disk(root: Path) -> Check:
-    free = shutil.disk_usage(_existing(root)).free
+    free = shutil.disk_usage(existing(root)).free
     found = f"{free / 2**30:.1f} GiB free"
     return (
         Check("disk", "ok", found)
@@ -89,7 +86,7 @@ def _memory() -> Check:
 
 
 def _writable(root: Path) -> Check:
-    place = _existing(root)
-    if os.access(place, os.W_OK):
+    problem = unwritable(root)
+    if problem is None:
         return Check("workspace", "ok", str(root))
-    return Check("workspace", "error", f"{place} cannot be written", "choose another with --workspace")
+    return Check("workspace", "error", f"{root}: {problem}", "name another folder with --workspace")

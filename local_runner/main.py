@@ -7,6 +7,10 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typer._click.exceptions import ClickException
 
 PACKAGES = ("schemas", "pipeline", "local_runner")
 """Packages that must lie beside each other; their names are common, so something else may be in the way."""
@@ -38,10 +42,21 @@ def entry() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("TQDM_DISABLE", "1")  # progress is told by events; libraries' own bars would break in
     problem = shadowed()
+    arguments = sys.argv[1:]
     if problem is not None:
+        sys.exit(_tell_shadowed(problem, "--json" in arguments))
+    sys.exit(run_command(arguments))
+
+
+def _tell_shadowed(problem: str, as_json: bool) -> int:
+    """Tell it without any of hone's packages, which may be another's."""
+    if as_json:
+        fix = "run hone from another folder, or correct PYTHONPATH"
+        record = {"code": "environment", "message": problem, "where": "PYTHONPATH", "fix": fix, "detail": None}
+        sys.stdout.write(json.dumps({"error": record}, indent=2) + "\n")
+    else:
         sys.stderr.write(f"error: {problem}\n")
-        sys.exit(5)
-    sys.exit(run_command(sys.argv[1:]))
+    return 5
 
 
 def run_command(arguments: list[str]) -> int:
@@ -59,20 +74,36 @@ def run_command(arguments: list[str]) -> int:
         return int(code) if isinstance(code, int) else 0
     except typer.Exit as stop:
         return stop.exit_code
-    except typer.Abort:
-        sys.stderr.write("stopped\n")
-        return 130
+    except (typer.Abort, KeyboardInterrupt):
+        return _tell_stopped(as_json)
     except ClickException as error:
-        error.show()
-        return error.exit_code
-    except KeyboardInterrupt:
-        sys.stderr.write("\nstopped; run the same command again to go on\n")
-        return 130
+        return _tell_usage(error, as_json)
     except BrokenPipeError:
         sys.stderr.close()
         return 0
     except Exception as error:  # noqa: BLE001 - the boundary: no traceback reaches a user
         return _tell(error, as_json)
+
+
+def _tell_stopped(as_json: bool) -> int:
+    from pipeline.core.errors import Cancelled
+
+    if as_json:
+        return _tell(Cancelled("stopped", fix="run the same command again to go on"), as_json)
+    sys.stderr.write("\nstopped; run the same command again to go on\n")
+    return CANCELLED
+
+
+def _tell_usage(error: ClickException, as_json: bool) -> int:
+    """Tell that a command, option or argument is wrong; for people as Typer does."""
+    from pipeline.core.errors import UsageError
+
+    if not as_json:
+        error.show()
+        return error.exit_code
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "hone"
+    return _tell(UsageError(error.format_message(), where=command, fix=f"see {command} --help"), as_json)
 
 
 def _tell(error: Exception, as_json: bool) -> int:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.core.errors import ConfigError, RegistryError
+from pipeline.core.errors import ConfigError, GateRefused, RegistryError
 from pipeline.core.models import ModelFiles, model_files
 from pipeline.core.registry import RegisteredVersion, Registry, resolve
 from pipeline.core.workspace import Store
@@ -93,12 +94,13 @@ def promote(registry: Registry, reference: str, reason: str | None) -> Move:
     """Make a version champion; one that its gate refused needs a reason, which stays on it.
 
     Raises:
-        RegistryError: there is no such version, or the gate refused it and no reason is given.
+        RegistryError: there is no such version.
+        GateRefused: the gate refused it and no reason is given.
     """
     version = resolve(registry, reference)
     refused = version.verdict == "refused"
     if refused and not reason:
-        raise RegistryError(
+        raise GateRefused(
             f"the gate refused {version}",
             where=reference,
             fix="see hone show version; to promote it all the same, give --reason, which stays on its card",
@@ -114,14 +116,27 @@ def roll_back(registry: Registry, name: str, to: int | None, reason: str | None)
     """Make the champion before the present one (or version ``to``) champion again.
 
     Raises:
-        RegistryError: there is no earlier champion, or the gate refused version ``to`` and no reason is given.
+        RegistryError: nothing of this name is registered, or there is no earlier champion.
+        GateRefused: the gate refused version ``to`` and no reason is given.
     """
+    versions = registry.list_versions(name)
+    if not versions:
+        raise _unknown_name(registry, name)
     history = registry.alias_history(name, "champion")
     earlier = [version for version in history if not history or version != history[-1]]
     target = to if to is not None else (earlier[-1] if earlier else None)
     if target is None:
-        known = ", ".join(str(found.version) for found in registry.list_versions(name)) or "none"
+        known = ", ".join(str(found.version) for found in versions)
         raise RegistryError(
             f"{name} had no other champion", where=name, fix=f"name a version with --to (registered: {known})"
         )
     return promote(registry, f"{name}@{target}", reason)
+
+
+def _unknown_name(registry: Registry, name: str) -> RegistryError:
+    known = sorted({version.name for version in registry.list_versions()})
+    near = difflib.get_close_matches(name, known, n=1)
+    listed = f"registered are {', '.join(known)}" if known else "finish a run of that name first"
+    return RegistryError(
+        f"no version of {name} is registered", where=name, fix=f"did you mean {near[0]}?" if near else listed
+    )

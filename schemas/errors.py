@@ -21,6 +21,8 @@ ErrorCode = Literal[
     "integrity",
     "engine",
     "registry",
+    "gate",
+    "usage",
     "cancelled",
     "internal",
 ]
@@ -56,6 +58,8 @@ EXIT_CODES: dict[ErrorCode, ExitCode] = {
     "integrity": ExitCode.STORAGE,
     "engine": ExitCode.STAGE_FAILED,
     "registry": ExitCode.STAGE_FAILED,
+    "gate": ExitCode.GATE_FAILED,
+    "usage": ExitCode.USAGE,
     "cancelled": ExitCode.CANCELLED,
     "internal": ExitCode.INTERNAL,
 }

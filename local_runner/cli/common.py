@@ -52,11 +52,37 @@ def print_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
 
 
-def workspace_root(workspace: Path) -> Path:
+def absolute(workspace: Path) -> Path:
     """Return the workspace as an absolute path, so that a later change of folder does not move it."""
     from pipeline.core.paths import expand
 
     return expand(workspace).absolute()
+
+
+def workspace_root(workspace: Path) -> Path:
+    """Return the workspace's absolute path.
+
+    Raises:
+        StorageError: there is something else than a folder.
+    """
+    from local_runner.writable import not_a_folder, refuse
+
+    root = absolute(workspace)
+    refuse(root, not_a_folder(root))
+    return root
+
+
+def writable_root(workspace: Path) -> Path:
+    """Return the workspace's absolute path, for a command that writes there.
+
+    Raises:
+        StorageError: nothing can be written there.
+    """
+    from local_runner.writable import refuse, unwritable
+
+    root = absolute(workspace)
+    refuse(root, unwritable(root))
+    return root
 
 
 def registry(root: Path) -> Registry:

@@ -39,7 +39,7 @@ def check(
     from local_runner.check import check_data, masked_rows
     from local_runner.display import Display
 
-    session, out = open_session(workspace), messages()
+    session, out = open_session(workspace, writes=True), messages()
     run = session.resolve(spec, overrides or [])
     with interruptible(out) as cancelled, Display(out, quiet=as_json) as display:
         checked = check_data(session, run, display, cancelled)

@@ -17,12 +17,11 @@ def list_(as_json: JsonOption = False) -> int:
     from local_runner.environments import list_environments
 
     if as_json:
-        print_json(
-            [
-                {"name": found.name, "digest": found.digest, "path": str(found.path), "installed": found.installed}
-                for found in list_environments()
-            ]
-        )
+        listed = [
+            {"name": found.name, "digest": found.digest, "path": str(found.path), "installed": found.installed}
+            for found in list_environments()
+        ]
+        print_json({"environments": listed})
         return 0
     for found in list_environments():
         state = "installed" if found.installed else f"not installed: hone env create {found.name}"

@@ -48,7 +48,7 @@ def _plan_spec(spec: Path, overrides: list[str], workspace: Path, as_json: bool)
     from pipeline.execute import load
     from schemas.errors import ExitCode
 
-    session, out = open_session(workspace), messages()
+    session, out = open_session(workspace, writes=True), messages()
     run = session.resolve(spec, overrides)
     with interruptible(out) as cancelled, Display(out, quiet=as_json) as display:
         made = load(session.store, session.try_out(run, "plan", display, cancelled)["plan"])

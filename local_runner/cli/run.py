@@ -21,6 +21,7 @@ from local_runner.cli.common import (
     registry,
     secrets,
     workspace_root,
+    writable_root,
 )
 
 if TYPE_CHECKING:
@@ -67,11 +68,11 @@ def interruptible(out: Console) -> Iterator[Callable[[], bool]]:
             signal.signal(number, handler)
 
 
-def open_session(workspace: Path) -> Session:
-    """Return the session of a workspace."""
+def open_session(workspace: Path, *, writes: bool = False) -> Session:
+    """Return the session of a workspace; one that ``writes`` needs a folder that can be written."""
     from local_runner.session import Session
 
-    root = workspace_root(workspace)
+    root = writable_root(workspace) if writes else workspace_root(workspace)
     return Session(root=root, open_registry=lambda: registry(root), secrets=secrets())
 
 
@@ -94,7 +95,25 @@ def run(
         last=None if last is None else last.value,
         fresh=frozenset(stage.value for stage in fresh or ()),
     )
-    return carry_out(open_session(workspace), spec, overrides or [], options, as_json)
+    check_order(options)
+    return carry_out(open_session(workspace, writes=True), spec, overrides or [], options, as_json)
+
+
+def check_order(options: RunOptions) -> None:
+    """Refuse a first stage that comes after the last: nothing would be called.
+
+    Raises:
+        ConfigError: it does.
+    """
+    from pipeline.core.errors import ConfigError
+
+    stages = [stage.value for stage in StageOption]
+    if options.first and options.last and stages.index(options.first) > stages.index(options.last):
+        raise ConfigError(
+            f"stage {options.first} comes after stage {options.last}, so nothing would be called",
+            where=f"--from {options.first} --until {options.last}",
+            fix=f"the order is {', '.join(stages)}",
+        )
 
 
 def carry_out(session: Session, spec: Path, overrides: list[str], options: RunOptions, as_json: bool) -> int:
@@ -134,8 +153,9 @@ def demo(
     from local_runner.controller import RunOptions
     from local_runner.demo.spec import write_demo
 
+    session = open_session(folder / ".hone", writes=True)
     spec = write_demo(folder, rows=rows, seed=seed)
-    return carry_out(open_session(folder / ".hone"), spec, overrides or [], RunOptions(), as_json)
+    return carry_out(session, spec, overrides or [], RunOptions(), as_json)
 
 
 def status(

@@ -11,10 +11,11 @@ from local_runner.cli.common import (
     DEFAULT_WORKSPACE,
     JsonOption,
     WorkspaceOption,
+    absolute,
     console,
     print_json,
     registry,
-    workspace_root,
+    writable_root,
 )
 
 
@@ -27,7 +28,7 @@ def gc(
     """Remove artifacts that no run and no version refers to, and abandoned work."""
     from local_runner.gc import find_garbage, remove
 
-    root = workspace_root(workspace)
+    root = writable_root(workspace)
     garbage = find_garbage(root, registry(root), run or ())
     if not dry_run:
         remove(root, garbage)
@@ -59,12 +60,13 @@ def doctor(workspace: WorkspaceOption = DEFAULT_WORKSPACE, as_json: JsonOption =
     from local_runner.doctor import examine
     from schemas.errors import ExitCode
 
-    checks = examine(workspace_root(workspace))
+    checks = examine(absolute(workspace))
+    failed = any(check.level == "error" for check in checks)
     if as_json:
-        print_json([asdict(check) for check in checks])
+        print_json({"ok": not failed, "checks": [asdict(check) for check in checks]})
     else:
         marks = {"ok": "[green]✓[/]", "warning": "[yellow]![/]", "error": "[red]✗[/]"}
         for check in checks:
             fix = f"  → {check.fix}" if check.fix else ""
             console().print(f"{marks[check.level]} {escape(f'{check.name}: {check.found}{fix}')}", soft_wrap=True)
-    return int(ExitCode.ENVIRONMENT if any(check.level == "error" for check in checks) else ExitCode.OK)
+    return int(ExitCode.ENVIRONMENT if failed else ExitCode.OK)

@@ -14,6 +14,8 @@ HoneError
 ├── IntegrityError     (ValueError)      a stored file does not have the hash that its manifest states
 ├── EngineError        (RuntimeError)    an inference engine did not start or answered wrongly
 ├── RegistryError      (RuntimeError)    a version or alias is not as expected
+├── GateRefused        (RuntimeError)    a version that its gate refused is asked to take traffic without a reason
+├── UsageError         (ValueError)      a command, option or argument is not one that there is
 └── Cancelled          (Exception)       somebody stopped the run
 """
 
@@ -139,6 +141,18 @@ class RegistryError(HoneError, RuntimeError):
     code = "registry"
 
 
+class GateRefused(HoneError, RuntimeError):
+    """A version that its gate refused is asked to take traffic, and no reason is given."""
+
+    code = "gate"
+
+
+class UsageError(HoneError, ValueError):
+    """A command, option or argument is not one that there is."""
+
+    code = "usage"
+
+
 class Cancelled(HoneError):
     """Somebody stopped the run."""
 
@@ -165,28 +179,27 @@ def as_hone_error(error: Exception, where: str | None = None) -> HoneError:
     """Return what any exception means for the user; ``where`` names the call for one that names no place itself."""
     if isinstance(error, HoneError):
         return error
-    detail = "".join(traceback.format_exception(error))
     if isinstance(error, MemoryError):
-        return OutOfMemory("memory is used up", where=where, fix="lower the batch sizes", detail=detail)
+        return OutOfMemory("memory is used up", where=where, fix="lower the batch sizes")
     if isinstance(error, OSError) and error.errno in _FILE_SYSTEM:
-        return _storage_error(error, detail)
+        return _storage_error(error)
     if isinstance(error, (ConnectionError, TimeoutError)):
         fix = "check the network, then run the same command again"
-        return SourceError(f"{type(error).__name__}: {error}", where=where, fix=fix, detail=detail)
+        return SourceError(f"{type(error).__name__}: {error}", where=where, fix=fix)
     return InternalError(
         f"{type(error).__name__}: {error}",
         where=where,
         fix="this is a defect of hone or of a library; the detail has the traceback",
-        detail=detail,
+        detail="".join(traceback.format_exception(error)),
     )
 
 
-def _storage_error(error: OSError, detail: str) -> StorageError:
+def _storage_error(error: OSError) -> StorageError:
     full = error.errno in (errno.ENOSPC, errno.EDQUOT)
     message = "the disk is full" if full else f"{type(error).__name__}: {error.strerror or error}"
     fix = "free space and run again; what was finished is kept" if full else "check the path and its permissions"
     place = str(error.filename) if error.filename else None
-    return StorageError(message, where=place, fix=fix, detail=detail)
+    return StorageError(message, where=place, fix=fix)
 
 
 _BY_CODE: dict[str, type[HoneError]] = {cls.code: cls for cls in HoneError.__subclasses__()}

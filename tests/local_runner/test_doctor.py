@@ -75,3 +75,20 @@ def test_a_run_warns_of_packages_that_are_not_as_pinned(tmp_path: Path, monkeypa
     assert [event.kind for event in told] == ["warning"]
     assert "old is 2.9, pinned 3.0; absent is missing; install" in told[0].message
     assert prepared.directory.events() == told
+
+
+@pytest.mark.parametrize("place", ["/dev/null", "/proc/x", "file", "file/below"])
+def test_a_workspace_that_cannot_be_one_is_found_by_trying(place: str, tmp_path: Path, hone: Hone) -> None:
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "spec.yaml").write_text("name: x\n")
+    root = tmp_path / place
+    doctor = hone("doctor", "-w", root, "--json")
+    found = {check["name"]: check for check in doctor.json["checks"]}
+    assert doctor.code == ExitCode.ENVIRONMENT and doctor.json["ok"] is False
+    assert found["workspace"]["level"] == "error"
+    for command in (("gc",), ("run", tmp_path / "spec.yaml")):
+        ran = hone(*command, "-w", root, "--json")
+        assert ran.code == ExitCode.STORAGE
+        assert ran.json["error"]["message"].startswith("this cannot be the workspace")
+        assert (ran.json["error"]["where"], ran.json["error"]["detail"]) == (str(root), None)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "spec.yaml"]

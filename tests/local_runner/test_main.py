@@ -1,0 +1,79 @@
+"""What the command line says of a wrong command, for people and as one JSON object."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from local_runner.versions import promote, roll_back
+from pipeline.core.errors import GateRefused, RegistryError
+from pipeline.core.registry import Registry
+from pipeline.core.workspace import Store
+from pipeline.execute import load
+from schemas.errors import ExitCode
+from tests.local_runner.conftest import Hone
+from tests.support.memory_registry import MemoryRegistry
+from tests.support.run_fixture import RunFixture
+
+
+@pytest.mark.parametrize(
+    ("arguments", "command"),
+    [
+        (("nonsense", "--json"), "hone"),
+        (("run", "--json"), "hone run"),
+        (("--json", "run"), "hone"),
+        (("run", "x.yaml", "--fast", "--json"), "hone run"),
+        (("run", "x.yaml", "--from", "nowhere", "--json"), "hone run"),
+        (("show", "nothing", "--json"), "hone show"),
+    ],
+)
+def test_a_wrong_command_is_one_json_object(hone: Hone, arguments: tuple[str, ...], command: str) -> None:
+    ran = hone(*arguments)
+    assert ran.code == ExitCode.USAGE
+    assert (ran.json["error"]["code"], ran.json["error"]["where"]) == ("usage", command)
+    assert ran.json["error"]["message"] and ran.json["error"]["fix"] == f"see {command} --help"
+    assert ran.err == ""
+
+
+def test_a_wrong_command_without_json_is_told_on_standard_error(hone: Hone) -> None:
+    ran = hone("nonsense")
+    assert (ran.code, ran.out) == (ExitCode.USAGE, "")
+    assert "nonsense" in ran.err
+
+
+def test_stages_in_the_wrong_order_are_refused(hone: Hone, tmp_path: Path) -> None:
+    ran = hone("run", tmp_path / "x.yaml", "--from", "serve", "--until", "data", "-w", tmp_path, "--json")
+    assert ran.code == ExitCode.CONFIG
+    assert ran.json["error"]["message"] == "stage serve comes after stage data, so nothing would be called"
+
+
+def test_lists_are_told_as_objects(hone: Hone, tmp_path: Path) -> None:
+    assert {found["name"] for found in hone("env", "list", "--json").json["environments"]} >= {"main", "serve-vllm"}
+    assert "python" in {check["name"] for check in hone("doctor", "-w", tmp_path, "--json").json["checks"]}
+
+
+def refused(tmp_path: Path) -> Registry:
+    """Return a registry whose one version, triage@1, its gate refused."""
+    fixture = RunFixture(tmp_path / "workspace", promoted=False)
+    fixture.build()
+    record = load(Store(fixture.root), fixture.refs["register"])
+    registry = MemoryRegistry()
+    registry.register_version("triage", record.artifact, record.ref, record.content_digest, "")
+    return registry
+
+
+def test_a_refused_version_and_an_unknown_one_have_codes_of_their_own(tmp_path: Path) -> None:
+    registry = refused(tmp_path)
+    with pytest.raises(GateRefused) as caught:
+        promote(registry, "triage@1", None)
+    assert caught.value.exit_code is ExitCode.GATE_FAILED
+    with pytest.raises(RegistryError) as unknown:
+        promote(registry, "triage@9", None)
+    assert unknown.value.exit_code is ExitCode.STAGE_FAILED
+
+
+def test_rolling_back_a_name_that_is_not_registered_names_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(RegistryError, match="no version of triag is registered") as caught:
+        roll_back(refused(tmp_path), "triag", None, None)
+    assert caught.value.fix == "did you mean triage?"
