@@ -21,7 +21,9 @@ State = Literal["finished", "failed", "running", "interrupted", "waiting"]
 
 @dataclass(frozen=True)
 class CallStatus:
-    """One call. ``progress`` is (label, done, total) of its last bar; ``metrics`` the last values it told."""
+    """One call. ``progress`` is (label, done, total) of its last bar, null once it is finished; ``metrics`` the last
+    values it told.
+    """
 
     id: str
     state: State
@@ -96,7 +98,7 @@ def _call_status(store: Store, directory: RunDirectory, name: str, recorded: dic
         return CallStatus(name, "running", _elapsed(started[-1]), **said)
     if recorded is not None and recorded["status"] in ("done", "cached"):
         seconds = recorded["cost"]["wall_seconds"] if recorded.get("cost") else None
-        return CallStatus(name, "finished", seconds, **said)
+        return CallStatus(name, "finished", seconds, **(said | {"progress": None}))
     if open_ended:
         return CallStatus(name, "interrupted", _elapsed(started[-1]), **said)
     if recorded is not None and recorded["status"] == "failed":

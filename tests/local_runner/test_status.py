@@ -142,3 +142,11 @@ def test_a_message_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "binary.json").write_bytes(b"\xff\xfe")
     with pytest.raises(SourceError, match=r"binary\.json"):
         answer_file(tmp_path / "binary.json")
+
+
+def test_the_bar_of_a_finished_call_is_over(tmp_path: Path, hone: Hone) -> None:
+    case = Case(tmp_path, until="register")
+    case.begin()
+    case.tell((2.0, "progress", {"label": "planning", "done": 1, "total": 3}), (3.0, "finished", {}))
+    status = hone("status", "-w", case.root, "--json").json
+    assert all(call["progress"] is None for call in status["calls"] if call["state"] == "finished")
