@@ -30,6 +30,8 @@ TOKEN_SECRET = "HF_TOKEN"  # noqa: S105 - the secret's name
 _PICKLES = frozenset({".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy", ".npz"})
 _BASE_FILES = frozenset({".safetensors", ".json", ".txt", ".jinja", ".model", ".tiktoken", ".md"})
 _HUB_TARGET = re.compile(r"^hf://(?P<repository>[^/\s]+/[^/\s]+)$")
+_ADDRESS = re.compile(r"^(hf:|[A-Za-z][A-Za-z0-9+.-]*:/)")
+"""No folder that anybody means to name."""
 _ADAPTER_CONFIG = "adapter_config.json"
 
 
@@ -60,7 +62,7 @@ def export_version(
         IntegrityError, ModelError, SourceError: the form is damaged, its base is missing, or the Hub is out of reach.
     """
     used = context or CallContext()
-    if not to.startswith("hf://"):
+    if _ADDRESS.match(to) is None:
         return export_package(version, variant, Path(to), registration=registration, context=used)
     target = _HUB_TARGET.match(to)
     if target is None:

@@ -98,7 +98,7 @@ def find_artifact(store: Store, text: str) -> ArtifactRef:
         return found[0]
     if not found:
         raise ConfigError(
-            "no artifact of this workspace begins like this", where=text, fix="`hone show RUN` lists those of a run"
+            "no artifact of this workspace begins like this", where=text, fix="hone show run NAME lists those of a run"
         )
     named = ", ".join(str(ref) for ref in found[:5])
     raise ConfigError(f"{len(found)} artifacts begin like this: {named}", where=text, fix="give more digits")

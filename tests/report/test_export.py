@@ -201,7 +201,7 @@ def test_an_adapter_whose_base_has_gone_says_so(version: VersionRecord, fixture:
     assert raised.value.fix == "put it back, or export a merged variant"
 
 
-@pytest.mark.parametrize("to", ["hf://", "hf://name", "hf://a/b/c", "hf:///x"])
+@pytest.mark.parametrize("to", ["hf://", "hf://name", "hf://a/b/c", "hf:///x", "hf:/a/b", "hf:a/b", "s3://bucket/x"])
 def test_a_malformed_repository_is_refused(version: VersionRecord, to: str) -> None:
     with pytest.raises(ConfigError, match="no repository"):
         export_version(version, "merged", to)
