@@ -5,11 +5,11 @@ What a format's own names say is taken; what only the contents suggest is a `Gue
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
+from local_runner.column_profile import LABEL_LENGTH, MOST_LABELS, Profile, is_json_object, profile
 from pipeline.core.errors import ConfigError, DataError
 from pipeline.data.columns import USUAL_NAMES, Layout, columns_of, find_layout
 from pipeline.data.names import quoted
@@ -17,12 +17,12 @@ from pipeline.data.rows import Draft, SourceRow
 from schemas.data import Columns, DataOptions
 from schemas.plan import Task
 
-_MOST_LABELS: Final = 200
-_LABEL_LENGTH: Final = 60
-_ROWS_PER_LABEL: Final = 2
-_FILLED: Final = 0.95
 _LABEL_SHARE: Final = 0.1
 """Different answers per row up to which the data stage, too, takes answers for labels."""
+_AS_LONG: Final = 0.5
+"""Share of the longest text's length from which another text may be the question as well."""
+
+Slot = Literal["prompt", "label", "completion"]
 
 
 @dataclass(frozen=True)
@@ -34,44 +34,39 @@ class Wishes:
     label: str | None = None
     task: Task | None = None
 
+    def naming(self, slot: Slot, column: str) -> Wishes:
+        """Return these wishes with the column that holds ``slot``."""
+        match slot:
+            case "prompt":
+                return replace(self, prompt=column)
+            case "label":
+                return replace(self, label=column)
+            case "completion":
+                return replace(self, completion=column)
+
 
 @dataclass(frozen=True)
 class Guess:
-    """A column that holds the answers, by its contents only; ``others`` would do as well."""
+    """A column that asks or answers, by its contents only.
 
-    slot: Literal["label", "completion"]
+    ``others`` would do; ``as_likely`` are those of them that nothing makes less likely.
+    """
+
+    slot: Slot
     column: str
     reason: str
     others: tuple[str, ...] = ()
+    as_likely: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Reading:
-    """How to read the rows. ``guess`` is what nobody has said yet."""
+    """How to read the rows. ``asks`` and ``guess``, of the column that answers, are what nobody has said yet."""
 
     options: DataOptions
     layout: Layout
     guess: Guess | None
-
-
-@dataclass(frozen=True)
-class _Profile:
-    """One column over the sampled rows. ``distinct`` counts different values, lengths are in characters."""
-
-    name: str
-    filled: float
-    is_text: bool
-    distinct: int
-    rows: int
-    mean_length: float
-    longest: int
-    json_objects: float
-
-    @property
-    def may_be_label(self) -> bool:
-        """Few different, short values in nearly every row, each in two rows or more on average."""
-        few = 2 <= self.distinct <= min(_MOST_LABELS, self.rows // _ROWS_PER_LABEL)
-        return few and self.longest <= _LABEL_LENGTH and self.filled >= _FILLED and self.json_objects == 0.0
+    asks: Guess | None = None
 
 
 def guess_reading(rows: Sequence[SourceRow], wishes: Wishes, where: str) -> Reading:
@@ -83,19 +78,22 @@ def guess_reading(rows: Sequence[SourceRow], wishes: Wishes, where: str) -> Read
     """
     available = columns_of(rows)
     _check_wishes(wishes, available, where)
-    profiles = {name: _profile(rows, name) for name in available}
-    if wishes.label is not None:
-        return _reading(rows, _labeled(wishes.label, wishes.prompt, profiles, where), where)
-    if wishes.completion is not None:
-        prompt = wishes.prompt or _question(profiles, without=wishes.completion, where=where)
-        return _reading(rows, Columns(prompt=prompt, completion=wishes.completion), where)
+    profiles = {name: profile(rows, name) for name in available}
+    answer = wishes.label or wishes.completion
+    if answer is not None:
+        _check_label(wishes.label, profiles)
+        asks = None if wishes.prompt is not None else _question(profiles, without=answer, where=where)
+        prompt = wishes.prompt or (asks.column if asks is not None else "")
+        slots = ("text", "label") if wishes.label is not None else ("prompt", "completion")
+        found = _reading(rows, Columns.model_validate(dict(zip(slots, (prompt, answer), strict=True))), where)
+        return replace(found, asks=asks if asks is not None and asks.others else None)
     if wishes.prompt is not None:
         return _answer_for(rows, wishes.prompt, profiles, where)
     try:
-        found = find_layout(DataOptions(), rows, where)
+        layout = find_layout(DataOptions(), rows, where)
     except DataError:
         return _from_contents(rows, profiles, where)
-    return _confirmed(rows, found, profiles, where)
+    return _confirmed(rows, layout, profiles, where)
 
 
 def guess_task(layout: Layout, drafts: Sequence[Draft]) -> Task:
@@ -103,10 +101,10 @@ def guess_task(layout: Layout, drafts: Sequence[Draft]) -> Task:
     answers = [draft.answer_text for draft in drafts]
     if layout.format in ("preference", "text"):
         return "generation"
-    if answers and all(_is_json_object(answer) for answer in answers):
+    if answers and all(is_json_object(answer) for answer in answers):
         return "extraction"
-    few = len(set(answers)) <= min(_MOST_LABELS, _LABEL_SHARE * len(answers))
-    short = all(len(answer) <= _LABEL_LENGTH for answer in answers)
+    few = len(set(answers)) <= min(MOST_LABELS, _LABEL_SHARE * len(answers))
+    short = all(len(answer) <= LABEL_LENGTH for answer in answers)
     return "classification" if layout.format == "label" or (few and short) else "generation"
 
 
@@ -128,11 +126,18 @@ def _reading(rows: Sequence[SourceRow], columns: Columns, where: str, guess: Gue
     return Reading(options, find_layout(options, rows, where), guess)
 
 
-def _labeled(label: str, prompt: str | None, profiles: dict[str, _Profile], where: str) -> Columns:
-    return Columns(text=prompt or _question(profiles, without=label, where=where), label=label)
+def _check_label(label: str | None, profiles: dict[str, Profile]) -> None:
+    """Refuse a column as label that has another value in every row."""
+    found = profiles.get(label or "")
+    if found is not None and found.distinct == found.count > 1:
+        raise ConfigError(
+            f"every one of {found.count} rows has another value in column {label!r}, so nothing could be learned of it",
+            where="--label",
+            fix="name the column of labels, or give --completion for answers in free text",
+        )
 
 
-def _confirmed(rows: Sequence[SourceRow], layout: Layout, profiles: dict[str, _Profile], where: str) -> Reading:
+def _confirmed(rows: Sequence[SourceRow], layout: Layout, profiles: dict[str, Profile], where: str) -> Reading:
     """Return the layout that usual names gave; an answer that no format names is a guess."""
     reading = Reading(DataOptions(), layout, None)
     if layout.format == "label" and layout.columns["label"].casefold() != "label":
@@ -143,24 +148,27 @@ def _confirmed(rows: Sequence[SourceRow], layout: Layout, profiles: dict[str, _P
     return reading
 
 
-def _from_contents(rows: Sequence[SourceRow], profiles: dict[str, _Profile], where: str) -> Reading:
-    texts = [profile for profile in profiles.values() if profile.is_text and not profile.may_be_label]
+def _from_contents(rows: Sequence[SourceRow], profiles: dict[str, Profile], where: str) -> Reading:
     if len(profiles) == 1:
         raise DataError(
             f"there is one column, {quoted(profiles)}; a row needs a question and an answer",
             where=where,
             fix="add a column of answers, or call the column 'text' to train on plain text",
         )
-    if not texts and not any(profile.is_text for profile in profiles.values()):
+    if not any(profile.is_text for profile in profiles.values()):
         raise DataError(
             f"none of the columns {quoted(profiles)} holds text",
             where=where,
             fix="name the columns with --prompt and --completion or --label",
         )
-    return _answer_for(rows, _question(profiles, without=None, where=where), profiles, where)
+    asks = _question(profiles, without=None, where=where)
+    found = _answer_for(rows, asks.column, profiles, where)
+    answer = found.layout.columns.get("label", found.layout.columns.get("completion"))
+    asks = _question(profiles, without=answer, where=where, first=asks.column)
+    return replace(found, asks=asks if asks.others else None)
 
 
-def _answer_for(rows: Sequence[SourceRow], prompt: str, profiles: dict[str, _Profile], where: str) -> Reading:
+def _answer_for(rows: Sequence[SourceRow], prompt: str, profiles: dict[str, Profile], where: str) -> Reading:
     """Return the reading with the column that most looks like the answer to ``prompt``."""
     others = [profile for name, profile in profiles.items() if name != prompt]
     usual = [profile for profile in others if profile.name.casefold() in USUAL_NAMES["completion"]]
@@ -174,7 +182,7 @@ def _answer_for(rows: Sequence[SourceRow], prompt: str, profiles: dict[str, _Pro
     if labels:
         guess = _label_guess(labels[0], profiles, prompt)
         return _reading(rows, Columns(text=prompt, label=guess.column), where, guess)
-    texts = [profile.name for profile in others if profile.is_text]
+    texts = [profile.name for profile in others if profile.is_text and not profile.names_things]
     if len(texts) != 1:
         raise DataError(
             f"columns {quoted(texts or profiles)} may all be the answer to {prompt!r}"
@@ -187,54 +195,43 @@ def _answer_for(rows: Sequence[SourceRow], prompt: str, profiles: dict[str, _Pro
     return _reading(rows, Columns(prompt=prompt, completion=guess.column), where, guess)
 
 
-def _label_guess(label: _Profile, profiles: dict[str, _Profile], prompt: str) -> Guess:
-    others = [name for name, other in profiles.items() if other.may_be_label and name not in (label.name, prompt)]
-    return Guess("label", label.name, f"{label.distinct} different short values", tuple(others))
+def _answers(profile: Profile) -> bool:
+    return profile.may_be_label or profile.json_objects == 1.0
 
 
-def _label_rank(profile: _Profile) -> tuple[bool, bool]:
-    """Usual names first, text before numbers."""
-    return profile.name.casefold() not in USUAL_NAMES["label"], not profile.is_text
+def _label_guess(label: Profile, profiles: dict[str, Profile], prompt: str) -> Guess:
+    others = [other for name, other in profiles.items() if other.may_be_label and name not in (label.name, prompt)]
+    others.sort(key=_label_rank)
+    alike = tuple(other.name for other in others if _label_rank(other)[:2] == _label_rank(label)[:2])
+    names = tuple(other.name for other in others)
+    return Guess("label", label.name, f"{label.distinct} different short values", names, alike)
 
 
-def _question(profiles: dict[str, _Profile], without: str | None, where: str) -> str:
-    """Return the column that asks: one with a usual name, else the first of the longest texts that is no label."""
+def _label_rank(profile: Profile) -> tuple[bool, bool, int]:
+    """Usual names first, text before numbers, then the fewer values the better."""
+    return profile.name.casefold() not in USUAL_NAMES["label"], not profile.is_text, profile.distinct
+
+
+def _question(profiles: dict[str, Profile], without: str | None, where: str, first: str | None = None) -> Guess:
+    """Return the column that asks: one with a usual name, else the longest text; ``others`` is empty where it is clear.
+
+    ``first`` is the column, where it is known already. Two texts are a question and its answer, in this order, where
+    nothing else answers.
+    """
     names = {name.casefold(): name for name in reversed(profiles) if name != without}
     for usual in (*USUAL_NAMES["prompt"], *USUAL_NAMES["text"]):
         if usual in names:
-            return names[usual]
+            return Guess("prompt", names[usual], "its name")
     texts = [profile for profile in profiles.values() if profile.is_text and profile.name != without]
-    free = [profile for profile in texts if not profile.may_be_label and profile.json_objects < 1.0] or texts
+    free = [profile for profile in texts if profile.may_ask] or texts
     if not free:
         raise DataError("no column holds text to ask with", where=where, fix="name it with --prompt")
-    return free[0].name if len(free) <= 2 else max(free, key=lambda profile: profile.mean_length).name
-
-
-def _profile(rows: Sequence[SourceRow], name: str) -> _Profile:
-    given = [row.values.get(name) for row in rows]
-    values = [value for value in given if isinstance(value, (str, int)) and str(value).strip()]
-    lengths = [len(str(value)) for value in values] or [0]
-    return _Profile(
-        name=name,
-        filled=len(values) / max(len(rows), 1),
-        is_text=bool(values) and all(isinstance(value, str) for value in values) and not _are_numbers(values),
-        distinct=len(set(map(str, values))),
-        rows=len(rows),
-        mean_length=sum(lengths) / len(lengths),
-        longest=max(lengths),
-        json_objects=sum(isinstance(value, str) and _is_json_object(value) for value in values) / max(len(values), 1),
-    )
-
-
-def _are_numbers(values: Sequence[object]) -> bool:
-    """Tell whether texts are all numbers: CSV has no other way to write them."""
-    return all(str(value).strip().lstrip("+-").replace(".", "", 1).isdigit() for value in values)
-
-
-def _is_json_object(text: str) -> bool:
-    if not text.lstrip().startswith("{"):
-        return False
-    try:
-        return isinstance(json.loads(text), dict)
-    except (ValueError, RecursionError):
-        return False
+    chosen = max(free, key=lambda profile: profile.mean_length)
+    if first is not None:
+        chosen = profiles[first]
+    elif without is None and len(free) == 2 and not any(_answers(profile) for profile in profiles.values()):
+        chosen = free[0]
+    others = [profile for profile in free if profile is not chosen]
+    alike = tuple(profile.name for profile in others if profile.mean_length >= _AS_LONG * chosen.mean_length)
+    reason = f"texts of {chosen.mean_length:.0f} characters on average"
+    return Guess("prompt", chosen.name, reason, tuple(profile.name for profile in others), alike)

@@ -1,24 +1,17 @@
-"""`hone init`: a first run description for a file of examples."""
+"""What `hone init` proposes for a file of examples: how to read it, the task, its metrics and its labels."""
 
 from __future__ import annotations
 
-import math
-import os
-import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import yaml
-
+from local_runner.column_profile import is_json_object
 from local_runner.guess import Guess, Reading, Wishes, guess_reading, guess_task
 from pipeline.core.context import CallContext
 from pipeline.core.errors import ConfigError, DataError
-from pipeline.core.paths import expand
-from pipeline.core.spec import validate_spec
-from pipeline.core.workspace import write_atomic
 from pipeline.data.formats import Formatter
 from pipeline.data.rows import BadRow, Draft, SourceRow
 from pipeline.data.sources import open_source
@@ -30,17 +23,14 @@ SAMPLE: Final = 5000
 """Rows that are looked at."""
 
 SHOWN: Final = 5
-MOST_LINES: Final = 25
-
-_EMPTY_NAMES = frozenset({"data", "dataset", "examples", "rows", "train", "training", "tmp"})
-"""File names that say nothing about the task."""
 
 
 @dataclass(frozen=True)
 class Proposal:
     """What `hone init` found: how to read the file, the task and its metrics, and the first rows as they are read.
 
-    ``sampled`` rows were looked at; ``whole`` says that those are all. ``bad`` are those of them that cannot be used.
+    ``sampled`` rows were looked at, of ``total``. ``bad`` are those of them that cannot be used. ``labels`` are all
+    answers of a classification, of every row.
     """
 
     source: str
@@ -49,14 +39,19 @@ class Proposal:
     metrics: tuple[str, ...]
     drafts: tuple[Draft, ...]
     sampled: int
-    whole: bool
+    total: int
     bad: tuple[BadRow, ...]
-    labels: int | None
+    labels: tuple[str, ...] | None
 
     @property
     def guess(self) -> Guess | None:
-        """The column that nobody has named, if there is one."""
+        """The column that answers, where nobody has named it."""
         return self.reading.guess
+
+    @property
+    def guesses(self) -> tuple[Guess, ...]:
+        """The columns that nobody has named: what asks, what answers."""
+        return tuple(guess for guess in (self.reading.asks, self.reading.guess) if guess is not None)
 
 
 def propose(source: str, wishes: Wishes) -> Proposal:
@@ -65,10 +60,8 @@ def propose(source: str, wishes: Wishes) -> Proposal:
     Raises:
         SourceError, ConfigError, DataError: it cannot be read, or no question and answer are found in it.
     """
-    opened = open_source(Reference(location=source), "train", CallContext())
-    rows = list(islice(opened.rows, SAMPLE + 1))
-    whole = len(rows) <= SAMPLE
-    rows = rows[:SAMPLE]
+    remaining = open_source(Reference(location=source), "train", CallContext()).rows
+    rows = list(islice(remaining, SAMPLE))
     good = [row for row in rows if isinstance(row, SourceRow)]
     bad = [row for row in rows if isinstance(row, BadRow)]
     if not good:
@@ -84,7 +77,9 @@ def propose(source: str, wishes: Wishes) -> Proposal:
             fix="name the columns with --prompt and --completion or --label",
         )
     task = wishes.task or guess_task(reading.layout, drafts)
+    check_task(task, wishes, drafts, source)
     labels = {draft.answer_text for draft in drafts} if task == "classification" else None
+    total = len(rows) + _count_rest(reading, remaining, labels)
     return Proposal(
         source=source,
         reading=reading,
@@ -92,10 +87,22 @@ def propose(source: str, wishes: Wishes) -> Proposal:
         metrics=DEFAULT_METRICS[task],
         drafts=tuple(drafts),
         sampled=len(rows),
-        whole=whole,
+        total=total,
         bad=tuple(bad),
-        labels=None if labels is None else len(labels),
+        labels=None if labels is None else tuple(sorted(labels)),
     )
+
+
+def _count_rest(reading: Reading, rows: Iterable[SourceRow | BadRow], labels: set[str] | None) -> int:
+    """Return how many rows come after the sample, and add their labels to ``labels``."""
+    formatter = Formatter(reading.layout, reading.options)
+    count = 0
+    for row in rows:
+        count += 1
+        if labels is not None and isinstance(row, SourceRow):
+            with suppress(ValueError):
+                labels.add(formatter.draft(row, "train").answer_text)
+    return count
 
 
 def _drafts(reading: Reading, rows: Sequence[SourceRow]) -> tuple[list[Draft], list[BadRow]]:
@@ -109,138 +116,17 @@ def _drafts(reading: Reading, rows: Sequence[SourceRow]) -> tuple[list[Draft], l
     return drafts, bad
 
 
-def default_name(source: str) -> str:
-    """Return a run name made of the file's name, or its folder's: lower-case letters, digits and hyphens."""
-    path = expand(source).absolute()
-    stems = [path.stem, path.parent.name]
-    slugs = [re.sub(r"[^a-z0-9]+", "-", stem.lower()).strip("-")[:40].strip("-") for stem in stems]
-    return next((slug for slug in slugs if slug and slug not in _EMPTY_NAMES), "my-task")
-
-
-def spec_text(proposal: Proposal, *, name: str, base_model: str, folder: Path) -> str:
-    """Return the commented description; paths in it start at ``folder``, where it will lie.
+def check_task(task: Task, wishes: Wishes, drafts: Sequence[Draft], source: str) -> None:
+    """Refuse a task that the user names and the answers cannot be scored by.
 
     Raises:
-        ConfigError: a name given by the user may not stand in a description.
+        ConfigError: extraction is scored as JSON objects, and most answers are none.
     """
-    lines = [
-        "# Check it with `hone data check`, see what it takes with `hone plan`, carry it out with `hone run`.",
-        f"name: {_inline(name)}",
-        f"task: {proposal.task}  # {_task_reason(proposal)}",
-        'description: ""  # what the model is to do, in one sentence: asked of the untuned base, too',
-        f"base_model: {_inline(base_model)}  # a folder, a Hub id, or a registered version (name@champion)",
-        "data:",
-        f"  path: {_inline(_path_from(folder, proposal.source))}  # {_rows_read(proposal)}",
-        *_column_lines(proposal),
-        "  split: {validation: 0.1, test: 0.2, by: cluster}  # near-duplicates stay on one side; or stratified, group",
-        "train:",
-        *_method_lines(proposal),
-        "  adapter: lora  # or qlora, full; rank, learning rate and batch as in `hone plan`, or written here",
-        "evaluate:",
-        f"  metrics: {_inline(list(proposal.metrics))}  # the first decides",
-        f"  # target: {{{proposal.metrics[0]}: 0.9}}  # the gate refuses what does not reach it",
-        "  # What the base could do before and must not lose: name its data, or waive it in your own words.",
-        "  # retention: [{name: chat, data: {path: chat.jsonl}, margin: 0.03}]",
-        "  retention_waived: this description was written by hone init and names no other task of the base",
-        "variants: [merged]  # also: fp8_dynamic, w4a16, w8a8",
-        "# constraints: {max_hours: 2, max_cost: 20}",
-    ]
-    text = "\n".join(lines) + "\n"
-    assert len(lines) <= MOST_LINES
-    validate_spec(yaml.safe_load(text), source="the description")
-    return text
-
-
-def write_spec(path: Path, text: str, *, force: bool) -> None:
-    """Write a description.
-
-    Raises:
-        ConfigError: something is there already and ``force`` is not set.
-    """
-    check_free(path, force=force)
-    write_atomic(path, text)
-
-
-def check_free(path: Path, *, force: bool) -> None:
-    """Refuse to write over a file.
-
-    Raises:
-        ConfigError: something is there already and ``force`` is not set, or it is a folder.
-    """
-    if path.is_dir():
-        raise ConfigError("this is a folder", where=f"--out {path}", fix="name a file: --out hone.yaml")
-    if path.exists() and not force:
+    objects = sum(is_json_object(draft.answer_text) for draft in drafts)
+    if wishes.task == task == "extraction" and 2 * objects < len(drafts):
         raise ConfigError(
-            "the file exists and is left as it is",
-            where=f"--out {path}",
-            fix="name another with --out, or give --force",
+            f"extraction is scored as JSON objects, and {len(drafts) - objects} of {len(drafts)} answers of {source} "
+            "are none",
+            where="--task",
+            fix="give --task classification or generation, or name the column of JSON with --completion",
         )
-
-
-def _task_reason(proposal: Proposal) -> str:
-    others = ", ".join(sorted({"classification", "extraction", "generation"} - {proposal.task}))
-    return f"{_seen(proposal)}; or {others}"
-
-
-def _seen(proposal: Proposal) -> str:
-    match proposal.task:
-        case "classification":
-            return f"{'' if proposal.whole else 'at least '}{proposal.labels} different answers"
-        case "extraction":
-            return "answers are JSON objects"
-        case "generation":
-            return "answers are free text"
-
-
-def _rows_read(proposal: Proposal) -> str:
-    more = "" if proposal.whole else "first "
-    return f"{more}{proposal.sampled:,} rows read as {proposal.reading.layout.format}"
-
-
-def _column_lines(proposal: Proposal) -> list[str]:
-    layout = proposal.reading.layout
-    named = any(column is not None for _, column in proposal.reading.options.columns)
-    unused = ", ".join(layout.unused)
-    note = f"  # not read: {unused}" if unused and unused.isprintable() and len(unused) < 200 else ""
-    columns = dict(layout.columns) if layout.format != "alpaca" else {}
-    lines = [f"  format: {layout.format}{note}"]
-    if named or layout.format in ("label", "prompt_completion", "text"):
-        lines.append(f"  columns: {_inline({str(slot): name for slot, name in columns.items()})}")
-    if proposal.bad:
-        first = proposal.bad[0].number
-        lines.append(f"  # bad_rows: {{action: drop}}  # {len(proposal.bad)} rows cannot be used, the first is {first}")
-    return lines
-
-
-def _method_lines(proposal: Proposal) -> list[str]:
-    return ["  method: dpo"] if proposal.reading.layout.format == "preference" else []
-
-
-def _path_from(folder: Path, source: str) -> str:
-    """Return the source as the description names it: from its own folder where it can be, else absolute."""
-    path = expand(source)
-    if not path.exists():
-        return source
-    if Path(source).is_absolute() and not path.resolve().is_relative_to(folder.resolve()):
-        return str(path)
-    return os.path.relpath(path.resolve(), folder.resolve())
-
-
-def _inline(value: Any) -> str:
-    """Return a value as YAML on one line, quoted only where it has to be."""
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{_inline(key)}: {_inline(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(_inline(item) for item in value) + "]"
-    text = str(value)
-    return (
-        text if _survives(text) else yaml.safe_dump(text, default_style='"', allow_unicode=True, width=math.inf).strip()
-    )
-
-
-def _survives(text: str) -> bool:
-    """Tell whether YAML reads the bare word as this very text, wherever it stands, and not as something else."""
-    try:
-        return bool(yaml.safe_load(f"key: {text}  # note\nlist: [{text}, end]") == {"key": text, "list": [text, "end"]})
-    except yaml.YAMLError:
-        return False

@@ -14,6 +14,7 @@ from local_runner.cli.common import JsonOption, console, messages, print_json
 if TYPE_CHECKING:
     from local_runner.guess import Guess, Wishes
     from local_runner.init import Proposal
+    from pipeline.core.errors import ConfigError
 
 
 class TaskOption(StrEnum):
@@ -34,24 +35,39 @@ def init(
     prompt: Annotated[str | None, typer.Option(help="The column that asks.")] = None,
     completion: Annotated[str | None, typer.Option(help="The column that answers, in free text or JSON.")] = None,
     label: Annotated[str | None, typer.Option(help="The column that answers with one of a few labels.")] = None,
+    description: Annotated[
+        str | None, typer.Option(help="What the model is to do, in one sentence; asked of the untuned base, too.")
+    ] = None,
     base_model: Annotated[str, typer.Option(help="A folder, a Hub id, a version, or hone:tiny.")] = "hone:tiny",
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Take the guessed answer column without asking.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Take what is guessed without asking, unless it is a toss-up.")
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Write over an existing description.")] = False,
     as_json: JsonOption = False,
 ) -> int:
     """Write a first run description for a file of examples."""
+    from local_runner.first_spec import check_base, check_free, default_name, spec_text, write_spec
     from local_runner.guess import Wishes
-    from local_runner.init import SHOWN, check_free, default_name, propose, spec_text, write_spec
+    from local_runner.init import SHOWN, propose
     from local_runner.show_rows import local_tokenizer, row_text
     from pipeline.core.paths import expand
 
     out = expand(out)
     check_free(out, force=force)
+    check_base(base_model)
     wishes = Wishes(prompt=prompt, completion=completion, label=label, task=None if task is None else task.value)
     proposal = propose(file, wishes)
-    if proposal.guess is not None and not yes:
-        proposal = _confirm(file, proposal, proposal.guess, wishes, as_json)
-    text = spec_text(proposal, name=name or default_name(file), base_model=base_model, folder=out.absolute().parent)
+    asking = not yes and not as_json and sys.stdin.isatty()
+    proposal = _confirmed(file, proposal, wishes, yes=yes, asking=asking)
+    if description is None and asking:
+        description = _asked_description(proposal)
+    text = spec_text(
+        proposal,
+        name=name or default_name(file),
+        base_model=base_model,
+        folder=out.absolute().parent,
+        description=description,
+    )
     tokenizer = local_tokenizer(base_model)
     rows = [(draft.row, row_text(draft, tokenizer)) for draft in proposal.drafts[:SHOWN]]
     write_spec(out, text, force=force)
@@ -62,34 +78,68 @@ def init(
     return 0
 
 
-def _confirm(file: str, proposal: Proposal, guess: Guess, wishes: Wishes, as_json: bool) -> Proposal:
-    """Ask whether the guessed column holds the answers; another column's name is an answer, too.
+def _confirmed(file: str, proposal: Proposal, wishes: Wishes, *, yes: bool, asking: bool) -> Proposal:
+    """Return the proposal once every guessed column is confirmed; another column's name is an answer, too.
 
     Raises:
-        ConfigError: nobody can be asked, or the answer is no.
+        ConfigError: nobody can be asked, several columns are as likely, or the answer is no.
     """
-    from dataclasses import replace
-
     from local_runner.init import propose
+
+    while guess := next(iter(proposal.guesses), None):
+        if yes and not guess.as_likely:
+            column = guess.column
+        elif asking:
+            column = _ask(guess)
+        else:
+            raise _undecided(guess, yes)
+        wishes = wishes.naming(guess.slot, column)
+        proposal = propose(file, wishes)
+    return proposal
+
+
+def _undecided(guess: Guess, yes: bool) -> ConfigError:
     from pipeline.core.errors import ConfigError
 
     option = f"--{guess.slot}"
     fix = f"give {option} {guess.column}" + (f" (or {', '.join(guess.others)})" if guess.others else "")
-    if as_json or not sys.stdin.isatty():
-        raise ConfigError(
-            f"column {guess.column!r} looks like the {guess.slot} ({guess.reason}), but nothing says so",
-            where=option,
-            fix=f"{fix}, or --yes to take it",
+    if yes:
+        columns = ", ".join(map(repr, (guess.column, *guess.as_likely)))
+        return ConfigError(
+            f"columns {columns} may all be the {guess.slot}, and none more likely", where=option, fix=fix
         )
+    return ConfigError(
+        f"column {guess.column!r} looks like the {guess.slot} ({guess.reason}), but nothing says so",
+        where=option,
+        fix=fix if guess.as_likely else f"{fix}, or --yes to take it",
+    )
+
+
+def _ask(guess: Guess) -> str:
+    """Return the column that a person names.
+
+    Raises:
+        ConfigError: the answer is no.
+    """
+    from pipeline.core.errors import ConfigError
+
     others = f"; or another column: {', '.join(guess.others)}" if guess.others else ""
     question = f"Is {guess.column!r} the {guess.slot} ({guess.reason})? [Y/n{others}]"
     answer = str(typer.prompt(question, default="y", show_default=False, err=True)).strip()
-    if answer.lower() in ("y", "yes"):
-        return proposal
     if answer.lower() in ("n", "no"):
-        raise ConfigError("the answer column is not known", where=option, fix="give --completion or --label")
-    changed = replace(wishes, label=answer) if guess.slot == "label" else replace(wishes, completion=answer)
-    return propose(file, changed)
+        answers = "--prompt" if guess.slot == "prompt" else "--completion or --label"
+        raise ConfigError(
+            f"the column of the {guess.slot} is not known", where=f"--{guess.slot}", fix=f"give {answers}"
+        )
+    return guess.column if answer.lower() in ("y", "yes") else answer
+
+
+def _asked_description(proposal: Proposal) -> str:
+    from local_runner.first_spec import default_description
+
+    usual = default_description(proposal)
+    question = "What is the model to do, in one sentence?"
+    return str(typer.prompt(question, default=usual, err=True)).strip()
 
 
 def _as_json(proposal: Proposal, out: Path, rows: list[tuple[int, str]]) -> dict[str, object]:

@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import pty
+import re
 import select
 import subprocess
 import sys
@@ -18,8 +19,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from local_runner.first_spec import MOST_LINES, _inline, default_name, spec_text
 from local_runner.guess import Guess, Wishes, guess_reading
-from local_runner.init import MOST_LINES, _inline, default_name, propose, spec_text
+from local_runner.init import propose
 from pipeline.core.errors import ConfigError, DataError
 from pipeline.core.spec import read_spec
 from pipeline.data.rows import SourceRow
@@ -64,7 +66,7 @@ def test_few_short_values_are_a_guessed_label() -> None:
 
 def test_another_column_that_would_do_is_named() -> None:
     rows = [{**row, "urgency": ("high", "low", "none")[number % 3]} for number, row in enumerate(LABELED)]
-    assert reading(rows).guess == Guess("label", "kind", "2 different short values", ("urgency",))
+    assert reading(rows).guess == Guess("label", "kind", "2 different short values", ("urgency",), ("urgency",))
 
 
 def test_numbers_as_text_are_labels_only_where_nothing_else_is() -> None:
@@ -72,6 +74,121 @@ def test_numbers_as_text_are_labels_only_where_nothing_else_is() -> None:
     assert reading(rows).layout.columns["label"] == "kind"
     only = [{"stars": str(number % 2), "sentence": row["sentence"]} for number, row in enumerate(LABELED)]
     assert reading(only).layout.columns == {"text": "sentence", "label": "stars"}
+
+
+def tickets(count: int = 90) -> list[dict[str, Any]]:
+    """Rows as a help desk exports them: an id, a day, an address, a short title, a body, two labels."""
+    return [
+        {
+            "id": f"T-{1000 + number}",
+            "day": f"2026-0{1 + number % 9}-{10 + number % 18}",
+            "link": f"https://desk/t/{number}",
+            "title": f"ticket number {number}",
+            "body": f"good morning, the parcel with number {number} has not come, and nobody answers the phone",
+            "team": ("late", "lost", "paid", "other")[number % 4],
+            "priority": ("p1", "p2", "p3", "p4")[number // 2 % 4],
+            "minutes": str(number % 45),
+        }
+        for number in range(count)
+    ]
+
+
+def test_ids_dates_and_addresses_neither_ask_nor_answer() -> None:
+    found = reading([{key: row[key] for key in ("id", "body", "team")} for row in tickets()], label="team")
+    assert (found.layout.columns, found.asks) == ({"text": "body", "label": "team"}, None)
+    found = reading(tickets())
+    assert found.layout.columns == {"text": "body", "label": "team"}
+    assert found.guess == Guess("label", "team", "4 different short values", ("priority",), ("priority",))
+
+
+def test_the_longest_text_asks_and_others_are_named() -> None:
+    asks = reading(tickets(), label="team").asks
+    assert asks is not None
+    assert (asks.slot, asks.column, asks.others, asks.as_likely) == ("prompt", "body", ("title",), ())
+    assert reading(tickets(), label="team", prompt="title").asks is None
+
+
+def test_single_words_ask_where_nothing_else_does() -> None:
+    rows = [{"word": f"word{number}", "kind": ("noun", "verb")[number % 2]} for number in range(20)]
+    assert reading(rows).layout.columns == {"text": "word", "label": "kind"}
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+def test_every_kind_of_file_is_guessed_alike(hone: Hone, tmp_path: Path, suffix: str) -> None:
+    rows = [{key: row[key] for key in ("id", "body", "team")} for row in tickets()]
+    path = tmp_path / f"tickets.{suffix}"
+    if suffix == "jsonl":
+        write_rows(path, rows)
+    elif suffix == "parquet":
+        import pyarrow as pa
+        from pyarrow import parquet
+
+        parquet.write_table(pa.Table.from_pylist(rows), path)
+    else:
+        with path.open("w", newline="") as stream:
+            csv.writer(stream).writerows([list(rows[0]), *[list(row.values()) for row in rows]])
+    ran = hone("init", path, "--label", "team", "--out", tmp_path / "a.yaml", "--json")
+    assert ran.json["columns"] == {"text": "body", "label": "team"}
+
+
+def test_yes_takes_no_toss_up(hone: Hone, tmp_path: Path) -> None:
+    write_rows(tmp_path / "tickets.jsonl", tickets())
+    refused = hone("init", tmp_path / "tickets.jsonl", "--out", tmp_path / "a.yaml", "--yes")
+    assert refused.code == ExitCode.CONFIG
+    assert "--label: columns 'team', 'priority' may all be the label" in refused.err
+    taken = hone("init", tmp_path / "tickets.jsonl", "--out", tmp_path / "a.yaml", "--yes", "--label", "team")
+    assert taken.code == 0, taken.err
+    spec = read_spec(tmp_path / "a.yaml")
+    assert (spec.data.columns.text, spec.data.columns.label) == ("body", "team")
+    assert spec.description == "Name the team: answer with one of late, lost, other, paid."
+    assert spec.evaluate.retention_waived is None
+
+
+def test_a_doubtful_question_is_asked_for(hone: Hone, tmp_path: Path) -> None:
+    write_rows(tmp_path / "tickets.jsonl", tickets())
+    refused = hone("init", tmp_path / "tickets.jsonl", "--out", tmp_path / "a.yaml", "--label", "team")
+    assert refused.code == ExitCode.CONFIG
+    assert "give --prompt body (or title), or --yes to take it" in refused.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--label", "id"], "--label: every one of 90 rows has another value in column 'id'"),
+        (["--label", "team", "--task", "extraction"], "90 of 90 answers of .* are none"),
+        (["--label", "team", "--base-model", "./nosuchfolder"], "--base-model ./nosuchfolder: no such model folder"),
+        (["--label", "team", "--base-model", "hone:huge"], "embedded: hone:tiny"),
+        (["--label", "team", "--out", "none/such/hone.yaml"], "there is no such folder"),
+    ],
+)
+def test_wishes_that_lead_nowhere_are_refused(hone: Hone, tmp_path: Path, arguments: list[str], says: str) -> None:
+    write_rows(tmp_path / "tickets.jsonl", tickets())
+    refused = hone("init", tmp_path / "tickets.jsonl", "--out", tmp_path / "a.yaml", "--yes", *arguments)
+    assert refused.code == ExitCode.CONFIG
+    assert re.search(says, refused.err)
+    assert not (tmp_path / "a.yaml").exists()
+
+
+def test_a_pipe_is_not_written_over(hone: Hone, tmp_path: Path) -> None:
+    write_rows(tmp_path / "rows.jsonl", ANSWERED)
+    os.mkfifo(tmp_path / "pipe")
+    refused = hone("init", tmp_path / "rows.jsonl", "--out", tmp_path / "pipe", "--force")
+    assert refused.code == ExitCode.CONFIG
+    assert "a pipe or device" in refused.err
+
+
+def test_labels_of_all_rows_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("local_runner.init.SAMPLE", 40)
+    rows = [{"text": f"message number {number}", "label": f"kind{number // 30}"} for number in range(120)]
+    proposal = propose(str(write_rows(tmp_path / "rows.jsonl", rows)), Wishes())
+    assert (proposal.sampled, proposal.total, proposal.labels) == (40, 120, ("kind0", "kind1", "kind2", "kind3"))
+
+
+def test_a_description_of_the_user_is_taken(hone: Hone, tmp_path: Path) -> None:
+    write_rows(tmp_path / "rows.jsonl", ANSWERED)
+    ran = hone("init", tmp_path / "rows.jsonl", "--out", tmp_path / "a.yaml", "--description", "Add: one.")
+    assert ran.code == 0
+    assert read_spec(tmp_path / "a.yaml").description == "Add: one."
 
 
 def test_json_objects_are_a_guessed_answer() -> None:
@@ -213,14 +330,16 @@ def test_errors_are_json_where_that_is_asked(hone: Hone, tmp_path: Path) -> None
     assert ran.json["error"]["code"] == "source"
 
 
-@pytest.mark.parametrize(("typed", "label"), [("y\n", "kind"), ("urgency\n", "urgency")])
+@pytest.mark.parametrize(("typed", "label"), [("y\n\n", "kind"), ("urgency\n\n", "urgency")])
 def test_on_a_terminal_it_asks(tmp_path: Path, typed: str, label: str) -> None:
     rows = [{**row, "urgency": ("high", "low", "none")[number % 3]} for number, row in enumerate(LABELED)]
     write_rows(tmp_path / "rows.jsonl", rows)
     code, shown = on_terminal(["init", "rows.jsonl", "--base-model", "org/model"], tmp_path, typed)
     assert "Is 'kind' the label (2 different short values)?" in shown
     assert code == 0, shown
-    assert read_spec(tmp_path / "hone.yaml").data.columns.label == label
+    spec = read_spec(tmp_path / "hone.yaml")
+    assert spec.data.columns.label == label
+    assert spec.description.startswith(f"Name the {label}: answer with one of ")
 
 
 def test_no_is_an_answer(tmp_path: Path) -> None:
