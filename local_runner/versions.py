@@ -10,6 +10,7 @@ from typing import Any
 from pipeline.core.errors import ConfigError, GateRefused, RegistryError
 from pipeline.core.models import ModelFiles, model_files
 from pipeline.core.registry import RegisteredVersion, Registry, resolve
+from pipeline.core.versions import pick_variant, variant_refs
 from pipeline.core.workspace import Store
 from pipeline.execute import load_held, load_version
 from schemas.artifacts import Stored
@@ -35,15 +36,10 @@ class VersionFiles:
             ConfigError: the version has no such variant.
             IntegrityError: it was made again since the version was registered, and has other content.
         """
-        lineage = self.record.artifact.lineage
-        trained = load_held(self.store, lineage, lineage.models[self.record.artifact.shipped])
-        name = variant or self.record.artifact.served_variant
-        if name == ("adapter" if trained.artifact.kind == "adapter" else "model"):
-            return trained
-        if name in lineage.variants:
-            return load_held(self.store, lineage, lineage.variants[name])
-        known = ", ".join([("adapter" if trained.artifact.kind == "adapter" else "model"), *sorted(lineage.variants)])
-        raise ConfigError(f"{self.version} has no variant {name}", where="--variant", fix=f"it has {known}")
+        record = self.record.artifact
+        trained = load_held(self.store, record.lineage, record.lineage.models[record.shipped])
+        name = variant or record.served_variant
+        return load_held(self.store, record.lineage, pick_variant(variant_refs(record, trained.artifact), name))
 
     def files(self, variant: str | None = None) -> ModelFiles:
         """Return what a loader needs for one variant."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,8 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from pipeline.core.errors import ConfigError, IntegrityError
+from pipeline.core.errors import IntegrityError
+from pipeline.core.versions import pick_variant, variant_refs
 from pipeline.core.workspace import Store
 from pipeline.report.record import Finished, load_finished
 from pipeline.report.scores import best_comparison
@@ -67,14 +67,14 @@ class VersionRecord:
         return self.register.artifact.base
 
     @property
-    def own_variant(self) -> str:
-        """What training itself left: ``adapter`` or, with all weights trained, ``model``."""
-        return "adapter" if self.model.artifact.kind == "adapter" else "model"
+    def variant_names(self) -> tuple[str, ...]:
+        """Every form of this version, first what training itself left."""
+        return tuple(variant_refs(self.register.artifact, self.model.artifact))
 
     @property
-    def variant_names(self) -> tuple[str, ...]:
-        """Every form of this version."""
-        return (self.own_variant, *self.variants)
+    def own_variant(self) -> str:
+        """What training itself left: ``adapter`` or, with all weights trained, ``model``."""
+        return self.variant_names[0]
 
     @property
     def gain(self) -> Comparison | None:
@@ -87,11 +87,7 @@ class VersionRecord:
         Raises:
             ConfigError: the message lists those it has.
         """
-        if variant not in self.variant_names:
-            near = difflib.get_close_matches(variant, self.variant_names, n=1)
-            known = f"this version has {', '.join(self.variant_names)}"
-            fix = f"did you mean {near[0]}? {known}" if near else known
-            raise ConfigError(f"there is no variant {variant!r}", where="--variant", fix=fix)
+        pick_variant(variant_refs(self.register.artifact, self.model.artifact), variant)
 
     def form(self, variant: str) -> Finished[TrainArtifact] | Finished[OptimizeArtifact]:
         """Return the artifact that holds a form's files.

@@ -261,7 +261,7 @@ def test_another_variant_gets_its_own_description_with_the_runs_options(
     arguments = serving.launch.arguments
     assert arguments[arguments.index("--max-model-len") + 1] == "128"
     assert serving.launch.smoke_request == tried.smoke_request
-    with pytest.raises(ConfigError, match="has no variant w4a16"):
+    with pytest.raises(ConfigError, match="there is no variant 'w4a16'"):
         plan_serving(version, tmp_path, "w4a16")
 
 
