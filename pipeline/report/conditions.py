@@ -102,7 +102,7 @@ class _Writer:
     def _worse_variant(self, name: str, condition: Condition, compared: Comparison | None) -> str:
         if compared is None or condition.low is None or condition.threshold is None:
             return condition.text
-        scores = f"{percent(compared.candidate_value)} after {percent(compared.reference_value)}"
+        scores = f"{percent(compared.candidate_value)} against {percent(compared.reference_value)}"
         shown = "worse than" if compared.difference < condition.threshold else "not shown to be as good as"
         return f"{name} is {shown} the model that it comes from: {scores}; {_possible_loss(condition)}"
 

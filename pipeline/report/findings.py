@@ -10,7 +10,7 @@ from pipeline.report.conditions import WORDS, statements
 from pipeline.report.configuration import asked_model, shown
 from pipeline.report.progress import not_reached
 from pipeline.report.record import RunRecord
-from pipeline.report.scores import gain, primary_metric
+from pipeline.report.scores import primary_metric
 from pipeline.report.types import Answer, Fact, Registration, Statement
 from pipeline.report.wording import count
 
@@ -92,7 +92,7 @@ def limitations(record: RunRecord) -> tuple[str, ...]:
     if record.data is not None:
         found += limits.split_limits(record.data.artifact)
     if tuned is not None:
-        found += limits.answer_limits(tuned.artifact, primary_metric(record), gain(record))
+        found += limits.answer_limits(tuned.artifact, primary_metric(record))
     found += limits.forgetting_limits(record.file.retention_waived, bool(record.retention) or not decided)
     found += limits.seed_limits(len(record.spec.train.seeds))
     if record.plan is not None:

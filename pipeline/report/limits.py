@@ -48,7 +48,7 @@ def seed_limits(seeds: int) -> Iterator[str]:
         yield "One seed was trained, so the spread between seeds is not known."
 
 
-def answer_limits(tuned: EvaluateArtifact, metric: str, best: Comparison | None) -> Iterator[str]:
+def answer_limits(tuned: EvaluateArtifact, metric: str, best: Comparison | None = None) -> Iterator[str]:
     """Say what the tuned model's test items hide: near-duplicates, cut answers, a baseline that does better."""
     near, clean = (tuned.slices.get(name, {}).get(metric) for name in ("near_train", "clean"))
     if near is not None and clean is not None:

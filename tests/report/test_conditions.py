@@ -66,7 +66,7 @@ def test_variants_that_held_are_named_together_and_others_apart(record: RunRecor
     first, second = statements(decided(record, held, lost), None)
     # 17/20 against 18/20
     assert first.text == (
-        "w4a16 is worse than the model that it comes from: 85.0% after 90.0%; the loss may be 10.0 points, "
+        "w4a16 is worse than the model that it comes from: 85.0% against 90.0%; the loss may be 10.0 points, "
         "at most 2.0 points are allowed"
     )
     assert (second.outcome, second.text) == ("met", "As good as the model that they come from: merged")
