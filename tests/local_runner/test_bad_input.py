@@ -196,9 +196,16 @@ KINDS: dict[str, Bad] = {
     "override without a value": Bad(CONFIG, ("--set", "key=value"), arguments=("--set", "train.max_length")),
     # rows and training
     "every row too long": Bad(
-        DATA, ("all 42 rows are longer than max_length 4", "train.max_length"), {"train": {"max_length": 4}}
+        DATA, ("all 42 rows are longer than max_length 20", "train.max_length"), {"train": {"max_length": 20}}
     ),
-    "no preference rows for DPO": Bad(DATA, ("method dpo learns from preference rows",), {"train": {"method": "dpo"}}),
+    "no room for any row": Bad(CONFIG, ("train.max_length: no row fits into 4 tokens",), {"train": {"max_length": 4}}),
+    "a longer row than the base takes": Bad(
+        CONFIG,
+        ("train.max_length: 100000 tokens are more than",),
+        {"train": {"max_length": 100_000}},
+        command=("plan",),
+    ),
+    "no preference rows for DPO": Bad(DATA, ("train.method dpo learns from pairs",), {"train": {"method": "dpo"}}),
     # the base
     "missing base folder": Bad(CONFIG, ("base_model: ./none", "no such model folder"), {"base_model": "./none"}),
     "base folder without a model": Bad(
@@ -232,7 +239,7 @@ KINDS: dict[str, Bad] = {
     "unknown option": Bad(ExitCode.USAGE, ("No such option: --fast",), command=("run", "good.yaml", "--fast")),
     "missing argument": Bad(ExitCode.USAGE, ("Missing argument",), command=("run",), raw=""),
     "workspace that is a file": Bad(
-        ExitCode.STORAGE, ("good.jsonl", "Not a directory"), arguments=("--workspace", "good.jsonl")
+        ExitCode.STORAGE, ("good.jsonl", "a file, not a folder"), arguments=("--workspace", "good.jsonl")
     ),
     "workspace of an unknown user": Bad(
         DATA, ("~nosuchuser/x", "no user of this name"), arguments=("--workspace", "~nosuchuser/x")
