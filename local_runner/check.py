@@ -30,6 +30,9 @@ _LABELS = 5
 _LABEL_LENGTH = 30
 """Characters of a label that a line can name."""
 
+FEW_ROWS = 10
+"""Rows of a split below which the table warns."""
+
 _SPARE = 4
 """Rows rendered for each that is shown: some may be too long and left out."""
 
@@ -105,6 +108,7 @@ def findings(check: DataCheck) -> list[Finding]:
     return [
         Finding("read", f"{artifact.read:,} rows", _encodings(artifact)),
         Finding("kept", f"{sum(artifact.rows.values()):,} rows", _splits(artifact)),
+        *_few_rows(artifact),
         *(_dropped(drop) for drop in artifact.dropped),
         _personal(check),
         *_leaks(artifact),
@@ -124,6 +128,17 @@ def _encodings(artifact: DataArtifact) -> str:
 
 def _splits(artifact: DataArtifact) -> str:
     return ", ".join(f"{split} {rows:,}" for split, rows in artifact.rows.items())
+
+
+def _few_rows(artifact: DataArtifact) -> list[Finding]:
+    few = [f"{split} {artifact.rows.get(split, 0):,}" for split in ("train", "test") if _is_small(artifact, split)]
+    if not few:
+        return []
+    return [Finding("few rows", ", ".join(few), f"fewer than {FEW_ROWS} teach or show next to nothing", warns=True)]
+
+
+def _is_small(artifact: DataArtifact, split: Split) -> bool:
+    return artifact.rows.get(split, 0) < FEW_ROWS
 
 
 _REASONS = {

@@ -32,6 +32,7 @@ from pipeline.data.names import quoted
 from pipeline.data.order import name_of
 from pipeline.data.personal_data import redact_value
 from pipeline.data.redaction import PersonalCounts, clean_personal_data
+from pipeline.data.rows import Draft
 from pipeline.data.split import assign_splits, make_units
 from schemas.base import Reference, canonical_digest
 from schemas.data import DataArtifact, DataConfig, DataInputs, DataOptions, Example, ExampleKind, Split
@@ -83,7 +84,7 @@ def _prepare(config: DataConfig, context: CallContext) -> _Prepared:
     drafts = name_labels(drafts)
     distinct = remove_copies(drafts, options.deduplicate, ledger, context)
     check_labels(distinct.drafts, context)
-    splits = _splits(config, distinct, loaded)
+    splits = _splits(config, distinct, loaded, context)
     leakage = find_leakage(distinct.drafts, splits, distinct.pairs)
     _tell_leakage(leakage, distinct, splits, context)
     examples = make_examples(distinct, splits, leakage, options.split.seed)
@@ -134,7 +135,7 @@ def _one_kind(loaded: Sequence[Loaded]) -> ExampleKind:
     return kinds["train"]
 
 
-def _splits(config: DataConfig, distinct: Distinct, loaded: Sequence[Loaded]) -> list[Split]:
+def _splits(config: DataConfig, distinct: Distinct, loaded: Sequence[Loaded], context: CallContext) -> list[Split]:
     """Return the split of each row: its file's where that is given, else cut from the training file."""
     options = config.options.split
     given = {source.role for source in loaded}
@@ -151,6 +152,7 @@ def _splits(config: DataConfig, distinct: Distinct, loaded: Sequence[Loaded]) ->
             where="data.split.by",
             fix="declare data.labels or data.columns.label, or use cluster",
         )
+    _check_several_labels(drafts, _labels_are_named(config.options, loaded), context)
     if any(share > 0 for share in shares.values()) and _labels_are_named(config.options, loaded):
         _check_lone_labels(labels)
     keys: Sequence[object] = range(len(pool))
@@ -168,6 +170,18 @@ def _splits(config: DataConfig, distinct: Distinct, loaded: Sequence[Loaded]) ->
 
 def _labels_are_named(options: DataOptions, loaded: Sequence[Loaded]) -> bool:
     return options.labels is not None or loaded[0].layout.format == "label"
+
+
+def _check_several_labels(drafts: Sequence[Draft], named: bool, context: CallContext) -> None:
+    """Refuse one label for every row where labels are named; where they only look like labels, warn."""
+    labels = {draft.label for draft in drafts}
+    (label,) = labels if len(labels) == 1 else (None,)
+    if label is None or len(drafts) == 1:
+        return
+    told = f"every one of {len(drafts)} rows has the answer {label!r}, so there is nothing to learn or to measure"
+    if named:
+        raise DataError(told, where="data.path", fix="add rows with other labels")
+    context.warn(told)
 
 
 def _check_lone_labels(labels: Sequence[str | None]) -> None:

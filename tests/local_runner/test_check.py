@@ -156,6 +156,21 @@ def test_retention_data_is_checked_with_it(hone: Hone, tmp_path: Path, tiny_base
     assert found["retention"]["chat"]["read"] == 60
 
 
+def test_few_rows_are_warned_of(hone: Hone, tmp_path: Path, tiny_base: Path, workspace: Path) -> None:
+    spec = describe(tmp_path, tiny_base, ROWS[:12], data={"split": {"by": "random", "validation": 0.0}})
+    ran = hone("data", "check", spec, "--workspace", workspace)
+    assert ran.code == 0, ran.err
+    line = next(line for line in ran.out.splitlines() if "few rows" in line)
+    assert line.startswith("!") and "test 2" in line and "fewer than 10" in line
+
+
+def test_one_label_for_every_row_is_refused(hone: Hone, tmp_path: Path, tiny_base: Path, workspace: Path) -> None:
+    spec = describe(tmp_path, tiny_base, [{**row, "label": "late"} for row in ROWS])
+    ran = hone("data", "check", spec, "--workspace", workspace)
+    assert ran.code == ExitCode.DATA
+    assert "every one of 60 rows has the answer 'late'" in ran.err
+
+
 def test_a_refusal_ends_with_the_code_for_data(hone: Hone, tmp_path: Path, tiny_base: Path, workspace: Path) -> None:
     spec = describe(tmp_path, tiny_base, [*ROWS, {"text": "no label here"}])
     ran = hone("data", "check", spec, "--workspace", workspace)
