@@ -97,6 +97,7 @@ def limitations(record: RunRecord) -> tuple[str, ...]:
     found += limits.seed_limits(len(record.spec.train.seeds))
     if record.plan is not None:
         found += limits.power_limits(record.plan.artifact.power)
+        found += limits.budget_limits(record.plan.artifact)
     model = record.models.get(record.shipped)
     if model is not None:
         found += limits.training_limits(model.artifact)

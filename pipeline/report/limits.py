@@ -8,7 +8,7 @@ from pipeline.core.numbers import percent, points
 from pipeline.report.wording import count, score_text
 from schemas.data import DataArtifact
 from schemas.evaluate import EvaluateArtifact
-from schemas.plan import PowerEstimate
+from schemas.plan import PlanArtifact, PowerEstimate
 from schemas.register import Comparison
 from schemas.serve import ServeArtifact
 from schemas.train import TrainArtifact
@@ -82,6 +82,12 @@ def forgetting_limits(waived: str | None, measured: bool) -> Iterator[str]:
         yield f"Forgetting was waived, in these words: {waived}"
     elif not measured:
         yield "What the base could do before was not measured, so forgetting would go unnoticed."
+
+
+def budget_limits(plan: PlanArtifact) -> Iterator[str]:
+    """Say which constraints the plan does not keep on GPUs; a machine that bills nothing holds to time alone."""
+    for broken in plan.over_budget:
+        yield f"Over budget on a GPU, by the plan (here nothing is billed, and only max_hours is held to): {broken}."
 
 
 def training_limits(model: TrainArtifact) -> Iterator[str]:

@@ -203,7 +203,6 @@ KINDS: dict[str, Bad] = {
         CONFIG,
         ("train.max_length: 100000 tokens are more than",),
         {"train": {"max_length": 100_000}},
-        command=("plan",),
     ),
     "no preference rows for DPO": Bad(DATA, ("train.method dpo learns from pairs",), {"train": {"method": "dpo"}}),
     # the base
