@@ -22,7 +22,7 @@ from pipeline.plan.memory import Footprint, estimate_memory, local_memory
 from pipeline.plan.power import estimate_power
 from pipeline.plan.prices import GPUS, PRICES_DATED
 from pipeline.plan.profile import Lengths
-from pipeline.plan.throughput import Work, assumptions, cpu_seconds
+from pipeline.plan.throughput import PADDING, Work, assumptions, cpu_seconds
 from schemas.plan import (
     Constraints,
     MemoryEstimate,
@@ -166,6 +166,7 @@ def _work(request: Request, footprint: Footprint, batch: int, epochs: float) -> 
         evaluations=request.evaluations,
         answered_tokens=round(request.test_rows * length),
         variants=len(request.variants),
+        padding=1.0 if train.packing or train.per_device_train_batch_size == 1 else PADDING,
     )
 
 

@@ -33,11 +33,14 @@ GENERATION_MFU = 0.05
 CPU_OPERATIONS = 6e10
 """Operations per CPU-second of a 1-5M-parameter Llama in float32: 16k and 4.9k tokens/s on two threads (2026-11-23)."""
 
-CPU_START_SECONDS = 12.0
-"""CPU-seconds to import the training libraries."""
+PADDING = 1.5
+"""Assumed tokens computed for each of a row: the rows of a batch are padded to its longest."""
+
+CPU_START_SECONDS = 6.0
+"""CPU-seconds to import the training libraries, once (2026-11-25: 5 to 7)."""
 
 VARIANT_SECONDS = 30.0
-VARIANT_CPU_SECONDS = 5.0
+VARIANT_CPU_SECONDS = 2.0
 """Assumed time to load, convert, write and load again one variant of a small model."""
 
 ERROR = 2.0
@@ -52,7 +55,8 @@ class Work:
     """The size of a run: training of every seed, evaluations, variants.
 
     ``training_tokens`` of one seed over all epochs, ``mean_length`` tokens of a row, ``answered_tokens`` prompt and
-    answer tokens of one evaluation. ``reference``: a frozen reference model scores every token as well.
+    answer tokens of one evaluation. ``reference``: a frozen reference model scores every token as well. ``padding``: tokens that are
+    computed for each that the rows have.
     """
 
     architecture: Architecture
@@ -67,6 +71,7 @@ class Work:
     evaluations: int
     answered_tokens: int
     variants: int
+    padding: float = 1.0
 
 
 def training_operations(work: Work) -> float:
@@ -77,7 +82,7 @@ def training_operations(work: Work) -> float:
     per_token += 2 * active * (work.gradient_checkpointing + work.reference)
     width = work.architecture.heads * work.architecture.head_dim
     per_token += int(12 * work.architecture.layers * width * work.mean_length)
-    return float(per_token) * work.training_tokens
+    return float(per_token) * work.training_tokens * work.padding
 
 
 def answering_operations(work: Work) -> float:
@@ -108,11 +113,12 @@ def assumptions(work: Work) -> tuple[str, ...]:
     return (
         errors,
         speed,
+        f"rows of a batch are padded to its longest: {work.padding:g} tokens computed for each",
         f"each training starts in {START_SECONDS:g} s, and a step takes {1000 * STEP_SECONDS:g} ms at least",
     )
 
 
 def cpu_seconds(work: Work) -> float:
     """Return the CPU-seconds of the whole run on this kind of machine; a large model is out of its range."""
-    training = work.seeds * (training_operations(work) / CPU_OPERATIONS + CPU_START_SECONDS)
+    training = CPU_START_SECONDS + work.seeds * training_operations(work) / CPU_OPERATIONS
     return training + answering_operations(work) / CPU_OPERATIONS + work.variants * VARIANT_CPU_SECONDS

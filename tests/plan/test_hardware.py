@@ -62,6 +62,7 @@ def test_operations_by_hand() -> None:
     # Frozen: 4 * 1400 + 6 * 256 = 7136.
     assert training_operations(work(adapter="lora", trainable=256)) == (7136 + 960) * 1000
     assert training_operations(work(gradient_checkpointing=True)) == (8400 + 2800 + 960) * 1000
+    assert training_operations(work(padding=1.5)) == 1.5 * (8400 + 960) * 1000
     assert training_operations(work(reference=True)) == (8400 + 2800 + 960) * 1000
     # Two evaluations of 100 tokens forward; a variant looks at 128 rows of 10 tokens.
     assert answering_operations(work()) == 2 * 1400 * 200
