@@ -55,8 +55,8 @@ class Work:
     """The size of a run: training of every seed, evaluations, variants.
 
     ``training_tokens`` of one seed over all epochs, ``mean_length`` tokens of a row, ``answered_tokens`` prompt and
-    answer tokens of one evaluation. ``reference``: a frozen reference model scores every token as well. ``padding``: tokens that are
-    computed for each that the rows have.
+    answer tokens of one evaluation. ``reference``: a frozen reference model scores every token as well. ``padding``:
+    tokens that are computed for each that the rows have.
     """
 
     architecture: Architecture
