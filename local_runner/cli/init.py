@@ -61,13 +61,8 @@ def init(
     proposal = _confirmed(file, proposal, wishes, yes=yes, asking=asking)
     if description is None and asking:
         description = _asked_description(proposal)
-    text = spec_text(
-        proposal,
-        name=name or default_name(file),
-        base_model=base_model,
-        folder=out.absolute().parent,
-        description=description,
-    )
+    place, title = out.absolute().parent, name or default_name(file)
+    text = spec_text(proposal, name=title, base_model=base_model, folder=place, description=description)
     tokenizer = local_tokenizer(base_model)
     rows = [(draft.row, row_text(draft, tokenizer)) for draft in proposal.drafts[:SHOWN]]
     write_spec(out, text, force=force)

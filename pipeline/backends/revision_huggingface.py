@@ -7,7 +7,7 @@ from typing import Literal
 
 from pipeline.core.errors import ModelError, SourceError
 
-_REACH = "name an existing folder, or connect to the network and unset HF_HUB_OFFLINE"
+_NAMED = {"model": "model", "dataset": "data set"}
 
 
 def resolve_commit(
@@ -27,46 +27,44 @@ def resolve_commit(
     """
     import httpx
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        HFValidationError,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
+    from huggingface_hub.errors import HFValidationError
 
     wrong = ModelError if kind == "model" else SourceError
-    named = "model" if kind == "model" else "data set"
     where = f"{f'{key}: ' if key else ''}{repo_id}{f'@{revision}' if revision else ''}"
     try:
         info = HfApi(token=token).repo_info(repo_id, revision=revision, repo_type=kind, timeout=20)
-    except GatedRepoError as error:
-        raise wrong(
-            "access to this repository has to be granted",
-            where=where,
-            fix="accept its terms on the Hub and set HF_TOKEN",
-        ) from error
-    except RevisionNotFoundError as error:
-        raise wrong("the repository has no such revision", where=where, fix="check the revision") from error
-    except RepositoryNotFoundError as error:
-        raise wrong(
-            f"no such {named} folder here, and no such repository on the Hub (or it is private)",
-            where=where,
-            fix="check the name; for a private repository set HF_TOKEN",
-        ) from error
     except HFValidationError as error:
         raise wrong("this is no name of a Hub repository", where=where, fix="write organization/name") from error
-    except (httpx.HTTPError, OSError) as error:  # HfHubHTTPError and OfflineModeIsEnabled are of these
-        cached = _cached_commit(repo_id, kind, revision)
+    except (httpx.HTTPError, OSError) as error:  # all that the Hub answers, no network, and offline mode
+        refused = _refusal(error, kind)
+        cached = _cached_commit(repo_id, kind, revision) if refused is None else None
         if cached is not None:
             return cached
-        raise wrong(
-            f"no such {named} folder here, the Hub cannot be reached and the local cache does not have it",
-            where=where,
-            fix=_REACH,
-        ) from error
+        message, fix = refused or _unreachable(kind)
+        raise wrong(message, where=where, fix=fix) from error
     if info.sha is None:
         raise wrong("the Hub named no commit for this repository", where=where, fix="give a revision")
     return str(info.sha)
+
+
+def _refusal(error: Exception, kind: str) -> tuple[str, str] | None:
+    """Return what the Hub says against this name, and what to do; None where it did not say."""
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
+
+    match error:
+        case GatedRepoError():
+            return "access to this repository has to be granted", "accept its terms on the Hub and set HF_TOKEN"
+        case RevisionNotFoundError():
+            return "the repository has no such revision", "check the revision"
+        case RepositoryNotFoundError():
+            message = f"no such {_NAMED[kind]} folder here, and no such repository on the Hub (or it is private)"
+            return message, "check the name; for a private repository set HF_TOKEN"
+    return None
+
+
+def _unreachable(kind: str) -> tuple[str, str]:
+    message = f"no such {_NAMED[kind]} folder here, the Hub cannot be reached and the local cache does not have it"
+    return message, "name an existing folder, or connect to the network and unset HF_HUB_OFFLINE"
 
 
 def _cached_commit(repo_id: str, kind: str, revision: str | None) -> str | None:

@@ -33,38 +33,39 @@ def run(
         found = look_at(config.files.train, context, size=size_of(config.data))
         check_rows(config.train.method, config.data, found.sample)
         advance(1)
-        notes = [*base.notes, *_notes(config, found)]
-        rows = min(found.count, config.data.max_rows or found.count)
-        lengths = _lengths(config, found, base)
-        check_length(config.train, base.architecture, lengths)
-        check_targets(config.train, base.architecture)
-        train_rows, test_rows = _split(config, rows, context)
-        target = config.target.get(config.primary_metric)
-        artifact = draw_up(
-            Request(
-                task=config.task,
-                architecture=base.architecture,
-                from_scratch=config.base.init is not None,
-                train=config.train,
-                lengths=lengths,
-                rows=rows,
-                train_rows=train_rows,
-                test_rows=min(test_rows, config.max_items or test_rows),
-                evaluations=config.evaluations,
-                variants=config.variants,
-                constraints=config.constraints,
-                target=target,
-                baseline=None,
-                alpha=config.alpha,
-                power=config.power,
-                notes=tuple(notes),
-            )
-        )
+        artifact = draw_up(_request(config, base, found, context))
         advance(1)
     for warning in artifact.warnings:
         context.warn(warning)
     write_record(workspace.file(artifact.file), artifact.model_dump(mode="json"))
     return artifact
+
+
+def _request(config: PlanConfig, base: Base, found: RawRows, context: CallContext) -> Request:
+    """Return what the plan is drawn up for, its settings checked against base and rows."""
+    rows = min(found.count, config.data.max_rows or found.count)
+    lengths = _lengths(config, found, base)
+    check_length(config.train, base.architecture, lengths)
+    check_targets(config.train, base.architecture)
+    train_rows, test_rows = _split(config, rows, context)
+    return Request(
+        task=config.task,
+        architecture=base.architecture,
+        from_scratch=config.base.init is not None,
+        train=config.train,
+        lengths=lengths,
+        rows=rows,
+        train_rows=train_rows,
+        test_rows=min(test_rows, config.max_items or test_rows),
+        evaluations=config.evaluations,
+        variants=config.variants,
+        constraints=config.constraints,
+        target=config.target.get(config.primary_metric),
+        baseline=None,
+        alpha=config.alpha,
+        power=config.power,
+        notes=(*base.notes, *_notes(config, found)),
+    )
 
 
 def _split(config: PlanConfig, rows: int, context: CallContext) -> tuple[int, int]:
