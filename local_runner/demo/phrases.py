@@ -112,6 +112,10 @@ CONTRAST: Final = (
     "not the {d} but the {p} {f}",
     "unlike the {d}, the {p} {f}",
     "the {p}, unlike the {d}, {f}",
+)
+
+# The same by order of mention; only the tiny base model's exercises have these.
+ORDINAL: Final = (
     "I have a {d} and a {p}: the first {ok}, the second {f}",
     "I have a {p} and a {d}: the first {f}, the second {ok}",
 )

@@ -11,7 +11,19 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final
 
-from local_runner.demo.phrases import ASIDE, CHOICE, CONTRAST, FAULTS, FINE, NEEDS, OVERRULED, PRODUCTS, TOPICS, URGENCY
+from local_runner.demo.phrases import (
+    ASIDE,
+    CHOICE,
+    CONTRAST,
+    FAULTS,
+    FINE,
+    NEEDS,
+    ORDINAL,
+    OVERRULED,
+    PRODUCTS,
+    TOPICS,
+    URGENCY,
+)
 
 NAMES: Final = ("Anna", "Ben", "Clara", "David", "Eva", "Felix", "Greta", "Hugo", "Ida", "Jonas", "Karla", "Leo")
 COLORS: Final = ("red", "blue", "green", "white", "black", "yellow", "brown", "gray")
@@ -78,7 +90,7 @@ def _contrast(fine: str, random: Random) -> tuple[str, str, str]:
     first, second = random.sample(random.choice((NAMES, THINGS, THINGS)), 2)
     color = random.choice([color for color in COLORS if not fine.endswith(color)])
     if random.random() < 0.5:
-        text = random.choice(CONTRAST).format(p=first, d=second, f=f"is {color}", ok=fine)
+        text = random.choice(CONTRAST + ORDINAL).format(p=first, d=second, f=f"is {color}", ok=fine)
     else:
         text = random.choice(ASIDE).format(c=f"the {first} is {color}", d=second, ok=fine)
     if first in NAMES:

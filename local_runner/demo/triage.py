@@ -93,15 +93,15 @@ def _need(record: Record, random: Random) -> str:
     clause = f"the {product} {fault}" if record.intent == "fault" else random.choice(NEEDS[record.intent])
     clause = clause.format(p=product)
     shape = random.random()
-    if shape < 0.2:
+    if shape < 0.15:
         return clause
-    if shape < 0.6 and record.intent == "fault":
+    if shape < 0.55 and record.intent == "fault":
         return random.choice(CONTRAST).format(p=product, d=other, f=fault, ok=fine)
-    if shape < 0.5:
+    if shape < 0.55:
         return random.choice(ASIDE).format(d=other, ok=fine, c=clause)
     intent = random.choice([intent for intent in INTENTS if intent != record.intent])
     topic = random.choice(TOPICS[intent]).format(p=random.choice((product, other)))
-    if shape < 0.65:
+    if shape < 0.9:
         return random.choice(DETOUR).format(t=topic, c=clause)
     about = random.choice(TOPICS[record.intent]).format(p=product)
     return random.choice(CHOICE).format(a=about, t=topic)
