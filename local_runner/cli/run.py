@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from local_runner.cli.common import (
     DEFAULT_WORKSPACE,
     JsonOption,
     WorkspaceOption,
+    absolute,
     console,
     messages,
     print_json,
@@ -139,6 +141,9 @@ def _conclude(session: Session, prepared: Prepared, outcome: Outcome, as_json: b
         print_json(conclusion.as_json())
     else:
         conclusion.show(console(), messages())
+        if session.root != absolute(DEFAULT_WORKSPACE):
+            hint = f"for other commands on this workspace: export HONE_WORKSPACE={shlex.quote(str(session.root))}"
+            messages().print(hint, markup=False, style="dim", soft_wrap=True)
     return int(exit_code(conclusion))
 
 
