@@ -19,9 +19,6 @@ from pipeline.core.workspace import write_atomic
 
 MOST_LINES: Final = 25
 
-_LISTED: Final = 200
-"""Characters of labels that a description lists; the baselines are told all of them anyway."""
-
 _HUB_OR_VERSION: Final = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*|[a-z0-9][a-z0-9._-]*@[a-z0-9]+")
 
 _EMPTY_NAMES = frozenset({"data", "dataset", "examples", "rows", "train", "training", "tmp"})
@@ -29,14 +26,12 @@ _EMPTY_NAMES = frozenset({"data", "dataset", "examples", "rows", "train", "train
 
 
 def default_description(proposal: Proposal) -> str:
-    """Return what the model is to do, as far as the columns and labels tell."""
+    """Return what the model is to do, as far as the columns tell; baselines are told the labels apart."""
     columns = proposal.reading.layout.columns
     answer = columns.get("label") or columns.get("completion")
     match proposal.task:
         case "classification":
-            what = f"Name the {answer}" if answer else "Classify the message"
-            listed = ", ".join(proposal.labels or ())
-            return f"{what}: answer with one of {listed}." if len(listed) <= _LISTED else f"{what}."
+            return f"Name the {answer}." if answer else "Classify the message."
         case "extraction":
             return f"Answer with the {answer} as one JSON object." if answer else "Answer with one JSON object."
         case "generation":

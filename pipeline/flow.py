@@ -333,8 +333,6 @@ def _register(run: ResolvedRun, finished: Finished) -> Iterator[StageCall]:
     config = RegisterConfig(
         name=run.spec.name,
         spec_digest=run.digest(),
-        task=run.spec.task,
-        description=run.spec.description,
         base=run.base,
         metric=run.metrics[0],
         target=run.spec.evaluate.target,

@@ -39,8 +39,6 @@ class RegisterConfig(Schema):
 
     name: Slug
     spec_digest: Digest
-    task: str
-    description: str
     base: BaseModelRef
     metric: MetricSpec
     target: dict[str, float]

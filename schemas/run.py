@@ -128,7 +128,11 @@ class ServeSpec(Schema):
 
 
 class RunSpec(Schema):
-    """A whole run. ``task`` decides the default metrics and baselines; ``description`` goes into cards and reports."""
+    """A whole run.
+
+    ``task`` decides the default metrics and baselines; ``description`` says what the model is to do: it goes into cards
+    and reports, and is the instruction of untuned baselines where ``evaluate.baselines.instruction`` gives none.
+    """
 
     name: Slug
     task: Task

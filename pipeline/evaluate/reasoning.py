@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-_BLOCK = re.compile(r"\s*<think>.*?</think>\s*", re.DOTALL)
-"""A leading block in the form in which chat templates render ``reasoning_content``."""
+_BLOCK = re.compile(r"\s*(?:<think>.*?|(?:(?!<think>).)*?)</think>\s*", re.DOTALL)
+"""A leading block in the form in which chat templates render ``reasoning_content``; some open it in the prompt."""
 
 
 def answer_of(prediction: str, reference: str) -> str:

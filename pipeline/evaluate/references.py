@@ -22,6 +22,12 @@ from schemas.data import Message
 MOST_VALUES = 200
 """With more values in the training split a field (or an answer) is free text: the most frequent one answers all."""
 
+MOST_FIELDS = 50
+"""Of the fields of all records the most frequent ones are learned; one classifier is fitted for each."""
+
+LEAST_RECORDS = 0.9
+"""Share of training answers that must be JSON objects for all to be taken as records; the others teach no field."""
+
 _ABSENT = ""
 """Stands for a field that a record does not have; no JSON text is empty."""
 
@@ -70,7 +76,10 @@ class ReferenceRespondent:
 
 
 def _fit_records(texts: list[str], records: Sequence[dict[str, str]], context: CallContext) -> Predict:
-    keys = list(dict.fromkeys(key for record in records for key in record))
+    counted = Counter(key for record in records for key in record)
+    keys = [key for key, _ in counted.most_common(MOST_FIELDS)]
+    if len(counted) > len(keys):
+        context.warn(f"TF-IDF learns the {len(keys)} most frequent of {len(counted)} fields")
     fields = {}
     for key in context.track(keys, "fitting fields", len(keys)):
         fields[key] = _fit_values(texts, [record.get(key, _ABSENT) for record in records])
@@ -92,15 +101,18 @@ def _fit_values(texts: list[str], values: list[str], most: int = MOST_VALUES) ->
 
 
 def _records(references: Sequence[str]) -> list[dict[str, str]] | None:
-    """Return the fields of each answer, every value as canonical JSON text; None where one is no JSON object."""
+    """Return the fields of each answer, every value as canonical JSON text; None where too few are JSON objects."""
+    records = [_fields(reference) for reference in references]
+    known = [record for record in records if record is not None]
+    return [record or {} for record in records] if known and len(known) >= LEAST_RECORDS * len(records) else None
+
+
+def _fields(reference: str) -> dict[str, str] | None:
     try:
-        records = [read_object(reference) for reference in references]
+        record = read_object(reference)
     except ValueError:
         return None
-    return [
-        {key: json.dumps(value, ensure_ascii=False, sort_keys=True) for key, value in record.items()}
-        for record in records
-    ]
+    return {key: json.dumps(value, ensure_ascii=False, sort_keys=True) for key, value in record.items()}
 
 
 def _write(row: dict[str, str]) -> str:

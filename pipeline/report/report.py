@@ -53,7 +53,7 @@ def build_report(record: RunRecord, registration: Registration | None = None) ->
         conditions=decision.conditions if decision is not None else (),
         served_variant=decided.served_variant if decided is not None else None,
         statements=found,
-        next_steps=next_steps(record, registered, [item for item in found if item.outcome == "not met"]),
+        next_steps=next_steps(record, registered),
         limitations=findings.limitations(record),
         costs=stage_costs(record),
         planned=planned_and_measured(record),

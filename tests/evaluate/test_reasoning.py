@@ -29,6 +29,7 @@ def test_what_a_perfect_model_writes_is_scored_as_its_reference() -> None:
     ("prediction", "reference", "scored"),
     [
         ("4", "4", "4"),
+        ("2 and 2 is 4\n</think>\n\n4", "4", "4"),
         (" <think></think>\n\n4 ", "4", "4 "),
         ("<think>a</think>b</think>", "4", "b</think>"),
         ("<think>a</think><think>b</think>4", "4", "<think>b</think>4"),

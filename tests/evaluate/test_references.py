@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline.core.context import CallContext
 from pipeline.evaluate.items import as_item
-from pipeline.evaluate.references import MOST_VALUES, ReferenceRespondent
+from pipeline.evaluate.references import MOST_FIELDS, MOST_VALUES, ReferenceRespondent
 from schemas.events import Event
 from tests.evaluate.support import example
 
@@ -86,3 +86,16 @@ def test_records_go_by_their_fields_even_where_each_is_a_label() -> None:
     item = as_item(example(0, "the lamp is broken", "{}"))
     [completion] = ReferenceRespondent(rows, [item]).answer(0, 1, CallContext(), lambda _: None)
     assert json.loads(completion.text) == {"thing": "lamp", "ok": False}
+
+
+def test_a_few_answers_that_are_no_records_teach_no_field_and_stop_none() -> None:
+    rows = [as_item(example(n, text, json.dumps(record), label=None)) for n, (text, record) in enumerate(TRAIN)]
+    rows.append(as_item(example(99, "hello there", "I cannot say.", label=None)))
+    item = as_item(example(0, "my door is fine", "{}", label=None))
+    [completion] = ReferenceRespondent(rows, [item]).answer(0, 1, CallContext(), lambda _: None)
+    assert json.loads(completion.text) == {"thing": "door", "ok": True}
+
+
+def test_of_many_fields_the_most_frequent_are_learned() -> None:
+    train = [(f"call {n}", {"kind": "call" if n % 2 else "mail", f"id{n}": n}) for n in range(MOST_FIELDS + 9)]
+    assert "kind" in answers(train, ["call 1"])[0]

@@ -140,7 +140,7 @@ def test_yes_takes_no_toss_up(hone: Hone, tmp_path: Path) -> None:
     assert taken.code == 0, taken.err
     spec = read_spec(tmp_path / "a.yaml")
     assert (spec.data.columns.text, spec.data.columns.label) == ("body", "team")
-    assert spec.description == "Name the team: answer with one of late, lost, other, paid."
+    assert spec.description == "Name the team."
     assert spec.evaluate.retention_waived is None
 
 
@@ -339,7 +339,7 @@ def test_on_a_terminal_it_asks(tmp_path: Path, typed: str, label: str) -> None:
     assert code == 0, shown
     spec = read_spec(tmp_path / "hone.yaml")
     assert spec.data.columns.label == label
-    assert spec.description.startswith(f"Name the {label}: answer with one of ")
+    assert spec.description == f"Name the {label}."
 
 
 def test_no_is_an_answer(tmp_path: Path) -> None:

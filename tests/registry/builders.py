@@ -214,8 +214,6 @@ def config(**changes: object) -> RegisterConfig:
     values: dict[str, object] = {
         "name": "triage",
         "spec_digest": "c" * 64,
-        "task": "classification",
-        "description": "",
         "base": BASE,
         "metric": MetricSpec(name="exact_match"),
         "target": {"exact_match": 0.8},
