@@ -70,8 +70,9 @@ test: setup
 	$(FAST)
 	$(BIN)/python -m pytest -m "(slow or vllm or real_data or modal) and not full" --durations=15
 
+# benchmarks.all carries the chain on real data out, too
 test-full: setup
-	$(BIN)/python -m pytest -m "" --durations=30
+	$(BIN)/python -m pytest -m "not (full and real_data)" --durations=30
 	$(BIN)/python -m benchmarks.all --out docs/results.md
 
 docs: demo $(VENV)/.dev

@@ -1,16 +1,17 @@
 """The chain on real data: a base from CLINC150 and SNIPS, LoRA on Banking77, and what the gate says of forgetting.
 
-    python -m benchmarks.real_data DATA [--folder FOLDER] [--docs docs] [--json FILE]
+    python -m benchmarks.real_data [DATA] [--folder FOLDER] [--docs docs] [--json FILE]
 
-DATA holds clinc150/, snips_nlu/ and banking77/. A 1M-parameter base is pretrained from nothing on utterance to
-label, then tuned on Banking77's training file and tested on all 3,080 test rows. FOLDER keeps the workspace, so
-that an interrupted chain goes on. With ``--docs`` the reports are written there.
+DATA (left out: $HONE_DATA, then ../shared/data) holds clinc150/, snips_nlu/ and banking77/. A 1M-parameter base is
+pretrained from nothing on utterance to label, then tuned on Banking77's training file and tested on all 3,080 test
+rows. FOLDER keeps the workspace, so that an interrupted chain goes on. With ``--docs`` the reports are written there.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -117,7 +118,7 @@ def carry_out(data: Path, folder: Path) -> tuple[Chain, dict[str, Any], dict[str
 def main() -> int:
     """Run the chain; the exit status is 1 where a target is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path)
+    parser.add_argument("data", type=Path, nargs="?", default=Path(os.environ.get("HONE_DATA", "../shared/data")))
     parser.add_argument("--folder", type=Path, help="keep the workspace here")
     parser.add_argument("--docs", type=Path, help="write the reports to this folder")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
