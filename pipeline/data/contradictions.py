@@ -14,12 +14,12 @@ from pipeline.data.text import exact, normalize
 from schemas.data import Message
 
 
-def prompt_key(draft: Draft) -> Hashable:
-    """Return what two rows share if they ask exactly the same: roles and texts of all turns, and the tools."""
+def prompt_key(draft: Draft, form: Callable[[str], Hashable] = exact) -> Hashable:
+    """Return what two rows share if they ask the same in one ``form`` of texts: roles and texts of all turns, tools."""
     given = draft.as_given
     if given.text is not None:
-        return exact(given.text)
-    turns = tuple((turn.role, exact(spoken(turn))) for turn in given.prompt)
+        return form(given.text)
+    turns = tuple((turn.role, form(spoken(turn))) for turn in given.prompt)
     return (turns, repr(given.tools)) if given.tools else turns
 
 

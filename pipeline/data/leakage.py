@@ -7,11 +7,12 @@ is the training row that goes where both ask the same.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from pipeline.core.context import CallContext
+from pipeline.data.contradictions import prompt_key
 from pipeline.data.ledger import Ledger
 from pipeline.data.rows import Draft
 from pipeline.data.text import asked_words
@@ -31,14 +32,16 @@ def decontaminate(
 ) -> list[Draft]:
     """Remove the training rows that ask what a row of a given validation or test file asks, whatever they answer.
 
-    With ``report`` all stay (see `find_leakage`).
+    Rows ask the same where all turns before the answer have the same words, the system turn included, and the tools
+    are the same (see `asked_words`). They are compared as they were given, before personal data was replaced. With
+    ``report`` all stay (see `find_leakage`).
     """
     if action == "report":
         return drafts
-    held_out = {asked_words(draft.prompt_text): draft for draft in reversed(drafts) if draft.source != "train"}
+    held_out = {_asked(draft): draft for draft in reversed(drafts) if draft.source != "train"}
     kept, removed = [], Counter[str]()
     for draft in drafts:
-        asks_too = held_out.get(asked_words(draft.prompt_text)) if draft.source == "train" and held_out else None
+        asks_too = held_out.get(_asked(draft)) if draft.source == "train" and held_out else None
         if asks_too is None:
             kept.append(draft)
         else:
@@ -60,9 +63,9 @@ def find_leakage(drafts: Sequence[Draft], splits: Sequence[Split], pairs: Sequen
         splits: the split of each.
         pairs: near-duplicate pairs of indexes into ``drafts``.
 
-    A copy has the same words in the same order as a training row's prompt, whatever its case and punctuation.
+    A copy asks what a training row asks, in the sense of `decontaminate`.
     """
-    asked = [asked_words(draft.prompt_text) for draft in drafts]
+    asked = [_asked(draft) for draft in drafts]
     trained = {words for words, split in zip(asked, splits, strict=True) if split == "train"}
     copies: dict[Split, int] = {split: 0 for split in ("validation", "test") if split in splits}
     near = set()
@@ -76,3 +79,7 @@ def find_leakage(drafts: Sequence[Draft], splits: Sequence[Split], pairs: Sequen
         elif splits[right] == "train" and splits[left] != "train":
             near.add(left)
     return Leakage(copies, frozenset(near))
+
+
+def _asked(draft: Draft) -> Hashable:
+    return prompt_key(draft, asked_words)

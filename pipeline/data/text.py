@@ -11,7 +11,12 @@ _NO_SPACES_BETWEEN_WORDS = (
     "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"  # Japanese, Chinese
 )
 _WORD = re.compile(rf"[{_NO_SPACES_BETWEEN_WORDS}]|[^\W{_NO_SPACES_BETWEEN_WORDS}]+")
-_OPERATOR = re.compile(r"[+*/^=<>%|&~×÷−]|(?<![\w.])-(?=\s?\d)")
+_OPERATOR = (
+    r"[+*/^=<>%|&~×÷−≠≤≥()#]"
+    r"|(?<![\w.])-(?=\s?\d)"  # a sign, not a hyphen
+    r"|!(?=[=\w(])|(?:(?<=\b\w)|(?<=\b\d\d))!"  # x != y, !x, n! and 10!, not Help!
+)
+_ASKED = re.compile(f"{_WORD.pattern}|{_OPERATOR}")
 _ASCII_SPACES = {code: " " for code in range(128) if not (chr(code).isalnum() or chr(code) == "_")}
 
 
@@ -44,8 +49,9 @@ def words(text: str) -> list[str]:
 
 
 def asked_words(text: str) -> tuple[str, ...]:
-    """Return what two prompts share that ask the same: their words in order, and the signs that calculate.
+    """Return what two prompts share that ask the same: their words and the signs that calculate, in order.
 
-    Case, white space and punctuation do not matter; ``3 + 4`` and ``3 * 4`` are not the same.
+    Case, white space and punctuation do not matter; ``3 + 4`` and ``3 * 4``, ``C#`` and ``C`` are not the same.
     """
-    return (*words(text), "", *_OPERATOR.findall(text))
+    folded = unicodedata.normalize("NFC", text.casefold())
+    return tuple(_ASKED.findall(folded) if _WORD.search(folded) else folded.split())
