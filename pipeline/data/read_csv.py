@@ -1,7 +1,7 @@
 """Rows of CSV files: a quote that is not closed costs the lines it touches, and each of them is counted.
 
 A quoted cell may run over several lines. A quote too many looks just like that, and would make one row of hundreds; it
-is told by the lines inside the cell, which are rows by themselves (see `_holds_rows`).
+is told by the record's lines, which are rows by themselves (see `_holds_rows`).
 """
 
 from __future__ import annotations
@@ -21,6 +21,11 @@ _DELIMITERS: Final = ",;\t|"
 
 _SURELY_ROWS: Final = 3
 """Inner lines from which all having the header's width tells rows, even where spaces follow their delimiters."""
+
+_ODD: Final = 0.1
+"""Share of a swallowed record's lines that may be no good rows, or the quote's own."""
+
+_BRACKETS: Final = ("()", "[]", "{}")
 
 
 class _Lines(Iterator[str]):
@@ -100,7 +105,7 @@ def _record(
     end = start + len(lines) - 1
     if _holds_rows(lines, len(header), delimiter):
         reason = (
-            f"a quote opens a cell that runs to line {end}, over lines that are rows by themselves; "
+            f"a quote opens a cell that runs to line {end}, over lines that read as rows of {len(header)} cells each; "
             "close or remove the quote (a text that holds such lines is safe in JSONL)"
         )
     elif len(cells) != len(header):
@@ -122,17 +127,33 @@ def _row(number: int, values: dict[str, str]) -> SourceRow | BadRow:
 
 
 def _holds_rows(lines: Sequence[str], width: int, delimiter: str) -> bool:
-    """Whether a record has swallowed rows: a line inside it has the header's width by itself.
+    """Whether a record has swallowed rows: its lines are rows by themselves, all but one in ten.
 
-    A line of prose often has one comma, too, but a space follows it; such lines count only where there are several and
-    all of them have the width. In a file of one column nothing tells a line from a row.
+    A letter has lines with the header's width, too (``1,200``), but one of all, the first and the last included, will
+    fall short: the cells before and behind the letter stand in two lines. A line of prose often has one comma, but a
+    space follows it; lines with such count only where several lie inside. In a file of one column nothing tells a line
+    from a row.
     """
     inner = [line for line in lines[1:-1] if line.strip()]
     if width == 1 or not inner:
         return False
-    alone = [cells for line in inner if len(cells := _alone(line, delimiter)) == width]
-    is_tight = any(not any(cell.startswith(" ") for cell in cells[1:]) for cells in alone)
-    return is_tight or len(alone) == len(inner) >= _SURELY_ROWS
+    alone = [_first_alone(lines[0], delimiter), *(_alone(line, delimiter) for line in (*inner, lines[-1]))]
+    rows = [cells for cells in alone if _is_row(cells, width)]
+    is_tight = not any(cell.startswith(" ") for cells in rows for cell in cells[1:])
+    return len(alone) - len(rows) <= _ODD * len(alone) and (is_tight or len(inner) >= _SURELY_ROWS)
+
+
+def _is_row(cells: Sequence[str], width: int) -> bool:
+    """Whether a line's cells look like a row's: not like prose that ends with a comma, nor like ``f(a,b)``."""
+    if len(cells) != width or not cells[-1].strip():
+        return False
+    return not any(cell.count(opening) > cell.count(closing) for cell in cells for opening, closing in _BRACKETS)
+
+
+def _first_alone(line: str, delimiter: str) -> list[str]:
+    """Return the cells of a record's first line as if the quote that it leaves open were not there."""
+    *before, opened = next(csv.reader([line], delimiter=delimiter))
+    return [*before, *(_alone(opened, delimiter) or [""])]
 
 
 def _alone(line: str, delimiter: str) -> list[str]:

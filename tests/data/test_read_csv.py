@@ -136,7 +136,7 @@ def test_the_lines_of_a_swallowed_record_are_bad_rows_each(tmp_path: Path) -> No
     ]  # fmt: skip
     first, second, _ = [row for row in rows if isinstance(row, BadRow)]
     assert first.reason == (
-        "a quote opens a cell that runs to line 6, over lines that are rows by themselves; "
+        "a quote opens a cell that runs to line 6, over lines that read as rows of 2 cells each; "
         "close or remove the quote (a text that holds such lines is safe in JSONL)"
     )
     assert (second.reason, second.content) == ("belongs to the cell that a quote in line 3 opens", "5,6\n")
@@ -156,6 +156,9 @@ def test_reading_goes_on_behind_the_line_of_an_open_quote(tmp_path: Path) -> Non
         "Dear team,\nthanks, all is well\n\nBob",
         "yes, really\nno, really\nwell",
         "a list:\n- one, two, three\n- four\nend",
+        "Dear team,\nplease refund 1,200 dollars\nthanks",
+        "Hello\nplease refund 1,200 dollars\n\nor 1,300",
+        "call f(a,b)\nor g(a,b)\n[1,2]\n{1,2}\nwhatever fits",
     ],
 )
 def test_a_letter_over_several_lines_is_one_cell(tmp_path: Path, cell: str) -> None:
@@ -165,6 +168,21 @@ def test_a_letter_over_several_lines_is_one_cell(tmp_path: Path, cell: str) -> N
         {"text": "x", "label": "y"},
     ]
     assert len(rows) == 2
+
+
+def test_a_letter_in_the_last_column_is_one_cell(tmp_path: Path) -> None:
+    for cell in ("Hello\nplease refund 1,200 dollars\nthanks", "Hello\nrefund 1,200 dollars\nthanks, Bob"):
+        rows = read(file(tmp_path, "rows.csv", f'label,text\nletter,"{cell}"\nx,y\n'))
+        assert rows[0] == SourceRow(2, {"label": "letter", "text": cell})
+        assert len(rows) == 2
+
+
+def test_odd_rows_among_many_hide_no_stray_quote(tmp_path: Path) -> None:
+    odd = {50: "no label,", 90: "one, two,late", 120: "a row without a label"}
+    rows = [odd.get(place, row) for place, row in enumerate(ROWS)]
+    text = "\n".join(["text,label", f'"{rows[0]}', *rows[1:-1], rows[-1].replace(",", '",')])
+    found = read(file(tmp_path, "rows.csv", text))
+    assert [row.number for row in found if isinstance(row, BadRow)] == list(range(2, 202))
 
 
 def test_rows_with_spaces_behind_their_delimiters_are_rows_where_there_are_several(tmp_path: Path) -> None:
