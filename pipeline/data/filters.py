@@ -14,14 +14,13 @@ from pipeline.core.errors import DataError
 from pipeline.data.contradictions import contradictions
 from pipeline.data.dedup import Copy, exact_copies, find_neighbors, near_copies
 from pipeline.data.ledger import Ledger, Reason
-from pipeline.data.names import quoted
+from pipeline.data.names import listed, quoted
 from pipeline.data.order import name_of, place
 from pipeline.data.rows import Draft
 from schemas.data import Deduplicate
 
 _MOST_LABELS = 200
 _LABEL_SHARE = 0.1
-ROWS_NAMED = 10
 _MANY = 0.2
 """Share of rows from which a removal is worth a warning."""
 
@@ -48,17 +47,6 @@ def limit_rows(drafts: list[Draft], limit: int | None, seed: int, ledger: Ledger
     return [draft for index, draft in enumerate(drafts) if draft.source != "train" or index in drawn]
 
 
-def _first_rows(groups: Sequence[Sequence[int]]) -> str:
-    """Return the first ten row numbers, by group, and how many more there are."""
-    parts, left = [], ROWS_NAMED
-    for group in groups:
-        if left:
-            parts.append("rows " + ", ".join(str(row) for row in group[:left]))
-            left -= min(left, len(group))
-    more = sum(len(group) for group in groups) - ROWS_NAMED
-    return "; ".join(parts) + (f" and {more} more" if more > 0 else "")
-
-
 def resolve_contradictions(drafts: list[Draft], action: str, ledger: Ledger, context: CallContext) -> list[Draft]:
     """Drop, keep or refuse training rows with the same prompt and different answers.
 
@@ -71,7 +59,7 @@ def resolve_contradictions(drafts: list[Draft], action: str, ledger: Ledger, con
     if not rows:
         return drafts
     told = f"{len(rows)} rows share {len(groups)} prompts with different answers"
-    named = _first_rows([[drafts[index].row for index in group] for group in groups])
+    named = listed([f"rows {listed([drafts[index].row for index in group])}" for group in groups], separator="; ")
     if action == "stop":
         raise DataError(
             f"{told}: {named}", where="data.contradictions", fix="correct them, or set data.contradictions to drop"

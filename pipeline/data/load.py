@@ -10,6 +10,7 @@ from pipeline.core.context import CallContext
 from pipeline.core.errors import DataError
 from pipeline.data.columns import Layout, find_layout, unread_text
 from pipeline.data.formats import Formatter
+from pipeline.data.names import listed
 from pipeline.data.rows import BadRow, Draft, SourceRow
 from pipeline.data.sources import Source, open_source
 from schemas.base import Reference
@@ -137,8 +138,7 @@ def _nothing_readable(source: Source, head: Sequence[SourceRow | BadRow]) -> Dat
 
 def named_rows(bad: Sequence[BadRow]) -> str:
     """Return the numbers and reasons of the first bad rows, and how many more there are."""
-    more = f"; and {len(bad) - _NAMED} more" if len(bad) > _NAMED else ""
-    return "; ".join(map(row_line, bad[:_NAMED])) + more
+    return listed([row_line(row) for row in bad], _NAMED, "; ")
 
 
 def row_line(row: BadRow) -> str:

@@ -1,8 +1,8 @@
-"""The nearest name: an unknown name is answered with the one that was probably meant."""
+"""Names in messages: the nearest one to an unknown name, and the first of many."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 
@@ -13,8 +13,12 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     return by_fold[found[0]] if found else None
 
 
+def listed(items: Sequence[object], limit: int = 10, separator: str = ", ") -> str:
+    """Return ``a, b, c``; after ``limit`` items only how many more there are: ``a, b and 7 more``."""
+    text = separator.join(map(str, items[:limit]))
+    return text if len(items) <= limit else f"{text}{separator.replace(',', '')}and {len(items) - limit} more"
+
+
 def quoted(names: Iterable[str], limit: int = 12) -> str:
     """Return ``'a', 'b', 'c'``; after ``limit`` names only how many more there are."""
-    listed = list(names)
-    text = ", ".join(repr(name) for name in listed[:limit])
-    return text if len(listed) <= limit else f"{text} and {len(listed) - limit} more"
+    return listed([repr(name) for name in names], limit)

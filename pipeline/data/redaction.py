@@ -13,14 +13,13 @@ from dataclasses import dataclass, field, replace
 from pipeline.core.context import CallContext
 from pipeline.core.errors import DataError
 from pipeline.data.ledger import Ledger
+from pipeline.data.names import listed
 from pipeline.data.personal_data import Kind, redact, redact_value
 from pipeline.data.rows import Draft
 from schemas.data import Message, PersonalData
 
 _STRAY = 0.01
 """Share of rows with findings in answers up to which they are replaced without being asked for."""
-
-_NAMED = 10
 
 
 @dataclass
@@ -112,11 +111,10 @@ def _check_answers(counts: PersonalCounts, rows: int) -> None:
     found = counts.rows_answered
     if len(found) <= _STRAY * rows:
         return
-    named = ", ".join(f"{draft.source} {draft.row}" for draft in found[:_NAMED])
-    more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+    named = listed([f"{draft.source} {draft.row}" for draft in found])
     raise DataError(
         f"{len(found)} of {rows} rows have personal data in their answers ({_by_kind(counts.answered)}), and a model "
-        f"trained on redacted answers would write placeholders such as [EMAIL]: {named}{more}",
+        f"trained on redacted answers would write placeholders such as [EMAIL]: {named}",
         where="data.personal_data.answers",
         fix="set it to keep to train these answers as they are, or to redact to train the placeholders; or set "
         "data.personal_data.action to drop these rows, or to report to leave everything as it is",

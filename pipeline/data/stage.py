@@ -188,7 +188,7 @@ def _check_lone_labels(labels: Sequence[str | None]) -> None:
     lone = sorted(label for label, count in Counter(labels).items() if count == 1 and label is not None)
     if lone:
         raise DataError(
-            f"{'label' if len(lone) == 1 else 'labels'} {', '.join(map(repr, lone[:12]))} "
+            f"{'label' if len(lone) == 1 else 'labels'} {quoted(lone)} "
             f"{'has' if len(lone) == 1 else 'have'} one row, which cannot be both trained and tested",
             where="data.split.by",
             fix="add rows of it, remove it, or set data.split.by to random",
