@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pipeline.core.context import CallContext
 from pipeline.data.contradictions import answer_key, prompt_key
 from pipeline.data.near import near_duplicate_pairs, similarity
-from pipeline.data.rows import Draft
+from pipeline.data.rows import Draft, spoken
 from pipeline.data.text import words
 
 
@@ -44,8 +44,11 @@ def exact_copies(drafts: Sequence[Draft]) -> list[Copy]:
 
 
 def find_neighbors(drafts: Sequence[Draft], threshold: float | None, context: CallContext) -> Neighborhood:
-    """Return which rows ask nearly the same; without a ``threshold`` only rows with the very same words do."""
-    texts = [draft.prompt_text for draft in drafts]
+    """Return which rows ask nearly the same; without a ``threshold`` only rows with the very same words do.
+
+    Rows are compared as they were given: what differs only in personal data that was replaced stays different.
+    """
+    texts = _compared([draft.as_given for draft in drafts])
     pairs = _same_words(texts) if threshold is None else list(near_duplicate_pairs(texts, threshold, context))
     return Neighborhood(pairs, _clusters(len(drafts), pairs))
 
@@ -76,12 +79,26 @@ def near_copies(
     return copies, sorted(conflicting)
 
 
+def _compared(drafts: Sequence[Draft]) -> list[str]:
+    """Return the text by which each row is compared: what it asks.
+
+    The system turn counts where most rows have one of their own: a document, say, under one question for all.
+    """
+    systems = ["\n".join(spoken(turn) for turn in draft.prompt if turn.role == "system") for draft in drafts]
+    is_own = 2 * len(set(systems)) > len(drafts)
+    return [
+        f"{system}\n{draft.prompt_text}" if is_own else draft.prompt_text
+        for system, draft in zip(systems, drafts, strict=True)
+    ]
+
+
 def _same_answer(left: Draft, right: Draft, threshold: float) -> bool:
+    """Whether two rows answer the same, as they were given; the label decides where the row was given with one."""
     if left.label != right.label:
         return False
-    if left.label is not None or answer_key(left) == answer_key(right):
+    if left.as_given.label is not None or answer_key(left) == answer_key(right):
         return True
-    return similarity(left.answer_text, right.answer_text) >= threshold
+    return similarity(left.as_given.answer_text, right.as_given.answer_text) >= threshold
 
 
 def _same_words(texts: Sequence[str]) -> list[tuple[int, int, float]]:

@@ -77,8 +77,11 @@ def resolve_contradictions(drafts: list[Draft], action: str, ledger: Ledger, con
 
 
 def name_labels(drafts: list[Draft]) -> list[Draft]:
-    """Take the answer as the label where few different ones occur, so that splits can keep their shares."""
-    answers = {draft.answer_text for draft in drafts if draft.source == "train"}
+    """Take the answer as the label where few different ones occur, so that splits can keep their shares.
+
+    How many differ is told by the answers as they were given: placeholders for personal data are all alike.
+    """
+    answers = {draft.as_given.answer_text for draft in drafts if draft.source == "train"}
     rows = sum(draft.source == "train" for draft in drafts)
     is_conversation = all(draft.messages and not draft.chosen for draft in drafts)
     is_labeled = any(draft.label is not None for draft in drafts)

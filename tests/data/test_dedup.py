@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from pipeline.core.context import CallContext
 from pipeline.data.dedup import Copy, exact_copies, find_neighbors, near_copies
+from pipeline.data.personal_data import DETECTORS
+from pipeline.data.redaction import redact_draft
 from pipeline.data.rows import Draft
 from schemas.data import Message
 from tests.data.support import sentence
@@ -89,3 +93,32 @@ def test_a_copy_names_the_most_similar_row_that_stays() -> None:
     pairs = [(0, 3, 0.85), (1, 3, 0.95), (2, 3, 0.9), (0, 2, 0.85)]
     copies, _ = near_copies(rows, pairs, 0.8)
     assert copies == [Copy(2, 0, 0.85), Copy(3, 1, 0.95)]
+
+
+def test_rows_that_differ_only_in_what_was_redacted_are_not_near() -> None:
+    mails = [asked(f"reset {name}@example.org now", "done") for name in ("ada", "bob", "eve")]
+    rows = [redact_draft(mail, tuple(DETECTORS))[0] for mail in mails]
+    assert {row.prompt_text for row in rows} == {"reset [EMAIL] now"}
+    for threshold in (0.8, None):
+        found = find_neighbors(rows, threshold, CallContext())
+        assert (found.pairs, found.clusters) == ([], [0, 1, 2])
+
+
+def test_answers_that_differ_only_in_what_was_redacted_are_not_the_same() -> None:
+    mails = [asked(text, f"{name}@example.org") for text, name in ((LONG, "ada"), (ONE, "bob"), (BOTH, "ada"))]
+    rows = [replace(redact_draft(mail, tuple(DETECTORS))[0], label="[EMAIL]") for mail in mails]
+    assert {row.answer_text for row in rows} == {"[EMAIL]"}
+    copies, conflicting = near_copies(rows, find_neighbors(rows, 0.8, CallContext()).pairs, 0.8)
+    assert [(copy.index, copy.original) for copy in copies] == [(2, 0)]
+    assert conflicting == [0, 1, 2]
+
+
+def test_a_document_in_the_system_turn_belongs_to_what_is_asked() -> None:
+    def told(system: str) -> Draft:
+        turns = asked("Summarize this for me.", "x").messages
+        return Draft("train", 1, messages=(Message(role="system", content=system), *turns))
+
+    rows = [told(sentence(0, 12)), told(sentence(1, 12)), told(sentence(2, 12)), told(f"{sentence(0, 12)} today")]
+    assert find_neighbors(rows, 0.8, CallContext()).clusters == [0, 1, 2, 0]
+    roles = [told("Be brief."), told("Be kind."), told("Be brief."), told("Be kind.")]
+    assert find_neighbors(roles, 0.8, CallContext()).clusters == [0, 0, 0, 0]

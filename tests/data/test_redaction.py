@@ -110,3 +110,17 @@ def test_prompts_alone_are_replaced_as_ever(tmp_path: Path) -> None:
     outcome = run_stage(tmp_path, rows)
     assert outcome.artifact.personal_data == {"email": 40}
     assert "personal data found: 40 in prompts of 40 rows (email 40), replaced by their kinds" in outcome.warnings
+
+
+def test_three_mails_of_different_people_stay_three_rows(tmp_path: Path) -> None:
+    mails = [{"prompt": f"reset {name}@example.org now", "completion": "done"} for name in ("ada", "bob", "eve")]
+    outcome = run_stage(tmp_path, [*pairs(20), *mails])
+    assert outcome.artifact.personal_data == {"email": 3}
+    assert sum(outcome.artifact.rows.values()) == outcome.artifact.clusters == 23
+    assert sum(row.prompt[-1].content == "reset [EMAIL] now" for row in outcome.all_examples()) == 3
+
+
+def test_answers_that_only_look_alike_redacted_are_no_labels(tmp_path: Path) -> None:
+    outcome = run_stage(tmp_path, EXTRACTION, personal_data={"answers": "redact"})
+    assert {row.answer for row in outcome.all_examples()} == {"[EMAIL]"}
+    assert {row.label for row in outcome.all_examples()} == {None}
