@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
+from pipeline.core import json_text
 from pipeline.core.errors import DataError
 from pipeline.data.encoding import Encoding, invalid_text, open_text
 from pipeline.data.rows import BadRow, SourceRow
 
 MAX_LINE = 10_000_000
 """Characters from which a line (a cell, in CSV) is a bad row: it is a wrong file or a missing line break."""
-
-MAX_DEPTH = 100
-"""Levels of lists and objects that a row may have."""
 
 EXCERPT = 500
 """Characters of a bad row's text that are set aside."""
@@ -81,22 +79,21 @@ def _parse_line(number: int, text: str) -> SourceRow | BadRow:
     if reason := invalid_text(text):
         return BadRow(number, reason, text[:EXCERPT])
     try:
-        value = _loads(text)
+        value = json_text.read_json(text)
     except ValueError as error:
         return BadRow(number, f"not JSON: {_complaint(error)}", text[:EXCERPT])
-    except RecursionError:
-        return BadRow(number, "not JSON: nested too deeply", text[:EXCERPT])
     return _json_row(number, value, escapes="\\u" in text)
 
 
 def _read_array(stream: TextIO, path: Path) -> Iterator[SourceRow | BadRow]:
     text = stream.read()
     try:
-        value = _loads(text)
-    except (ValueError, RecursionError) as error:
-        what = "nested too deeply" if isinstance(error, RecursionError) else _complaint(error, with_line=True)
+        value = json_text.read_json(text)
+    except ValueError as error:
         raise DataError(
-            f"not JSON: {what}", where=str(path), fix="correct the file, or give one object per line"
+            f"not JSON: {_complaint(error, with_line=True)}",
+            where=str(path),
+            fix="correct the file, or give one object per line",
         ) from error
     rows = value if isinstance(value, list) else _wrapped_list(value)
     if rows is None:
@@ -110,45 +107,11 @@ def _read_array(stream: TextIO, path: Path) -> Iterator[SourceRow | BadRow]:
 
 
 def _json_row(number: int, value: Any, *, escapes: bool) -> SourceRow | BadRow:
-    if _is_deeper(value, MAX_DEPTH):
-        return BadRow(number, f"nested more than {MAX_DEPTH} levels deep")
     if not isinstance(value, dict):
         return BadRow(number, f"a row is an object with named values, not {json_type(value)}", value)
     if escapes and (reason := invalid_text(json.dumps(value, ensure_ascii=False))):
         return BadRow(number, reason, json.dumps(value)[:EXCERPT])
     return SourceRow(number, value)
-
-
-def _is_deeper(value: Any, levels: int) -> bool:
-    """Whether lists and objects are nested deeper; what walks through rows later may then call itself."""
-    level: list[Any] = [value]
-    while level and levels > 0:
-        level = [inner for outer in level for inner in _members(outer) if isinstance(inner, (dict, list))]
-        levels -= 1
-    return bool(level)
-
-
-def _members(value: object) -> Iterable[Any]:
-    if isinstance(value, dict):
-        return value.values()
-    return value if isinstance(value, list) else ()
-
-
-def _loads(text: str) -> Any:
-    return json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_no_constant)
-
-
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    values = dict(pairs)
-    if len(values) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"key {twice!r} stands twice in one object")
-    return values
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not a JSON value")
 
 
 def _complaint(error: Exception, *, with_line: bool = False) -> str:

@@ -73,8 +73,8 @@ def test_no_line_is_lost_whatever_it_holds(tmp_path_factory: pytest.TempPathFact
         ('{"a": "\\ud83d"}', "half of a surrogate pair at character 8"),
         ('{"a": ' + "[" * 100_000, "not JSON: nested too deeply"),
         ('{"a": ' + "[" * 99 + "]" * 99 + "}", None),
-        ('{"a": ' + "[" * 100 + "]" * 100 + "}", "nested more than 100 levels deep"),
-        ("[" * 101 + "]" * 101, "nested more than 100 levels deep"),
+        ('{"a": ' + "[" * 100 + "]" * 100 + "}", "not JSON: nested more than 100 levels deep"),
+        ("[" * 101 + "]" * 101, "not JSON: nested more than 100 levels deep"),
         ('{"a": ' + "9" * 5000 + "}", "not JSON: Exceeds the limit (4300 digits) for integer string conversion"),
     ],
 )
