@@ -160,7 +160,7 @@ def test_rows_that_ask_nothing_are_named_and_nothing_is_written(
 def test_a_wrong_variant_or_place_is_refused_before_the_work(hone: Hone, home: Path, tmp_path: Path) -> None:
     path = write_rows(tmp_path / "ask.jsonl", ROWS[:3])
     variant = hone("predict", "asked@1", path, "--variant", "w4a16", "--workspace", home / ".hone")
-    assert (variant.code, "it has adapter" in variant.err) == (ExitCode.CONFIG, True)
+    assert (variant.code, "this version has adapter" in variant.err) == (ExitCode.CONFIG, True)
     place = hone("predict", "asked@1", path, "--out", tmp_path / "none" / "a.jsonl", "--workspace", home / ".hone")
     assert (place.code, "its folder does not exist" in place.err) == (ExitCode.CONFIG, True)
 
