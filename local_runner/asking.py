@@ -29,7 +29,6 @@ class Asked:
     version: str
     variant: str
     files: ModelFiles
-    chat_template: str | None
     data: DataOptions
     row_format: KnownFormat | None
     generation: GenerationConfig
@@ -56,7 +55,6 @@ def open_asked(version: VersionFiles, variant: str | None, batch_size: int | Non
         version=str(version.version),
         variant=name,
         files=files,
-        chat_template=evaluation["chat_template"],
         data=options,
         row_format=trained_format(version.data.artifact, options),
         generation=generation.model_copy(update=changed),

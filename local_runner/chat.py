@@ -13,7 +13,6 @@ from pipeline.evaluate import backends
 from pipeline.render import Tokenizer, end_of_turn_ids, render_prompt
 from schemas.data import Message
 from schemas.evaluate import GenerationConfig
-from schemas.render import RenderOptions
 
 
 @dataclass
@@ -35,7 +34,7 @@ class Chat:
         """
         turns = [*self.turns, Message(role="user", content=ask_text(text, self.asked.data))]
         first = [Message(role="system", content=self.system)] if self.system else []
-        prompt = render_prompt([*first, *turns], self.tokenizer, self._options())
+        prompt = render_prompt([*first, *turns], self.tokenizer)
         config: GenerationConfig = self.asked.generation
         try:
             answer = self.generator.generate([prompt], config, context, lambda _count: None)[0]
@@ -48,9 +47,6 @@ class Chat:
         """Forget the conversation."""
         self.turns = []
 
-    def _options(self) -> RenderOptions:
-        return RenderOptions(chat_template=self.asked.chat_template)
-
 
 def open_chat(asked: Asked, system: str | None) -> Chat:
     """Load the model of a version; ``system`` null takes the system turn of its training rows.
@@ -58,14 +54,13 @@ def open_chat(asked: Asked, system: str | None) -> Chat:
     Raises:
         ModelError: its files are missing or cannot be read.
     """
-    tokenizer = backends.open_tokenizer(asked.files, asked.chat_template)
+    tokenizer = backends.open_tokenizer(asked.files, None)
     facts = backends.model_facts(asked.files)
-    options = RenderOptions(chat_template=asked.chat_template)
     generator = backends.open_generator(
         asked.files,
         tokenizer,
         asked.generation,
-        stop_ids=sorted({*end_of_turn_ids(tokenizer, options), *facts.stop_ids}),
+        stop_ids=sorted({*end_of_turn_ids(tokenizer), *facts.stop_ids}),
         context_length=facts.context_length,
         longest=asked.generation.max_new_tokens,
         vllm_cpu_dtype=None,

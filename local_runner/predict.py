@@ -43,7 +43,7 @@ def predict(asked: Asked, source: str, context: CallContext) -> list[Prediction]
     """
     prompts = read_prompts(source, asked.data, asked.row_format, context)
     items = [_item(prompt) for prompt in prompts]
-    model = LocalModel(asked.files, asked.chat_template, None)
+    model = LocalModel(asked.files, None, None)
     respondent = ask_local(model, items, Task(), asked.generation, context)
     with context.progress("predict", len(items)) as advance:
         completions = respondent.answer(0, len(items), context, advance)

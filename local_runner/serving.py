@@ -85,7 +85,7 @@ def plan_serving(version: VersionFiles, folder: Path, variant: str | None = None
         served_model_name=config.get("served_model_name", version.version.name),
         options=options,
         cpu_dtype=cpu_dtype(model, options) if engine == "vllm" else "float32",
-        front=write_front(folder, files, tokenizer, config.get("chat_template")),
+        front=write_front(folder, files, tokenizer),
         smoke_request=_smoke_request(version),
     )
     launch = backends.describe(engine, request, requirements(VLLM))

@@ -1,4 +1,4 @@
-"""What goes before the weights' own tokenizer: an adapter's, another chat template, further end tokens."""
+"""What goes before the weights' own tokenizer: an adapter's, and further end tokens."""
 
 from __future__ import annotations
 
@@ -11,33 +11,30 @@ from typing import Any
 from pipeline.core.models import ModelFiles
 from pipeline.render import Tokenizer, end_of_turn_ids
 from pipeline.serve import backends
-from schemas.render import RenderOptions
 
 _NO_TOKENIZER = ("adapter_config.json", "generation_config.json", "config.json")
 
 
-def write_front(folder: Path, files: ModelFiles, tokenizer: Tokenizer, chat_template: str | None = None) -> bool:
+def write_front(folder: Path, files: ModelFiles, tokenizer: Tokenizer) -> bool:
     """Write the folder `FRONT` into ``folder`` if the weights' own tokenizer does not hold; return whether.
 
     Args:
         folder: where the launch description is.
         files: weights and adapter.
         tokenizer: the one that the model was trained with.
-        chat_template: replaces the tokenizer's own, if given.
 
     Raises:
-        RenderError: the template cannot render a plain question and answer.
+        RenderError: its template cannot render a plain question and answer.
     """
     known = backends.stop_ids(files)
-    ends = end_of_turn_ids(tokenizer, RenderOptions(chat_template=chat_template))
-    replaced = chat_template is not None and chat_template != tokenizer.chat_template
-    if files.adapter is None and not replaced and set(ends) <= set(known):
+    ends = end_of_turn_ids(tokenizer)
+    if files.adapter is None and set(ends) <= set(known):
         return False
-    _write(folder / backends.FRONT, files, chat_template, {*known, *ends})
+    _write(folder / backends.FRONT, files, {*known, *ends})
     return True
 
 
-def _write(front: Path, files: ModelFiles, chat_template: str | None, stop_ids: Collection[int]) -> None:
+def _write(front: Path, files: ModelFiles, stop_ids: Collection[int]) -> None:
     """Write the files; engines take a tokenizer's folder for a model's, so the weights' config is there too."""
     front.mkdir()
     for path in sorted(Path(files.tokenizer).iterdir()):
@@ -52,5 +49,3 @@ def _write(front: Path, files: ModelFiles, chat_template: str | None, stop_ids: 
     settings["eos_token_id"] = sorted(stop_ids)
     text = json.dumps(settings, indent=2, sort_keys=True) + "\n"
     (front / "generation_config.json").write_text(text, encoding="utf-8")
-    if chat_template is not None:
-        (front / "chat_template.jinja").write_text(chat_template, encoding="utf-8")

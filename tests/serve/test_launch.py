@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,6 @@ from pipeline.render import template_digest
 from pipeline.serve.front import write_front
 from pipeline.serve.launch import Places, arguments
 from schemas.artifacts import Stored
-from schemas.render import RenderOptions
 from schemas.train import TrainArtifact
 from tests.serve.support import described
 
@@ -54,7 +54,7 @@ def test_the_address_is_one_that_a_client_here_reaches(host: str, url: str) -> N
 
 def test_a_model_whose_own_tokenizer_holds_needs_nothing_beside_it(base: Path, tmp_path: Path) -> None:
     files = ModelFiles(str(base), None, None, str(base), False)
-    assert not write_front(tmp_path, files, load_tokenizer(str(base)), None)
+    assert not write_front(tmp_path, files, load_tokenizer(str(base)))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -64,7 +64,7 @@ def test_an_adapter_brings_its_tokenizer_and_the_bases_config(
     folder = adapter.file("model")
     files = ModelFiles(str(base), None, folder, str(folder), False)
     tokenizer = load_tokenizer(str(folder))
-    assert write_front(tmp_path, files, tokenizer, None)
+    assert write_front(tmp_path, files, tokenizer)
     front = tmp_path / "tokenizer"
     assert sorted(path.name for path in front.iterdir()) == [
         "chat_template.jinja",
@@ -80,12 +80,14 @@ def test_an_adapter_brings_its_tokenizer_and_the_bases_config(
 
 def test_end_tokens_of_another_template_are_added_to_the_models(base: Path, tmp_path: Path) -> None:
     """The template closes turns with <|endoftext|>, which the model's generation config does not name."""
-    files = ModelFiles(str(base), None, None, str(base), False)
-    tokenizer = load_tokenizer(str(base))
+    model = tmp_path / "model"
+    shutil.copytree(base, model)
     template = "{%- for m in messages %}{{ m.content + '<|endoftext|>' }}{%- endfor %}"
-    assert write_front(tmp_path, files, tokenizer, template)
+    (model / "chat_template.jinja").write_text(template, encoding="utf-8")
+    files = ModelFiles(str(model), None, None, str(model), False)
+    tokenizer = load_tokenizer(str(model))
+    assert write_front(tmp_path, files, tokenizer)
     front = tmp_path / "tokenizer"
     settings = json.loads((front / "generation_config.json").read_text(encoding="utf-8"))
     assert settings["eos_token_id"] == sorted([tokenizer.eos_token_id, tokenizer.pad_token_id])
-    wanted = template_digest(tokenizer, RenderOptions(chat_template=template))
-    assert template_digest(load_tokenizer(str(front))) == wanted
+    assert template_digest(load_tokenizer(str(front))) == template_digest(tokenizer)
