@@ -39,7 +39,7 @@ class RunOptions:
     """Which part of a run to carry out.
 
     ``first``: stages before it are only taken as they are stored. ``last``: nothing after it is called. ``fresh``:
-    what is stored of these stages is made again, and stays until the new one is whole.
+    what is stored of these stages is made again, from the beginning, and stays until the new one is whole.
     """
 
     first: StageName | None = None
@@ -135,6 +135,8 @@ class Controller:
         with progress.directory.event_file(call.id) as write:
 
             def sink(event: Event) -> None:
+                if event.kind == "started":
+                    progress.renewal.begin(call)
                 write(event)
                 self.sink(event)
 
@@ -146,6 +148,7 @@ class Controller:
                 cancelled=self.cancelled,
                 secrets=self.secrets,
                 renew=progress.renewal.asks_for(call),
+                restart=progress.renewal.restarts(call),
             )
             if prepared.environment == CURRENT:
                 return execute(call, self.root, context)
@@ -155,6 +158,7 @@ class Controller:
                 "seconds": seconds,
                 "secrets": dict(self.secrets),
                 "renew": context.renew,
+                "restart": context.restart,
             }
             try:
                 return run_in_environment(prepared.environment, request, on_event=sink, cancelled=self.cancelled)
@@ -162,11 +166,16 @@ class Controller:
                 return failed(call, context, error)
 
     def _seconds(self, prepared: Prepared, progress: _Progress) -> float | None:
-        """Return the wall seconds that are left for training, counting every attempt at every seed of this run."""
+        """Return the wall seconds that are left for training, counting every attempt at every seed of this run.
+
+        What an attempt that begins anew forgets is not counted.
+        """
         allowed = progress.run.spec.constraints.max_hours
         if prepared.call.stage != "train" or allowed is None:
             return None
-        costs = [read_spent(self.store.spent_file(prepared.ref)), *progress.costs("train")]
+        costs = progress.costs("train")
+        if not progress.renewal.restarts(prepared.call):
+            costs.append(read_spent(self.store.spent_file(prepared.ref)))
         return max(0.0, allowed * 3600 - sum(cost.wall_seconds for cost in costs))
 
 

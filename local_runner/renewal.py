@@ -14,18 +14,20 @@ from schemas.base import StageName
 @dataclass
 class Renewal:
     """One request to make stages again. It is kept until the run comes to its end, so that after an interrupt the same
-    command goes on with it.
+    command goes on with it: a call begins anew at its first attempt, and later ones take its work up.
 
     Args:
         path: where it is kept.
         stages: stages whose calls are made again.
-        made: calls that were, by id.
+        begun: calls that an attempt began to make, by id.
+        made: calls that were made.
         damaged: calls of any stage whose artifact was found damaged and is not made yet.
         asked: all that were ever found so.
     """
 
     path: Path
     stages: frozenset[StageName]
+    begun: set[str] = field(default_factory=set)
     made: set[str] = field(default_factory=set)
     damaged: set[str] = field(default_factory=set)
     asked: set[str] = field(default_factory=set)
@@ -37,11 +39,22 @@ class Renewal:
             kept = json.loads(path.read_text(encoding="utf-8"))
         except (FileNotFoundError, ValueError):
             kept = {}
-        return cls(path, stages, set(kept["made"]) if kept.get("stages") == sorted(stages) else set())
+        same = kept if kept.get("stages") == sorted(stages) else {}
+        return cls(path, stages, set(same.get("begun", ())), set(same.get("made", ())))
 
     def asks_for(self, call: StageCall) -> bool:
         """Tell whether the call is to be made whatever is stored."""
         return call.id in self.damaged or (call.stage in self.stages and call.id not in self.made)
+
+    def restarts(self, call: StageCall) -> bool:
+        """Tell whether the call is to begin anew: it is asked for by its stage, and no attempt at it began yet."""
+        return call.stage in self.stages and call.id not in self.begun
+
+    def begin(self, call: StageCall) -> None:
+        """Write down that an attempt began, once what earlier requests left of its work is gone."""
+        if self.restarts(call):
+            self.begun.add(call.id)
+            self._keep()
 
     def ask(self, call_id: str) -> bool:
         """Ask for a call whose artifact is damaged; False where that was asked before: once again is enough."""
@@ -56,7 +69,11 @@ class Renewal:
         self.damaged.discard(call.id)
         if call.stage in self.stages and call.id not in self.made:
             self.made.add(call.id)
-            write_atomic(self.path, json.dumps({"stages": sorted(self.stages), "made": sorted(self.made)}) + "\n")
+            self._keep()
+
+    def _keep(self) -> None:
+        kept = {"stages": self.stages, "begun": self.begun, "made": self.made}
+        write_atomic(self.path, json.dumps({name: sorted(values) for name, values in kept.items()}) + "\n")
 
     def close(self) -> None:
         """Forget the request: the run came to its end."""

@@ -22,9 +22,11 @@ def stages(monkeypatch: pytest.MonkeyPatch) -> Stages:
     return install(monkeypatch)
 
 
-def run(root: Path, call: StageCall, events: list[Event] | None = None, *, renew: bool = False) -> CallResult:
+def run(
+    root: Path, call: StageCall, events: list[Event] | None = None, *, renew: bool = False, restart: bool = False
+) -> CallResult:
     sink = events.append if events is not None else lambda _event: None
-    return execute(call, root, CallContext(call_id=call.id, sink=sink, renew=renew))
+    return execute(call, root, CallContext(call_id=call.id, sink=sink, renew=renew, restart=restart))
 
 
 def made(root: Path, call: StageCall, *, renew: bool = False) -> ArtifactRef:
@@ -112,6 +114,22 @@ def test_an_interrupted_renewal_goes_on_from_its_scratch(tmp_path: Path, stages:
     stages.before = lambda _context, workspace: found.append((workspace.scratch / "checkpoint").exists())
     made(tmp_path, data_call(), renew=True)
     assert found == [True]
+
+
+def test_what_begins_anew_takes_over_neither_work_nor_time(tmp_path: Path, stages: Stages) -> None:
+    def saves_and_fails(_context: CallContext, workspace: Workspace) -> None:
+        (workspace.scratch / "checkpoint").write_text("1")
+        time.sleep(0.2)
+        raise RuntimeError
+
+    stages.before = saves_and_fails
+    run(tmp_path, data_call())
+    found: list[bool] = []
+    stages.before = lambda _context, workspace: found.append((workspace.scratch / "checkpoint").exists())
+    cost = run(tmp_path, data_call(), renew=True, restart=True).cost
+    assert found == [False]
+    assert cost is not None
+    assert cost.wall_seconds < 0.2
 
 
 def test_what_failed_and_killed_attempts_took_is_part_of_the_cost(tmp_path: Path, stages: Stages) -> None:

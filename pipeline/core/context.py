@@ -38,6 +38,7 @@ class CallContext:
         cancelled: answers whether somebody asked to stop.
         secrets: values by name, as far as the runner provides them.
         renew: make the artifact again even if it is stored; the stored one stays until the new one is whole.
+        restart: take nothing over from earlier attempts at it: neither their work nor what they spent.
     """
 
     call_id: str = "call"
@@ -46,6 +47,7 @@ class CallContext:
     cancelled: Callable[[], bool] = _never
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     renew: bool = False
+    restart: bool = False
 
     def emit(self, kind: EventKind, message: str = "", /, **data: JsonValue) -> None:
         """Send one event."""

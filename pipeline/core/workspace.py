@@ -2,7 +2,7 @@
 
 ``<root>/artifacts/<stage>/<fingerprint>/`` holds finished artifacts (manifest last);
 ``<root>/work/<stage>/<fingerprint>/`` holds one call in progress: ``output/`` becomes the artifact, ``scratch/``
-(checkpoints) and ``spent.json`` survive a killed attempt and are removed when the call is done.
+(checkpoints) and ``spent.json`` survive a killed attempt and are removed when the call is done or begins anew.
 """
 
 from __future__ import annotations
@@ -211,6 +211,15 @@ class Store:
         output.mkdir(parents=True)
         scratch.mkdir(exist_ok=True)
         return Workspace(output=output, scratch=scratch)
+
+    def discard_work(self, ref: ArtifactRef) -> None:
+        """Remove what earlier attempts at an artifact left: their work, and the note of what they took.
+
+        Raises:
+            OSError: it cannot be removed.
+        """
+        with suppress(FileNotFoundError):
+            shutil.rmtree(self.work_directory(ref))
 
     def commit(self, ref: ArtifactRef, workspace: Workspace, manifest: Manifest) -> Path:
         """Turn a work directory into a finished artifact: manifest last, forced to disk, renamed.

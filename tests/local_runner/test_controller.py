@@ -107,6 +107,63 @@ def test_an_interrupted_fresh_request_goes_on_where_it_was(home: Home) -> None:
     assert home.stages.made == [" one", " two", " one", " two"]
 
 
+class Checkpoints:
+    """Saves a checkpoint in every call of ``train``; ``failing`` ones fail then. ``found``: who came upon one."""
+
+    def __init__(self, *failing: str) -> None:
+        self.failing, self.found = failing, list[str]()
+
+    def __call__(self, context: CallContext, workspace: Workspace) -> None:
+        if context.call_id == "data":
+            return
+        checkpoint = workspace.scratch / "checkpoint"
+        if checkpoint.exists():
+            self.found.append(context.call_id)
+        checkpoint.write_text("1")
+        if context.call_id in self.failing:
+            raise RuntimeError("stopped")
+
+
+def test_fresh_begins_anew_at_its_first_attempt_and_goes_on_at_later_ones(home: Home) -> None:
+    def attempt(options: RunOptions, *failing: str) -> list[str]:
+        home.stages.before = checkpoints = Checkpoints(*failing)
+        home.carry_out(options)
+        return checkpoints.found
+
+    assert attempt(WHOLE, "train.seed-0") == []
+    assert attempt(FRESH, "train.seed-0") == []
+    assert attempt(FRESH, "train.seed-1") == ["train.seed-0"]
+    assert attempt(FRESH, "train.seed-1") == ["train.seed-1"]
+    assert attempt(FRESH) == ["train.seed-1"]
+    assert not (home.directory.path / "fresh.json").exists()
+
+
+def test_a_fresh_request_killed_before_its_first_attempt_began_is_still_to_begin(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home.stages.before = Checkpoints("train.seed-0")
+    home.carry_out()
+
+    def killed(_store: Store, _ref: ArtifactRef) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "discard_work", killed)
+        with pytest.raises(KeyboardInterrupt):
+            home.carry_out(FRESH)
+    home.stages.before = checkpoints = Checkpoints()
+    assert home.carry_out(FRESH).done == ("train.seed-0", "train.seed-1")
+    assert checkpoints.found == []
+
+
+def test_a_request_for_other_stages_is_another(home: Home) -> None:
+    home.stages.before = Checkpoints("train.seed-0")
+    home.carry_out(FRESH)
+    home.stages.before = checkpoints = Checkpoints("train.seed-0")
+    home.carry_out(RunOptions(fresh=frozenset({"data", "train"})))
+    assert checkpoints.found == []
+
+
 def test_time_that_earlier_attempts_took_is_gone_whatever_run_they_belonged_to(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -126,6 +183,7 @@ def test_time_that_earlier_attempts_took_is_gone_whatever_run_they_belonged_to(
     outcome = home.carry_out()
     assert outcome.error is not None
     assert outcome.error.code == "budget"
+    assert home.carry_out(FRESH).status == "finished"
 
 
 def spent(wall_seconds: float) -> Cost:
