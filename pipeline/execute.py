@@ -90,7 +90,7 @@ def load_version(store: Store, version: RegisteredVersion) -> Stored[RegisterArt
         raise IntegrityError(
             f"the record of {version} was made again and has other content",
             where=str(record.path),
-            fix="use a version that was registered since; running the description again registers one",
+            fix="use a version that was registered since",
         )
     return record
 
@@ -173,6 +173,8 @@ def _run(prepared: Prepared, store: Store, context: CallContext) -> CallResult:
         verify_once(store, used)
     if (damage := find_damage(store, ref)) is not None:
         context.warn(f"{ref} is damaged and made again: {damage}")
+    if context.restart:
+        store.discard_work(ref)
     workspace = store.open_work(ref)
     context.emit("started", f"{prepared.call.id} -> {ref}", pid=os.getpid())
     spending = Spending(store.spent_file(ref))
@@ -250,7 +252,7 @@ def _first_line(error: ValidationError) -> str:
 
 
 def _serve_request(write: Callable[[dict[str, Any]], None]) -> CallResult:
-    """Carry out the request on standard input: ``{"call", "root", "seconds", "secrets", "renew"}``."""
+    """Carry out the request on standard input: ``{"call", "root", "seconds", "secrets", "renew", "restart"}``."""
     request = json.load(sys.stdin)
     stop = {"requested": False}
 
@@ -271,6 +273,7 @@ def _serve_request(write: Callable[[dict[str, Any]], None]) -> CallResult:
         cancelled=lambda: stop["requested"],
         secrets=request.get("secrets", {}),
         renew=request.get("renew", False),
+        restart=request.get("restart", False),
     )
     return execute(StageCall.model_validate(request["call"]), Path(request["root"]), context)
 
