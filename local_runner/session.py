@@ -18,7 +18,7 @@ from pipeline.core.spec import read_spec
 from pipeline.core.workspace import Store, write_atomic
 from pipeline.execute import load
 from pipeline.resolve import Resolver
-from schemas.artifacts import Stored
+from schemas.artifacts import Manifest, Stored
 from schemas.base import ArtifactRef, StageName
 from schemas.events import Event
 from schemas.register import RegisterArtifact
@@ -139,20 +139,23 @@ class Session:
     def track(self, prepared: Prepared, outcome: Outcome) -> None:
         """Show the run in the tracker and register its version; what the registry holds already is left alone.
 
+        A version record that was made again with other content is a version of its own.
+
         Raises:
             IntegrityError: the files of the version are not those of its manifest.
-            RegistryError: the registry cannot be read, or holds this version with other content.
+            RegistryError: the registry cannot be read, or holds this version under another name.
         """
         tracked = self._finished(prepared.directory)
-        state = {"status": outcome.status, "calls": {call.call_id: call.manifest.fingerprint for call in tracked}}
+        calls = {call.call_id: [call.manifest.fingerprint, call.manifest.content_digest] for call in tracked}
+        state = {"status": outcome.status, "calls": calls}
         registry = self.open_registry()
         registry.log_run(prepared.run.spec.name, prepared.directory.run, tracked, _TRACKED_STATUS[outcome.status])
-        decided = next((_ref(call) for call in tracked if call.call_id == "register"), None)
+        decided = next((call.manifest for call in tracked if call.call_id == "register"), None)
         path = prepared.directory.path / "tracked.json"
-        held = decided is None or registry.find_version(decided) is not None
+        held = decided is None or registry.find_version(_ref(decided), decided.content_digest) is not None
         if held and path.is_file() and json.loads(path.read_text(encoding="utf-8")).get("state") == state:
             return
-        version, notice = (None, None) if decided is None else self._register(prepared, registry, decided)
+        version, notice = (None, None) if decided is None else self._register(prepared, registry, _ref(decided))
         write_atomic(path, json.dumps({"state": state, "version": version, "notice": notice}, indent=2) + "\n")
 
     def _finished(self, directory: RunDirectory) -> list[TrackedCall]:
@@ -194,8 +197,8 @@ class Session:
         return version, None
 
 
-def _ref(call: TrackedCall) -> ArtifactRef:
-    return ArtifactRef(stage=call.manifest.stage, fingerprint=call.manifest.fingerprint)
+def _ref(manifest: Manifest) -> ArtifactRef:
+    return ArtifactRef(stage=manifest.stage, fingerprint=manifest.fingerprint)
 
 
 def registered(directory: RunDirectory) -> tuple[int | None, str | None]:

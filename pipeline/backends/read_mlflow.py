@@ -65,15 +65,17 @@ class MlflowReader:
             found = [self._version(connection, *row) for row in rows]
         return tuple(version for version in found if version is not None)
 
-    def find(self, fingerprint: str) -> RegisteredVersion | None:
-        """Return the version with this fingerprint, or None."""
+    def find(self, fingerprint: str, content_digest: str) -> RegisteredVersion | None:
+        """Return the version with this fingerprint and content, or None."""
         with self._connect() as connection:
             if connection is None:
                 return None
             row = connection.execute(
-                "SELECT v.name, v.version, v.source FROM model_versions v JOIN model_version_tags t "
-                "ON t.name = v.name AND t.version = v.version WHERE t.key = ? AND t.value = ?",
-                (FINGERPRINT, fingerprint),
+                "SELECT v.name, v.version, v.source FROM model_versions v "
+                "JOIN model_version_tags f ON f.name = v.name AND f.version = v.version "
+                "JOIN model_version_tags c ON c.name = v.name AND c.version = v.version "
+                "WHERE f.key = ? AND f.value = ? AND c.key = ? AND c.value = ?",
+                (FINGERPRINT, fingerprint, CONTENT_DIGEST, content_digest),
             ).fetchone()
             return None if row is None else self._version(connection, *row)
 

@@ -62,7 +62,7 @@ class MlflowRegistry:
     def register_version(
         self, name: str, artifact: RegisterArtifact, ref: ArtifactRef, content_digest: str, source: str
     ) -> int:
-        """Register an artifact once; the description is its decision in sentences."""
+        """Register an artifact with its content once; the description is its decision in sentences."""
         if Path(source).is_absolute() or ".." in Path(source).parts:
             raise RegistryError(
                 f"{source!r} is not a path inside the workspace", where=name, fix="give the path from its root"
@@ -99,9 +99,9 @@ class MlflowRegistry:
             fix = f"did you mean {nearest[0]}?" if nearest else f"registered: {', '.join(names) or 'nothing yet'}"
         raise RegistryError("there is no such version", where=f"{name}@{version}", fix=fix)
 
-    def find_version(self, ref: ArtifactRef) -> RegisteredVersion | None:
-        """Return the version that holds this artifact, or None."""
-        return self._reader.find(ref.fingerprint)
+    def find_version(self, ref: ArtifactRef, content_digest: str) -> RegisteredVersion | None:
+        """Return the version that holds this artifact with this content, or None."""
+        return self._reader.find(ref.fingerprint, content_digest)
 
     def list_versions(self, name: str | None = None) -> tuple[RegisteredVersion, ...]:
         """Return versions, by name and number."""
@@ -160,12 +160,10 @@ class MlflowRegistry:
             log_calls(client, self._reader.logged_run(run_id), name, run_id, calls, status)
 
     def _find(self, name: str, ref: ArtifactRef, content_digest: str) -> RegisteredVersion | None:
-        known = self._reader.find(ref.fingerprint)
-        if known is not None and (known.name, known.content_digest) != (name, content_digest):
+        known = self._reader.find(ref.fingerprint, content_digest)
+        if known is not None and known.name != name:
             raise RegistryError(
-                f"{ref} is registered as {known} with other content",
-                where=name,
-                fix="verify the artifact; a version is never changed",
+                f"{ref} is registered as {known}", where=name, fix=f"use {known}; a version is never changed"
             )
         return known
 

@@ -88,15 +88,17 @@ class Registry(Protocol):
     ) -> int:
         """Return the version number of an artifact, giving it the next one if it has none.
 
+        An artifact that was made again with other content gets a number of its own: a version is never changed.
+
         Raises:
-            RegistryError: ``source`` is not relative, or the same fingerprint is registered with other bytes.
+            RegistryError: ``source`` is not relative, or the artifact is registered under another name.
         """
 
     def get_version(self, name: str, version: int) -> RegisteredVersion:
         """Return a version. Raises RegistryError where there is none; the message lists what there is."""
 
-    def find_version(self, ref: ArtifactRef) -> RegisteredVersion | None:
-        """Return the version that holds this register artifact, or None."""
+    def find_version(self, ref: ArtifactRef, content_digest: str) -> RegisteredVersion | None:
+        """Return the version that holds this register artifact with this content, or None."""
 
     def list_versions(self, name: str | None = None) -> tuple[RegisteredVersion, ...]:
         """Return the versions of one name, or all, sorted by name and number."""

@@ -78,8 +78,9 @@ def test_a_version_is_registered_once_and_read_as_mlflow_holds_it(database: Path
     assert client.get_model_version_by_alias("triage", "champion").version == held.version
     assert [str(v) for v in registry.list_versions("triage")] == ["triage@1", "triage@2"]
     assert [str(v) for v in registry.list_versions()] == ["other@1", "triage@1", "triage@2"]
-    assert registry.find_version(SECOND) == version
-    assert registry.find_version(ArtifactRef(stage="register", fingerprint="9" * 64)) is None
+    assert registry.find_version(SECOND, "d" * 64) == version
+    assert registry.find_version(SECOND, "e" * 64) is None
+    assert registry.find_version(ArtifactRef(stage="register", fingerprint="9" * 64), "d" * 64) is None
 
 
 def test_aliases_move_by_compare_and_set(database: Path, artifact: RegisterArtifact) -> None:
@@ -138,11 +139,23 @@ def test_references_resolve_or_say_what_there_is(database: Path, artifact: Regis
         resolve(registry, "nothing@candidate")
 
 
-def test_changed_content_and_absolute_sources_are_refused(database: Path, artifact: RegisterArtifact) -> None:
+def test_an_artifact_that_was_made_again_with_other_content_is_a_version_of_its_own(
+    database: Path, artifact: RegisterArtifact
+) -> None:
     register(database, artifact, FIRST)
     registry = open_registry(database)
-    with pytest.raises(RegistryError, match="other content"):
-        registry.register_version("triage", artifact, FIRST, "e" * 64, "artifacts/register/1")
+    before = registry.get_version("triage", 1)
+    for _ in range(2):
+        assert registry.register_version("triage", artifact, FIRST, "e" * 64, before.source) == 2
+    assert registry.get_version("triage", 1) == before
+    assert registry.find_version(FIRST, "e" * 64) == registry.get_version("triage", 2)
+
+
+def test_other_names_and_absolute_sources_are_refused(database: Path, artifact: RegisterArtifact) -> None:
+    register(database, artifact, FIRST)
+    registry = open_registry(database)
+    with pytest.raises(RegistryError, match="is registered as triage@1"):
+        registry.register_version("tickets", artifact, FIRST, "d" * 64, "artifacts/register/1")
     for source in ("/tmp/model", "../model"):
         with pytest.raises(RegistryError, match="not a path inside the workspace"):
             registry.register_version("triage", artifact, SECOND, "d" * 64, source)

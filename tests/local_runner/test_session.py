@@ -11,6 +11,7 @@ import pytest
 
 from local_runner.controller import Outcome
 from local_runner.session import Prepared, Session, registered
+from local_runner.versions import open_version
 from pipeline.core.errors import IntegrityError
 from pipeline.core.workspace import Store
 from schemas.base import ArtifactRef
@@ -118,6 +119,21 @@ def test_a_damaged_version_is_not_registered(tmp_path: Path, registry: MemoryReg
     with pytest.raises(IntegrityError, match="file is changed"):
         session.track(prepared, FINISHED)
     assert registry.list_versions() == ()
+
+
+def test_a_version_record_that_was_made_again_is_registered_anew(tmp_path: Path, registry: MemoryRegistry) -> None:
+    session, prepared, fixture = made(tmp_path, registry)
+    session.track(prepared, FINISHED)
+    first = registry.get_version("triage", 1)
+    fixture.remake("register", "decision.json")
+    session.track(prepared, FINISHED)
+    session.track(prepared, FINISHED)
+    assert [str(version) for version in registry.list_versions()] == ["triage@1", "triage@2"]
+    assert registry.get_version("triage", 1).content_digest == first.content_digest
+    number, notice = registered(prepared.directory)
+    assert number == 2
+    assert notice is not None  # the champion is triage@1, with which this run was not compared
+    open_version(session.root, registry, "triage@2")
 
 
 def test_folders_that_are_no_artifacts_are_passed_over(tmp_path: Path, registry: MemoryRegistry) -> None:

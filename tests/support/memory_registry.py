@@ -22,7 +22,7 @@ class MemoryRegistry:
     def register_version(
         self, name: str, artifact: RegisterArtifact, ref: ArtifactRef, content_digest: str, source: str
     ) -> int:
-        known = self.find_version(ref)
+        known = self.find_version(ref, content_digest)
         if known is not None:
             return known.version
         number = 1 + len([version for version in self.held if version.name == name])
@@ -48,8 +48,9 @@ class MemoryRegistry:
                 return found
         raise RegistryError("there is no such version", where=f"{name}@{version}")
 
-    def find_version(self, ref: ArtifactRef) -> RegisteredVersion | None:
-        return next((version for version in self.list_versions() if version.ref == ref), None)
+    def find_version(self, ref: ArtifactRef, content_digest: str) -> RegisteredVersion | None:
+        held = [version for version in self.list_versions() if version.ref == ref]
+        return next((version for version in held if version.content_digest == content_digest), None)
 
     def list_versions(self, name: str | None = None) -> tuple[RegisteredVersion, ...]:
         return tuple(self._with_aliases(version) for version in self.held if name in (None, version.name))
