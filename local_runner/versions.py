@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core.errors import ConfigError, GateRefused, RegistryError
+from pipeline.core.integrity import verify_once
 from pipeline.core.models import ModelFiles, model_files
 from pipeline.core.registry import RegisteredVersion, Registry, resolve
 from pipeline.core.versions import pick_variant, variant_refs
@@ -32,14 +33,19 @@ class VersionFiles:
     def model(self, variant: str | None = None) -> Stored[Any]:
         """Return the artifact of one variant: ``adapter`` or ``model`` is what training left; None what is served.
 
+        Its files are hashed, once in a process.
+
         Raises:
             ConfigError: the version has no such variant.
-            IntegrityError: it was made again since the version was registered, and has other content.
+            IntegrityError: its files are not those of its manifest, or it was made again since the version was
+                registered and has other content.
         """
         record = self.record.artifact
         trained = load_held(self.store, record.lineage, record.lineage.models[record.shipped])
         name = variant or record.served_variant
-        return load_held(self.store, record.lineage, pick_variant(variant_refs(record, trained.artifact), name))
+        found = load_held(self.store, record.lineage, pick_variant(variant_refs(record, trained.artifact), name))
+        verify_once(self.store, found.ref)
+        return found
 
     def files(self, variant: str | None = None) -> ModelFiles:
         """Return what a loader needs for one variant."""

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from pipeline.core.digests import DigestCache
-from pipeline.core.errors import ConfigError, ModelError, SourceError
+from pipeline.core.errors import ConfigError, IntegrityError, ModelError, SourceError
+from pipeline.core.integrity import verify_once
 from pipeline.core.paths import expand
-from pipeline.core.registry import Registry, resolve
+from pipeline.core.registry import RegisteredVersion, Registry, resolve
 from pipeline.core.workspace import Store
 from pipeline.execute import load, load_held, load_version
 from schemas.artifacts import Stored
@@ -70,6 +71,7 @@ class Resolver:
 
         Raises:
             ConfigError, SourceError, ModelError, RegistryError: a reference leads nowhere.
+            IntegrityError: the version that it starts from is not what was registered.
         """
         base, parent = self._base(spec.base_model)
         names = spec.evaluate.metrics or tuple(MetricSpec(name=name) for name in DEFAULT_METRICS[spec.task])
@@ -196,6 +198,7 @@ class Resolver:
             )
         if spec.revision is not None:
             raise ConfigError("a version has no revisions", where="base_model.revision", fix="remove the key")
+        verify_once(self.store, source.ref)
         folder = source.path / source.artifact.model
         weights = Reference(location=str(folder), digest=self._cache().digest(folder))
         base = BaseModelRef(name=name, weights=weights, trust_remote_code=spec.trust_remote_code)
@@ -243,15 +246,31 @@ class Resolver:
         return tasks, waived
 
     def champion(self, spec: RunSpec) -> Champion | None:
-        """Return the version that a new run of ``spec`` has to beat, if one serves now."""
+        """Return the version that a new run of ``spec`` has to beat, if one serves now.
+
+        Raises:
+            IntegrityError: its record or its model is missing, or has other content than when it was registered.
+        """
         number = self.registry().alias(spec.name, "champion") if spec.evaluate.baselines.champion else None
         if number is None:
             return None
         version = self.registry().get_version(spec.name, number)
+        try:
+            return self._champion(version)
+        except IntegrityError as error:
+            raise IntegrityError(
+                f"the champion {version} cannot be compared with: {error.message}",
+                where="evaluate.baselines.champion",
+                fix=f"promote another version (hone promote {spec.name}@N), "
+                "or set evaluate.baselines.champion to false",
+                detail=error.where,
+            ) from error
+
+    def _champion(self, version: RegisteredVersion) -> Champion:
         record = load_version(self.store, version)
         lineage, served = record.artifact.lineage, record.artifact.served_variant
         model = load_held(self.store, lineage, lineage.variants.get(served, lineage.models[record.artifact.shipped]))
-        return Champion(version=number, model=model.ref, base=record.artifact.base)
+        return Champion(version=version.version, model=model.ref, base=record.artifact.base)
 
 
 def data_options(data: DataSpec) -> DataOptions:

@@ -15,7 +15,7 @@ from schemas.base import Reference, canonical_digest
 from schemas.evaluate import MetricSpec
 from schemas.run import RunSpec
 from tests.support.registered import OneVersion
-from tests.support.run_fixture import RunFixture
+from tests.support.run_fixture import RunFixture, flip, write_base
 
 
 @pytest.fixture
@@ -38,9 +38,9 @@ def resolver(fixture: RunFixture) -> Resolver:
     )
 
 
-def spec(base_model: Any) -> RunSpec:
+def spec(base_model: Any, **more: Any) -> RunSpec:
     values = {"name": "next", "task": "extraction", "base_model": base_model, "data": {"path": "rows.jsonl"}}
-    return RunSpec.model_validate(values)
+    return RunSpec.model_validate({**values, **more})
 
 
 def test_a_version_is_the_same_base_as_a_copy_of_its_folder(fixture: RunFixture, tmp_path: Path) -> None:
@@ -67,8 +67,32 @@ def test_a_version_whose_model_was_made_again_is_neither_base_nor_champion(fixtu
     found = resolver(fixture)
     with pytest.raises(IntegrityError, match="was made again since this version was registered"):
         found.resolve(spec("triage@1"))
-    with pytest.raises(IntegrityError, match="was made again since this version was registered"):
+    with pytest.raises(IntegrityError, match="was made again since this version was registered") as caught:
         found.champion(spec("triage@1"))
+    assert (caught.value.where, caught.value.fix) == (
+        "evaluate.baselines.champion",
+        "promote another version (hone promote next@N), or set evaluate.baselines.champion to false",
+    )
+
+
+def test_a_champion_whose_record_was_made_again_need_not_be_compared_with(fixture: RunFixture, tmp_path: Path) -> None:
+    found = resolver(fixture)
+    write_base(tmp_path / "base")
+    wanted = spec(str(tmp_path / "base"), evaluate={"retention_waived": "a test"})
+    fixture.remake("register", "decision.json")
+    with pytest.raises(IntegrityError, match="the champion triage@1 cannot be compared with: the record of triage@1"):
+        found.champion(wanted)
+    without = spec(str(tmp_path / "base"), evaluate={"retention_waived": "a test", "baselines": {"champion": False}})
+    found.resolve(without)
+    assert found.champion(without) is None
+
+
+def test_a_version_with_a_flipped_byte_is_no_base(fixture: RunFixture) -> None:
+    found = resolver(fixture)
+    found.resolve(spec("triage@1"))
+    flip(Store(fixture.root).directory(fixture.refs["optimize.merged"]) / "model/model.safetensors")
+    with pytest.raises(IntegrityError, match=r"model\.safetensors: file is changed"):
+        found.resolve(spec("triage@1"))
 
 
 def test_what_the_base_was_decided_by_is_what_must_not_be_forgotten(fixture: RunFixture) -> None:

@@ -10,7 +10,7 @@ from pipeline.core.registry import Registry
 from pipeline.core.workspace import Store
 from pipeline.execute import load
 from tests.support.registered import OneVersion
-from tests.support.run_fixture import RunFixture
+from tests.support.run_fixture import RunFixture, flip
 
 
 @pytest.fixture
@@ -42,3 +42,13 @@ def test_a_model_that_was_made_again_with_other_content_is_not_served(fixture: R
     version = open_version(fixture.root, registry(fixture), "triage@1")
     with pytest.raises(IntegrityError, match="was made again since this version was registered"):
         version.model("adapter")
+
+
+@pytest.mark.parametrize("variant", ["merged", "adapter", None])
+def test_a_model_with_a_flipped_byte_is_not_served(fixture: RunFixture, variant: str | None) -> None:
+    version = open_version(fixture.root, registry(fixture), "triage@1")
+    version.files(variant)
+    call, name = ("train.seed-0", "adapter_model") if variant == "adapter" else ("optimize.merged", "model")
+    flip(Store(fixture.root).directory(fixture.refs[call]) / f"model/{name}.safetensors")
+    with pytest.raises(IntegrityError, match="file is changed"):
+        version.files(variant)

@@ -595,3 +595,9 @@ def write_base(folder: Path) -> None:
     (folder / "pytorch_model.bin").write_bytes(b"a pickle")
     (folder / "tokenizer.json").write_text("{}")
     (folder / "README.md").write_text("---\nlicense: apache-2.0\n---\n# tiny base\n")
+
+
+def flip(path: Path) -> None:
+    """Change the lowest bit of a file's last byte."""
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
