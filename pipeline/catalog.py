@@ -59,12 +59,12 @@ def _serve_environment(config: ServeConfig) -> str:
 
 _ENTRIES = (
     StageEntry("plan", PlanConfig, PlanInputs, PlanArtifact, "2", _main, run_plan),
-    StageEntry("data", DataConfig, DataInputs, DataArtifact, "2", _main, run_data),
-    StageEntry("train", TrainConfig, TrainInputs, TrainArtifact, "2", _main, run_train),
-    StageEntry("evaluate", EvaluateConfig, EvaluateInputs, EvaluateArtifact, "2", _evaluate_environment, run_evaluate),
+    StageEntry("data", DataConfig, DataInputs, DataArtifact, "3", _main, run_data),
+    StageEntry("train", TrainConfig, TrainInputs, TrainArtifact, "3", _main, run_train),
+    StageEntry("evaluate", EvaluateConfig, EvaluateInputs, EvaluateArtifact, "3", _evaluate_environment, run_evaluate),
     StageEntry("optimize", OptimizeConfig, OptimizeInputs, OptimizeArtifact, "1", _main, run_optimize),
     StageEntry("serve", ServeConfig, ServeInputs, ServeArtifact, "1", _serve_environment, run_serve),
-    StageEntry("register", RegisterConfig, RegisterInputs, RegisterArtifact, "3", _main, run_register),
+    StageEntry("register", RegisterConfig, RegisterInputs, RegisterArtifact, "4", _main, run_register),
 )
 
 CATALOG: dict[StageName, StageEntry] = {entry.name: entry for entry in _ENTRIES}
