@@ -1,8 +1,9 @@
 """Run every benchmark and write what was measured as one page.
 
-    python -m benchmarks.all --out docs/results.md [--only dedup rerun]
+    python -m benchmarks.all --out docs/results.md [--only dedup rerun] [--figures FOLDER]
 
-Each benchmark is a process of its own that writes its figures as JSON; the page is made of those and of nothing else.
+Each benchmark is a process of its own that writes its figures as JSON; the page is made of those and of nothing else. FOLDER keeps
+what was measured, so that an interrupted round goes on.
 """
 
 from __future__ import annotations
@@ -62,13 +63,15 @@ BENCHMARKS = (
 
 
 def run(benchmark: Benchmark, folder: Path) -> tuple[int, dict[str, Any]]:
-    """Run one benchmark; return its exit status and its figures."""
-    figures = folder / f"{benchmark.name}.json"
-    done = subprocess.run(
-        [sys.executable, "-m", f"benchmarks.{benchmark.name}", "--json", str(figures), *benchmark.arguments],
-        check=False,
-    )
-    return done.returncode, json.loads(figures.read_text()) if figures.is_file() else {}
+    """Run one benchmark, unless ``folder`` has its result; return its exit status and its figures."""
+    kept, figures = folder / f"{benchmark.name}.result.json", folder / f"{benchmark.name}.json"
+    if not kept.is_file():
+        command = [sys.executable, "-m", f"benchmarks.{benchmark.name}", "--json", str(figures), *benchmark.arguments]
+        status = subprocess.run(command, check=False).returncode
+        found = json.loads(figures.read_text()) if figures.is_file() else {}
+        write_atomic(kept, json.dumps({"status": status, "figures": found}))
+    result = json.loads(kept.read_text())
+    return result["status"], result["figures"]
 
 
 def flatten(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
@@ -114,10 +117,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, help="write the page to this file")
     parser.add_argument("--only", nargs="+", choices=[benchmark.name for benchmark in BENCHMARKS])
+    parser.add_argument(
+        "--figures", type=Path, help="keep the figures here; a benchmark that has some is not run again"
+    )
     arguments = parser.parse_args()
     chosen = [benchmark for benchmark in BENCHMARKS if not arguments.only or benchmark.name in arguments.only]
     with tempfile.TemporaryDirectory() as name:
-        results = [(benchmark, *run(benchmark, Path(name))) for benchmark in chosen]
+        folder = arguments.figures or Path(name)
+        folder.mkdir(parents=True, exist_ok=True)
+        results = [(benchmark, *run(benchmark, folder)) for benchmark in chosen]
     text = page([section(*result) for result in results])
     if arguments.out:
         write_atomic(arguments.out, text)
