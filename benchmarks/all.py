@@ -2,8 +2,8 @@
 
     python -m benchmarks.all --out docs/results.md [--only dedup rerun] [--figures FOLDER]
 
-Each benchmark is a process of its own that writes its figures as JSON; the page is made of those and of nothing else. FOLDER keeps
-what was measured, so that an interrupted round goes on.
+Each benchmark is a process of its own that writes its figures as JSON; the page is made of those and of nothing else.
+FOLDER keeps what was measured, so that an interrupted round goes on.
 """
 
 from __future__ import annotations
