@@ -99,6 +99,7 @@ def _exact_match(items: list[tuple[list[dict[str, str]], str]]) -> float:
 
 
 @pytest.mark.full
+@pytest.mark.timeout(2400)
 def test_base_made_again_scores_the_same(tmp_path: Path, demo_files: DemoFiles) -> None:
     make_base(tmp_path / "work", tmp_path / "model")
     card = (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
