@@ -31,7 +31,7 @@ def list_(as_json: JsonOption = False) -> int:
 
 @app.command()
 def create(
-    name: Annotated[str, typer.Argument(help="The environment's name: serve-vllm.")], as_json: JsonOption = False
+    name: Annotated[str, typer.Argument(help="serve-vllm, or optimize-legacy.")], as_json: JsonOption = False
 ) -> int:
     """Build an environment; one that is there is left alone."""
     from rich.progress import Progress

@@ -15,7 +15,7 @@ PINNED = re.compile(r"[A-Za-z0-9._-]+==[0-9][A-Za-z0-9.+]*( --hash=sha256:[0-9a-
 
 
 def test_names_are_those_of_the_files() -> None:
-    assert environment_names() == ("main", "serve-vllm")
+    assert environment_names() == ("main", "optimize-legacy", "serve-vllm")
 
 
 @pytest.mark.parametrize("name", environment_names())
@@ -50,6 +50,6 @@ def test_the_digest_covers_packages_and_not_comments(tmp_path: Path, monkeypatch
 
 
 def test_an_unknown_environment_is_answered_with_the_known() -> None:
-    with pytest.raises(EnvironmentMissing, match="main, serve-vllm") as caught:
+    with pytest.raises(EnvironmentMissing, match="main, optimize-legacy, serve-vllm") as caught:
         environment_file("serve-tgi")
     assert caught.value.where == "serve-tgi"

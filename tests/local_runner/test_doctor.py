@@ -55,9 +55,8 @@ def test_doctor_names_what_differs_and_the_fix(tmp_path: Path, hone: Hone) -> No
 def test_doctor_looks_at_everything_once(tmp_path: Path) -> None:
     names = [check.name for check in examine(tmp_path / "not" / "there")]
     assert len(set(names)) == len(names)
-    assert {"python", "packages", "main environment", "serve-vllm environment", "disk", "memory", "workspace"} == set(
-        names
-    )
+    environments = {f"{name} environment" for name in ("main", "optimize-legacy", "serve-vllm")}
+    assert {"python", "packages", *environments, "disk", "memory", "workspace"} == set(names)
 
 
 def test_doctor_prints_brackets_as_they_are(tmp_path: Path, hone: Hone) -> None:

@@ -45,6 +45,7 @@ def test_an_environment_without_its_marker_does_not_exist(root: Path) -> None:
     assert caught.value.fix == "hone env create serve-vllm"
     assert [(item.name, item.installed) for item in local.list_environments()] == [
         ("main", True),
+        ("optimize-legacy", False),
         ("serve-vllm", False),
     ]
     (wanted.path / local.MARKER).write_text("{}", encoding="utf-8")
