@@ -11,23 +11,54 @@ from schemas.base import NotFingerprinted, RelativePath, Schema, Slug
 from schemas.data import DataArtifact
 from schemas.train import BaseModelRef, TrainArtifact
 
-VariantBackend = Literal["merge", "llmcompressor"]
-Scheme = Literal["merged", "FP8_DYNAMIC", "W4A16", "W8A8"]
+VariantBackend = Literal["merge", "llmcompressor", "auto_gptq", "autoawq"]
+Scheme = Literal["merged", "FP8_DYNAMIC", "W4A16", "W8A8", "GPTQ", "AWQ"]
+
+SCHEMES: dict[VariantBackend, tuple[Scheme, ...]] = {
+    "merge": ("merged",),
+    "llmcompressor": ("FP8_DYNAMIC", "W4A16", "W8A8"),
+    "auto_gptq": ("GPTQ",),
+    "autoawq": ("AWQ",),
+}
+"""What each backend makes; one that makes a single scheme needs no ``scheme``."""
+
+SUCCESSORS: dict[VariantBackend, str] = {"auto_gptq": "gptqmodel", "autoawq": "llm-compressor"}
+"""Backends that are archived upstream, and what succeeds them.
+
+transformers 5 loads what they write only with gptqmodel, which is none of hone's packages; vLLM loads it as it is.
+"""
 
 PRESETS: dict[str, dict[str, Any]] = {
     "merged": {"backend": "merge", "scheme": "merged"},
     "fp8_dynamic": {"backend": "llmcompressor", "scheme": "FP8_DYNAMIC"},
     "w4a16": {"backend": "llmcompressor", "scheme": "W4A16"},
     "w8a8": {"backend": "llmcompressor", "scheme": "W8A8"},
+    "gptq-4bit": {"backend": "auto_gptq", "bits": 4},
+    "awq-4bit": {"backend": "autoawq", "bits": 4},
 }
 """Variants that a spec may name by one word."""
+
+
+def _completed(given: dict[str, Any]) -> dict[str, Any]:
+    """Return a variant as it was written with what follows from it: scheme, bits and name."""
+    variant = dict(given)
+    backend = str(variant.get("backend"))
+    made = {name: schemes for name, schemes in SCHEMES.items() if len(schemes) == 1}
+    if backend in made:
+        variant.setdefault("scheme", made[backend][0])
+    if backend in SUCCESSORS:
+        variant.setdefault("bits", 4)
+    if "name" not in variant and "scheme" in variant:
+        bits = f"-{variant['bits']}bit" if variant.get("bits") is not None else ""
+        variant["name"] = f"{variant['scheme']}{bits}".lower()
+    return variant
 
 
 class Variant(Schema):
     """One form of the model, as it is made.
 
     ``calibration_samples`` training rows are rendered and shown to a calibrated quantizer; ``group_size`` applies
-    to W4A16. What it is called changes nothing in it.
+    to W4A16, GPTQ and AWQ, ``bits`` to the last two (4 if left out). What it is called changes nothing in it.
     """
 
     name: Annotated[Slug, NotFingerprinted()]
@@ -35,6 +66,7 @@ class Variant(Schema):
     scheme: Scheme
     calibration_samples: Annotated[int, Field(gt=0)] = 128
     group_size: Annotated[int, Field(gt=0)] = 128
+    bits: Literal[4] | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -42,16 +74,22 @@ class Variant(Schema):
         if isinstance(value, str):
             if value not in PRESETS:
                 raise ValueError(f"unknown variant {value!r}; known: {', '.join(PRESETS)}")
-            return {"name": value, **PRESETS[value]}
-        if isinstance(value, dict) and "name" not in value and "scheme" in value:
-            return {"name": str(value["scheme"]).lower(), **value}
-        return value
+            value = {"name": value, **PRESETS[value]}
+        return _completed(value) if isinstance(value, dict) else value
 
     @model_validator(mode="after")
     def _scheme_fits(self) -> Self:
-        if (self.backend == "merge") != (self.scheme == "merged"):
-            raise ValueError(f"backend {self.backend} does not make scheme {self.scheme}")
+        made = SCHEMES[self.backend]
+        if self.scheme not in made:
+            raise ValueError(f"backend {self.backend} does not make scheme {self.scheme}; it makes {', '.join(made)}")
+        if self.bits is not None and self.backend not in SUCCESSORS:
+            raise ValueError(f"bits: the scheme {self.scheme} says how many; remove the key")
         return self
+
+    @property
+    def only_vllm(self) -> bool:
+        """Whether vLLM alone loads it: it is then evaluated and served by vLLM, whatever the run says elsewhere."""
+        return self.backend in SUCCESSORS
 
 
 class VariantSpec(Variant):
@@ -108,6 +146,11 @@ class OptimizeArtifact(Artifact):
     calibration_rows: int
     vllm_dtype: Literal["float32", "bfloat16", "float16"] | None
     template_digest: str
+
+
+def only_vllm(artifact: Artifact) -> bool:
+    """Return whether vLLM alone loads the model of a stage's artifact."""
+    return isinstance(artifact, OptimizeArtifact) and artifact.variant.only_vllm
 
 
 OptimizeInputs.model_rebuild()

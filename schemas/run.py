@@ -181,6 +181,18 @@ class RunSpec(Schema):
         return self
 
     @model_validator(mode="after")
+    def _the_engine_loads_what_is_served(self) -> RunSpec:
+        if self.serve is False or self.serve.engine == "vllm":
+            return self
+        for variant in self.variants:
+            if variant.only_vllm and variant.name == self.serve.variant:
+                raise ValueError(
+                    f"serve.engine: {self.serve.engine} does not load {variant.name} ({variant.scheme}); "
+                    "use vllm, or serve another variant"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _a_base_without_weights_answers_nothing(self) -> RunSpec:
         asked = self.evaluate.baselines
         if self.base_model.init is None:

@@ -45,6 +45,14 @@ def test_names_that_would_mean_two_things_are_refused(sections: dict[str, Any], 
         spec(**sections)
 
 
+def test_an_engine_that_does_not_load_what_is_served_is_refused() -> None:
+    served = {"variant": "gptq-4bit", "engine": "transformers"}
+    with pytest.raises(ValidationError, match=r"serve\.engine: transformers does not load gptq-4bit"):
+        spec(variants=["gptq-4bit"], serve=served)
+    assert spec(variants=["gptq-4bit"], serve={**served, "engine": "vllm"})
+    assert spec(variants=["gptq-4bit", "merged"], serve={"engine": "transformers"})
+
+
 @pytest.mark.parametrize(
     ("sections", "named"),
     [
