@@ -29,6 +29,7 @@ from schemas.train import TrainArtifact, TrainConfig, TrainInputs
 
 MAIN = "main"
 SERVE_VLLM = "serve-vllm"
+OPTIMIZE_LEGACY = "optimize-legacy"
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,10 @@ def _evaluate_environment(config: EvaluateConfig) -> str:
     return SERVE_VLLM if generates_here and config.generation.backend == "vllm" else MAIN
 
 
+def _optimize_environment(config: OptimizeConfig) -> str:
+    return OPTIMIZE_LEGACY if config.variant.backend in ("auto_gptq", "autoawq") else MAIN
+
+
 def _serve_environment(config: ServeConfig) -> str:
     return SERVE_VLLM if config.engine == "vllm" else MAIN
 
@@ -62,7 +67,7 @@ _ENTRIES = (
     StageEntry("data", DataConfig, DataInputs, DataArtifact, "3", _main, run_data),
     StageEntry("train", TrainConfig, TrainInputs, TrainArtifact, "3", _main, run_train),
     StageEntry("evaluate", EvaluateConfig, EvaluateInputs, EvaluateArtifact, "3", _evaluate_environment, run_evaluate),
-    StageEntry("optimize", OptimizeConfig, OptimizeInputs, OptimizeArtifact, "1", _main, run_optimize),
+    StageEntry("optimize", OptimizeConfig, OptimizeInputs, OptimizeArtifact, "1", _optimize_environment, run_optimize),
     StageEntry("serve", ServeConfig, ServeInputs, ServeArtifact, "1", _serve_environment, run_serve),
     StageEntry("register", RegisterConfig, RegisterInputs, RegisterArtifact, "4", _main, run_register),
 )

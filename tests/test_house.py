@@ -28,6 +28,8 @@ HEAVY = (
     "datasets",
     "mlflow",
     "vllm",
+    "auto_gptq",
+    "awq",
 )
 
 
@@ -59,9 +61,9 @@ def test_the_code_version_is_the_packages() -> None:
 
 
 def test_every_environment_that_a_stage_names_has_a_file() -> None:
-    from pipeline.catalog import MAIN, SERVE_VLLM
+    from pipeline.catalog import MAIN, OPTIMIZE_LEGACY, SERVE_VLLM
 
-    assert {MAIN, SERVE_VLLM} <= set(environment_names())
+    assert {MAIN, OPTIMIZE_LEGACY, SERVE_VLLM} <= set(environment_names())
 
 
 def test_the_catalog_is_keyed_by_its_names() -> None:
