@@ -1,4 +1,4 @@
-"""What all tests share: no network, the real data sets where they are, the vLLM environment where it is."""
+"""What all tests share: no network, the real data sets where they are, other environments where they are."""
 
 from __future__ import annotations
 
@@ -33,9 +33,19 @@ def real_data() -> Path:
 @pytest.fixture(scope="session")
 def vllm_python() -> Path:
     """Return the interpreter of the serve-vllm environment; skip where it is not installed."""
+    return _python("serve-vllm")
+
+
+@pytest.fixture(scope="session")
+def legacy_python() -> Path:
+    """Return the interpreter of the optimize-legacy environment; skip where it is not installed."""
+    return _python("optimize-legacy")
+
+
+def _python(name: str) -> Path:
     from local_runner.environments import environment
 
-    found = environment("serve-vllm")
+    found = environment(name)
     if not found.installed:
-        pytest.skip("the serve-vllm environment is not installed: hone env create serve-vllm")
+        pytest.skip(f"the {name} environment is not installed: hone env create {name}")
     return found.python

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, assert_never
 
@@ -18,11 +19,19 @@ if TYPE_CHECKING:
 Dtype = Literal["float32", "bfloat16", "float16"]
 
 
-def tokenizer(source: str, chat_template: str | None = None) -> Tokenizer:
-    """Load the tokenizer of a model folder; ``chat_template`` replaces its own."""
-    from pipeline.backends.tokenizer_transformers import load_tokenizer
+def tokenizer(source: str, variant: Variant) -> Tokenizer:
+    """Load the tokenizer of a model folder with the library that makes ``variant``."""
+    match variant.backend:
+        case "merge" | "llmcompressor":
+            from pipeline.backends.tokenizer_transformers import load_tokenizer
 
-    return load_tokenizer(source, chat_template=chat_template)
+            return load_tokenizer(source)
+        case "auto_gptq" | "autoawq":
+            from pipeline.backends import legacy_checkpoint
+
+            return legacy_checkpoint.load_tokenizer(source)
+        case _:
+            assert_never(variant.backend)
 
 
 def measure(files: ModelFiles, prompts: Sequence[list[int]]) -> Measured:
@@ -51,31 +60,61 @@ class Quantizer:
     """How one variant is quantized.
 
     ``passes`` says how often each calibration row goes through each layer, 0 where none is needed; ``grouped`` whether
-    the group size applies; ``layers`` counts a model's layers.
+    the group size applies; ``layers`` counts a model's layers; ``measure`` runs the parent, and what was made, from
+    their files.
     """
 
     passes: int
     grouped: bool
     layers: Callable[[ModelFiles], int]
     run: Callable[[ModelFiles, Path, Sequence[list[int]], Callable[[int], None]], None]
+    measure: Callable[[ModelFiles, Sequence[list[int]]], Measured]
 
 
 def quantizer(variant: Variant) -> Quantizer:
     """Return the quantizer of ``variant``, which is no merge."""
-    scheme = variant.scheme
-    assert scheme != "merged"
     match variant.backend:
         case "llmcompressor":
-            from pipeline.backends.quantize_llmcompressor import PASSES, layers_of, quantize
+            return _llmcompressor(variant)
+        case "auto_gptq":
+            from pipeline.backends import legacy_checkpoint, quantize_auto_gptq
 
-            def run(files: ModelFiles, target: Path, rows: Sequence[list[int]], advance: Callable[[int], None]) -> None:
-                quantize(files, target, scheme, group_size=variant.group_size, rows=rows, advance=advance)
+            run = partial(_grouped, quantize_auto_gptq.quantize, variant.group_size)
+            return Quantizer(
+                quantize_auto_gptq.PASSES, True, legacy_checkpoint.layers_of, run, legacy_checkpoint.measure
+            )
+        case "autoawq":
+            from pipeline.backends import legacy_checkpoint, quantize_autoawq
 
-            return Quantizer(PASSES[scheme], scheme == "W4A16", layers_of, run)
+            run = partial(_grouped, quantize_autoawq.quantize, variant.group_size)
+            return Quantizer(quantize_autoawq.PASSES, True, legacy_checkpoint.layers_of, run, legacy_checkpoint.measure)
         case "merge":
             raise AssertionError("a merge quantizes nothing")
         case _:
             assert_never(variant.backend)
+
+
+def _llmcompressor(variant: Variant) -> Quantizer:
+    from pipeline.backends.quantize_llmcompressor import PASSES, layers_of, quantize
+
+    scheme = variant.scheme
+    assert scheme == "FP8_DYNAMIC" or scheme == "W4A16" or scheme == "W8A8"
+
+    def run(files: ModelFiles, target: Path, rows: Sequence[list[int]], advance: Callable[[int], None]) -> None:
+        quantize(files, target, scheme, group_size=variant.group_size, rows=rows, advance=advance)
+
+    return Quantizer(PASSES[scheme], scheme == "W4A16", layers_of, run, measure)
+
+
+def _grouped(
+    quantize: Callable[..., None],
+    group_size: int,
+    files: ModelFiles,
+    target: Path,
+    rows: Sequence[list[int]],
+    advance: Callable[[int], None],
+) -> None:
+    quantize(files, target, group_size=group_size, rows=rows, advance=advance)
 
 
 def vllm_cpu_dtype(variant: Variant) -> Dtype:
@@ -83,7 +122,7 @@ def vllm_cpu_dtype(variant: Variant) -> Dtype:
     match variant.scheme:
         case "merged" | "FP8_DYNAMIC":
             return "float32"
-        case "W4A16":
+        case "W4A16" | "GPTQ" | "AWQ":
             return "float16"
         case "W8A8":
             return "bfloat16"

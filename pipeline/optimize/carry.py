@@ -8,6 +8,7 @@ from pathlib import Path
 from pipeline.core.errors import IntegrityError
 from pipeline.optimize import backends
 from pipeline.render import Tokenizer, template_digest
+from schemas.optimize import Variant
 from schemas.render import RenderOptions
 
 TOKENIZER_FILES = (
@@ -30,7 +31,9 @@ def copy_model(source: Path, target: Path) -> None:
             shutil.copyfile(path, target / path.name)
 
 
-def carry_tokenizer(source: Path, target: Path, tokenizer: Tokenizer, chat_template: str | None) -> str:
+def carry_tokenizer(
+    source: Path, target: Path, tokenizer: Tokenizer, chat_template: str | None, variant: Variant
+) -> str:
     """Copy the tokenizer's files into a variant's folder and return the digest of its template.
 
     Args:
@@ -38,6 +41,7 @@ def carry_tokenizer(source: Path, target: Path, tokenizer: Tokenizer, chat_templ
         target: the variant's model folder.
         tokenizer: the parent's tokenizer.
         chat_template: replaces the parent's template, if given.
+        variant: what was made; its library loads the copy.
 
     Raises:
         IntegrityError: the copy renders with another template.
@@ -48,7 +52,7 @@ def carry_tokenizer(source: Path, target: Path, tokenizer: Tokenizer, chat_templ
     if chat_template is not None:
         (target / TEMPLATE).write_text(chat_template, encoding="utf-8")
     wanted = template_digest(tokenizer, RenderOptions(chat_template=chat_template))
-    found = template_digest(backends.tokenizer(str(target)))
+    found = template_digest(backends.tokenizer(str(target), variant))
     if found != wanted:
         raise IntegrityError(
             "the variant's tokenizer renders with another chat template than its parent's",

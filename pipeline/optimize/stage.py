@@ -8,6 +8,7 @@ from pathlib import Path
 from pipeline.core.context import CallContext
 from pipeline.core.errors import ConfigError
 from pipeline.core.models import ModelFiles, model_files
+from pipeline.core.variants import archived_note
 from pipeline.core.workspace import Workspace
 from pipeline.optimize import backends
 from pipeline.optimize.carry import carry_tokenizer, copy_model
@@ -68,10 +69,10 @@ def run(config: OptimizeConfig, inputs: OptimizeInputs, context: CallContext, wo
     parent = model_files(config.base, inputs.parent)
     target = workspace.file("model/config.json").parent
     source = inputs.parent.file(inputs.parent.artifact.model)
-    tokenizer = backends.tokenizer(parent.tokenizer)
+    tokenizer = backends.tokenizer(parent.tokenizer, config.variant)
     job = _Job(config, inputs, context, parent, tokenizer, target)
     made = _make(job, source)
-    digest = carry_tokenizer(source, target, tokenizer, config.chat_template)
+    digest = carry_tokenizer(source, target, tokenizer, config.chat_template, config.variant)
     size = weight_bytes(target)
     return OptimizeArtifact(
         variant=config.variant,
@@ -145,13 +146,15 @@ def _quantize(job: _Job, source: Path) -> _Made:
         )
         if len(rows) < variant.calibration_samples:
             context.warn(f"{variant.name}: {len(rows)} rows calibrate it, {variant.calibration_samples} were asked for")
+    if note := archived_note(variant):
+        context.warn(note)
     probes = job.probes()
-    parent = backends.measure(job.parent, probes)
+    parent = quantizer.measure(job.parent, probes)
     steps = quantizer.passes * len(rows) * quantizer.layers(job.parent)
     with context.progress(f"quantize {variant.name}", steps + 1) as advance:
         quantizer.run(job.parent, job.target, rows, advance)
         advance(1)
-    made = backends.measure(job.variant_files, probes)
+    made = quantizer.measure(job.variant_files, probes)
     check_tied(parent.tied_embeddings, made.tied_embeddings)
     difference = relative_difference(parent.logits, made.logits)
     return _Made(difference, parent.parameters, made.tied_embeddings, len(rows))
