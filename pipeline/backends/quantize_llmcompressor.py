@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pipeline.backends.model_transformers import load_causal_lm
-from pipeline.core.errors import ModelError
+from pipeline.core.errors import HoneError, ModelError
 from pipeline.core.models import ModelFiles
 
 Scheme = Literal["FP8_DYNAMIC", "W4A16", "W8A8"]
@@ -57,6 +57,8 @@ def quantize(
         options = {"dataset": _loader(rows), "num_calibration_samples": len(rows)} if rows else {}
         try:
             oneshot(model=model, recipe=_recipe(scheme, group_size), **options)
+        except HoneError:
+            raise
         except (ValueError, RuntimeError, KeyError, NotImplementedError) as error:
             raise ModelError(
                 f"llm-compressor cannot make {scheme} of this model: {str(error).splitlines()[0]}",
