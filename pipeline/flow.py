@@ -18,13 +18,14 @@ from schemas.data import DataConfig
 from schemas.evaluate import (
     BaseSubject,
     EvaluateConfig,
+    GenerationConfig,
     MetricSpec,
     ModelSubject,
     RetentionSpec,
     Subject,
     TfidfSubject,
 )
-from schemas.optimize import OptimizeConfig, VariantSpec
+from schemas.optimize import OptimizeConfig, VariantSpec, only_vllm
 from schemas.plan import PlanArtifact, PlanConfig
 from schemas.register import RegisterConfig
 from schemas.render import RenderConfig, RenderOptions
@@ -112,18 +113,26 @@ def _evaluation(
     model: ArtifactRef | None = None,
     base: BaseModelRef | None = None,
     metrics: tuple[MetricSpec, ...] | None = None,
+    by_vllm: bool = False,
 ) -> StageCall:
     evaluate = run.spec.evaluate
     config = EvaluateConfig(
         subject=subject,
         base=base,
         metrics=metrics or run.metrics,
-        generation=evaluate.generation,
+        generation=_by_vllm(evaluate.generation) if by_vllm else evaluate.generation,
         chat_template=run.spec.train.chat_template if isinstance(subject, BaseSubject) else None,
         max_items=evaluate.max_items,
         seed=evaluate.seed,
     )
     return _call(call_id, "evaluate", config, data=data, model=model)
+
+
+def _by_vllm(generation: GenerationConfig) -> GenerationConfig:
+    """Return the same generation by vLLM; a dtype that was chosen for another backend does not hold there."""
+    if generation.backend == "vllm":
+        return generation
+    return generation.model_copy(update={"backend": "vllm", "dtype": "auto"})
 
 
 def _baselines(run: ResolvedRun, finished: Finished) -> Iterator[StageCall]:
@@ -142,7 +151,13 @@ def _baselines(run: ResolvedRun, finished: Finished) -> Iterator[StageCall]:
     if run.champion is not None:
         champion = run.champion
         yield _evaluation(
-            run, "evaluate.baseline-champion", ModelSubject(), data, model=champion.model, base=champion.base
+            run,
+            "evaluate.baseline-champion",
+            ModelSubject(),
+            data,
+            model=champion.model,
+            base=champion.base,
+            by_vllm=champion.only_vllm,
         )
     if run.asks_tfidf:
         yield _evaluation(run, "evaluate.baseline-tfidf", TfidfSubject(), data)
@@ -246,8 +261,16 @@ def _retention_after(run: ResolvedRun, finished: Finished) -> Iterator[StageCall
         data = _retention_data(task, finished)
         if data is not None:
             call_id = f"evaluate.retention-{task.name}-after"
-            metrics = (task.metric,)
-            yield _evaluation(run, call_id, ModelSubject(), data, model=model.ref, base=run.base, metrics=metrics)
+            yield _evaluation(
+                run,
+                call_id,
+                ModelSubject(),
+                data,
+                model=model.ref,
+                base=run.base,
+                metrics=(task.metric,),
+                by_vllm=only_vllm(model.artifact),
+            )
 
 
 def _needed_variants(run: ResolvedRun) -> tuple[VariantSpec, ...]:
@@ -287,7 +310,8 @@ def _variant_evaluations(run: ResolvedRun, finished: Finished) -> Iterator[Stage
         made = finished.get(f"optimize.{variant.name}")
         if made is not None:
             call_id = f"evaluate.variant-{variant.name}"
-            yield _evaluation(run, call_id, ModelSubject(), finished["data"].ref, model=made.ref)
+            data = finished["data"].ref
+            yield _evaluation(run, call_id, ModelSubject(), data, model=made.ref, by_vllm=variant.only_vllm)
 
 
 def served_variant(run: ResolvedRun) -> str:

@@ -20,6 +20,7 @@ from schemas.artifacts import Stored
 from schemas.base import ArtifactRef, Reference
 from schemas.data import DataFiles, DataOptions
 from schemas.evaluate import MetricSpec
+from schemas.optimize import only_vllm
 from schemas.plan import Task
 from schemas.register import RegisterArtifact
 from schemas.resolved import Champion, ResolvedRetention, ResolvedRun
@@ -270,7 +271,12 @@ class Resolver:
         record = load_version(self.store, version)
         lineage, served = record.artifact.lineage, record.artifact.served_variant
         model = load_held(self.store, lineage, lineage.variants.get(served, lineage.models[record.artifact.shipped]))
-        return Champion(version=version.version, model=model.ref, base=record.artifact.base)
+        return Champion(
+            version=version.version,
+            model=model.ref,
+            base=record.artifact.base,
+            only_vllm=only_vllm(model.artifact),
+        )
 
 
 def data_options(data: DataSpec) -> DataOptions:

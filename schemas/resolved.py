@@ -28,11 +28,12 @@ class ResolvedRetention(Schema):
 
 
 class Champion(Schema):
-    """The registered version that serves now: the one to beat."""
+    """The registered version that serves now: the one to beat. ``only_vllm``: no other engine loads it."""
 
     version: int
     model: ArtifactRef
     base: BaseModelRef
+    only_vllm: bool = False
 
 
 class ResolvedRun(Schema):

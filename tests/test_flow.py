@@ -11,6 +11,7 @@ from pipeline.report.progress import expected_calls
 from pipeline.report.record import KINDS, RunRecord
 from schemas.artifacts import StageCall, Stored
 from schemas.base import Reference, canonical_digest
+from schemas.optimize import Variant
 from schemas.resolved import Champion, ResolvedRun, RunFile
 from schemas.train import BaseModelRef, ModelInit, TokenizerSpec
 from tests.support.run_fixture import RunFixture
@@ -149,6 +150,30 @@ def test_quantized_variants_are_made_from_the_merged_model_even_where_it_is_not_
     assert "evaluate.variant-merged" not in calls
     assert calls["serve"].inputs["model"] == world.made["optimize.w4a16"].ref
     assert set(calls["register"].inputs["variants"]) == {"w4a16"}  # the merge was a means, it is not shipped
+
+
+def test_what_only_vllm_loads_is_evaluated_by_vllm_in_a_dtype_of_its_own(tmp_path: Path) -> None:
+    spec = {
+        "variants": ["merged", "awq-4bit"],
+        "serve": {"variant": "awq-4bit"},
+        "evaluate": {"generation": {"dtype": "float32", "max_new_tokens": 7}, "target": {}},
+    }
+    world = World(tmp_path / "w", **spec)
+    merged = world.made["optimize.merged"]
+    packed = merged.artifact.model_copy(update={"variant": Variant.model_validate("awq-4bit")})
+    world.made["optimize.awq-4bit"] = merged.model_copy(update={"artifact": packed})
+    asked = {call.id: call.config["generation"] for call in world.play() if call.stage == "evaluate"}
+    by_vllm = {call_id for call_id, generation in asked.items() if generation["backend"] == "vllm"}
+    assert by_vllm == {"evaluate.variant-awq-4bit", "evaluate.retention-commands-after"}
+    assert asked["evaluate.variant-awq-4bit"]["dtype"] == "auto"
+    assert {generation["max_new_tokens"] for generation in asked.values()} == {7}
+
+
+def test_a_champion_that_only_vllm_loads_is_asked_by_vllm(world: World) -> None:
+    champion = Champion(version=2, model=world.made["optimize.w4a16"].ref, base=world.run.base, only_vllm=True)
+    calls = {call.id: call for call in world.play(world.run.model_copy(update={"champion": champion}))}
+    assert calls["evaluate.baseline-champion"].config["generation"]["backend"] == "vllm"
+    assert calls["evaluate.seed-0"].config["generation"]["backend"] == "transformers"
 
 
 @pytest.mark.parametrize(
