@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from local_runner.versions import VersionFiles
-from pipeline.core.errors import IntegrityError
+from pipeline.core.errors import ConfigError, IntegrityError
 from pipeline.core.models import ModelFiles
 from pipeline.data.columns import KnownFormat
 from pipeline.data.prompts import trained_format
@@ -16,6 +16,7 @@ from schemas.artifacts import Stored
 from schemas.base import ArtifactRef
 from schemas.data import DataOptions
 from schemas.evaluate import GenerationConfig
+from schemas.optimize import only_vllm
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ def open_asked(version: VersionFiles, variant: str | None, batch_size: int | Non
     """Return how to ask one variant of a version; None takes the one that is served.
 
     Raises:
-        ConfigError: the version has no such variant.
+        ConfigError: the version has no such variant, or transformers does not load it.
         IntegrityError: a record of its run is missing or damaged.
     """
     record = version.record.artifact
@@ -47,6 +48,12 @@ def open_asked(version: VersionFiles, variant: str | None, batch_size: int | Non
     files = version.files(variant)
     options = DataOptions.model_validate(_config(version.data)["options"])
     evaluation = _evaluation(version, name)
+    if only_vllm(version.model(variant).artifact):
+        raise ConfigError(
+            f"{name} is asked by vLLM alone; this command asks with transformers",
+            where="--variant",
+            fix=f"hone serve {version.version} --variant {name}, and ask its endpoint, or ask another variant",
+        )
     generation = GenerationConfig.model_validate(evaluation["generation"])
     changed: dict[str, Any] = {"backend": "transformers", "temperature": 0.0, "top_p": 1.0}
     if batch_size is not None:

@@ -16,7 +16,7 @@ from typing import Any
 from local_runner.environments import environment
 from local_runner.versions import VersionFiles
 from pipeline.backends.engine import EngineRequest
-from pipeline.core.errors import Cancelled, ConfigError, EngineError
+from pipeline.core.errors import Cancelled, ConfigError, EngineError, EnvironmentMissing
 from pipeline.core.examples import read_examples
 from pipeline.core.models import ModelFiles
 from pipeline.core.process import describe_exit
@@ -26,6 +26,7 @@ from pipeline.serve.front import write_front
 from pipeline.serve.launch import Places
 from pipeline.serve.process import free_port, start_engine
 from pipeline.serve.stage import cpu_dtype
+from schemas.optimize import only_vllm
 from schemas.serve import Engine, EngineOptions, LaunchDescription
 
 VLLM = "serve-vllm"
@@ -66,6 +67,7 @@ def plan_serving(version: VersionFiles, folder: Path, variant: str | None = None
 
     Raises:
         ConfigError: there is no such variant.
+        EnvironmentMissing: vLLM alone serves it, and is not installed.
     """
     model = version.model(variant)
     files = version.files(variant)
@@ -79,7 +81,15 @@ def plan_serving(version: VersionFiles, folder: Path, variant: str | None = None
     config = _serve_config(version)
     tokenizer = backends.tokenizer(files)
     options = EngineOptions.model_validate(config.get("options", {}))
-    engine: Engine = "vllm" if vllm.installed and config.get("engine", "vllm") == "vllm" else "transformers"
+    vllm_alone = only_vllm(model.artifact)
+    if vllm_alone and not vllm.installed:
+        raise EnvironmentMissing(
+            f"vLLM alone serves {model.artifact.variant.name}, and its environment is not installed",
+            where=VLLM,
+            fix=f"hone env create {VLLM}, or serve another variant",
+        )
+    by_vllm = vllm.installed and (vllm_alone or config.get("engine", "vllm") == "vllm")
+    engine: Engine = "vllm" if by_vllm else "transformers"
     request = EngineRequest(
         files=files,
         served_model_name=config.get("served_model_name", version.version.name),

@@ -16,7 +16,7 @@ from local_runner.cli.common import registry
 from local_runner.main import run_command
 from local_runner.versions import VersionFiles, open_version
 from pipeline.core.context import CallContext
-from pipeline.core.errors import DataError
+from pipeline.core.errors import ConfigError, DataError
 from pipeline.core.examples import read_examples
 from schemas.errors import ExitCode
 from tests.local_runner.conftest import Hone, write_rows
@@ -163,6 +163,15 @@ def test_a_wrong_variant_or_place_is_refused_before_the_work(hone: Hone, home: P
     assert (variant.code, "this version has adapter" in variant.err) == (ExitCode.CONFIG, True)
     place = hone("predict", "asked@1", path, "--out", tmp_path / "none" / "a.jsonl", "--workspace", home / ".hone")
     assert (place.code, "its folder does not exist" in place.err) == (ExitCode.CONFIG, True)
+
+
+def test_a_variant_that_only_vllm_loads_is_asked_through_its_endpoint(
+    version: VersionFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("local_runner.asking.only_vllm", lambda _artifact: True)
+    with pytest.raises(ConfigError, match="asked by vLLM alone") as caught:
+        open_asked(version, None)
+    assert "hone serve asked@1 --variant" in (caught.value.fix or "")
 
 
 def test_a_line_is_answered_like_a_row(hone: Hone, home: Path, tmp_path: Path, chat: Chat) -> None:

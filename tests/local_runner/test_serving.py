@@ -18,12 +18,12 @@ from local_runner.environments import environment
 from local_runner.serving import Serving, plan_serving, serve_forever
 from pipeline.backends.engine import EngineRequest
 from pipeline.backends.engine_vllm import Build, describe
-from pipeline.core.errors import Cancelled, ConfigError, EngineError
+from pipeline.core.errors import Cancelled, ConfigError, EngineError, EnvironmentMissing
 from pipeline.core.models import model_files
 from pipeline.serve.client import Answer, Client
 from schemas.artifacts import Stored
 from schemas.data import DataArtifact
-from schemas.optimize import OptimizeArtifact
+from schemas.optimize import OptimizeArtifact, Variant
 from schemas.serve import EngineOptions, LaunchDescription
 from schemas.train import TrainArtifact
 from tests.serve.support import described, parrot, places
@@ -282,6 +282,26 @@ def test_transformers_takes_the_place_of_a_missing_vllm_and_says_so(
     assert serving.python == Path(sys.executable)
     assert serving.note is not None and "hone env create serve-vllm" in serving.note
     assert (front / "tokenizer" / "tokenizer.json").is_file()
+
+
+def test_what_only_vllm_loads_is_served_by_vllm_or_not_at_all(
+    base: Path,
+    adapter: Stored[TrainArtifact],
+    merged: Stored[OptimizeArtifact],
+    data: Stored[DataArtifact],
+    tried: LaunchDescription,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    variant = Variant.model_validate({"name": "merged", "backend": "autoawq"})
+    packed = merged.model_copy(update={"artifact": merged.artifact.model_copy(update={"variant": variant})})
+    version = _version(tmp_path, base, adapter, packed, data, tried)
+    _pretend(monkeypatch, tmp_path / "none", installed=False)
+    with pytest.raises(EnvironmentMissing, match="vLLM alone serves merged") as caught:
+        plan_serving(version, tmp_path, "merged")
+    assert "hone env create serve-vllm" in (caught.value.fix or "")
+    _pretend(monkeypatch, tmp_path / "environments", installed=True)
+    assert plan_serving(version, tmp_path, "merged").launch.engine == "vllm"
 
 
 @pytest.mark.slow
