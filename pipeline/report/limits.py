@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from pipeline.core.numbers import percent, points
+from pipeline.core.variants import archived_note
 from pipeline.report.wording import count, score_text
 from schemas.data import DataArtifact
 from schemas.evaluate import EvaluateArtifact
+from schemas.optimize import Variant
 from schemas.plan import PlanArtifact, PowerEstimate
 from schemas.register import Comparison
 from schemas.serve import ServeArtifact
@@ -105,6 +107,13 @@ def training_limits(model: TrainArtifact) -> Iterator[str]:
         yield f"Not trained (train.completion_only_loss): {count(rendered.turns_left_out, 'earlier assistant turn')}."
     for repair in model.recoveries:
         yield f"Training was repaired at step {repair.step:,} ({repair.kind.replace('_', ' ')}): {repair.action}."
+
+
+def archived_limits(variants: Iterable[Variant]) -> Iterator[str]:
+    """Say which variants an archived library made, and that vLLM alone answered for them."""
+    for variant in variants:
+        if note := archived_note(variant):
+            yield f"{note} Where another engine evaluated its parent, its loss includes what tells the two apart."
 
 
 def serving_limits(serve: ServeArtifact | None) -> Iterator[str]:

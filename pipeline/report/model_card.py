@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from pipeline.core.numbers import p_value, percent, points
+from pipeline.core.variants import LOADERS
 from pipeline.report import limits
 from pipeline.report.conditions import outcome_text
 from pipeline.report.configuration import shown
@@ -23,6 +24,7 @@ from pipeline.report.types import Registration
 from pipeline.report.version import VersionRecord, hub_base
 from pipeline.report.wording import difference_range, level
 from schemas.evaluate import EvaluateArtifact
+from schemas.optimize import Variant
 
 _FRONT_MATTER = re.compile(r"\A---\s*\n(.*?)\n---\s*(?:\n|\Z)", re.DOTALL)
 _LOADING = {
@@ -55,7 +57,7 @@ def model_card(version: VersionRecord, variant: str, registration: Registration 
         *_opening(version, variant, registration or Registration()),
         *_decision(version, registration or Registration()),
         *_scores(version, evaluation),
-        *_limits(version),
+        *_limits(version, variant),
         *_making(version),
         *_use(version, variant),
     ]
@@ -77,19 +79,28 @@ def base_license(folder: Path) -> str | None:
 def _front_matter(version: VersionRecord, variant: str, evaluation: EvaluateArtifact | None) -> Iterator[str]:
     weights, on_hub = version.base.weights, hub_base(version.base)
     adapter = variant == "adapter"
-    quantized = variant in version.variants and version.variants[variant].artifact.variant.backend != "merge"
+    made = _made(version, variant)
+    quantized = made is not None and made.backend != "merge"
+    tags = ["hone", version.model.artifact.method, *(["lora"] if version.own_variant == "adapter" else [])]
+    if made is not None and made.bits is not None:
+        tags += [made.scheme.lower(), f"{made.bits}-bit"]
     metadata: dict[str, Any] = {
         "license": base_license(Path(weights.location)) if weights is not None and on_hub is None else None,
         "base_model": on_hub[0] if on_hub is not None else None,
         "base_model_relation": ("adapter" if adapter else "quantized" if quantized else "finetune") if on_hub else None,
         "library_name": "peft" if adapter else "transformers",
         "pipeline_tag": "text-generation",
-        "tags": ["hone", version.model.artifact.method, *(["lora"] if version.own_variant == "adapter" else [])],
+        "tags": tags,
         "datasets": [version.hub_data_set()] if version.hub_data_set() is not None else None,
         "model-index": [_results(version, evaluation)] if evaluation is not None else None,
     }
     given = {key: value for key, value in metadata.items() if value is not None}
     yield from ("---", yaml.safe_dump(given, sort_keys=False, allow_unicode=True).rstrip(), "---", "")
+
+
+def _made(version: VersionRecord, variant: str) -> Variant | None:
+    """Return how a form was made; None for what training left."""
+    return version.variants[variant].artifact.variant if variant in version.variants else None
 
 
 def _results(version: VersionRecord, evaluation: EvaluateArtifact) -> dict[str, Any]:
@@ -167,7 +178,7 @@ def _scores(version: VersionRecord, evaluation: EvaluateArtifact | None) -> Iter
         yield ""
 
 
-def _limits(version: VersionRecord) -> Iterator[str]:
+def _limits(version: VersionRecord, variant: str) -> Iterator[str]:
     decided = version.register.artifact
     tuned = version.evaluation(version.own_variant)
     found = [*limits.seed_limits(len(decided.lineage.models))]
@@ -178,6 +189,7 @@ def _limits(version: VersionRecord) -> Iterator[str]:
     found += limits.forgetting_limits(waived, bool(decided.retention_comparisons))
     found += limits.training_limits(version.model.artifact)
     found += limits.serving_limits(version.serve.artifact if version.serve is not None else None)
+    found += limits.archived_limits([made] if (made := _made(version, variant)) is not None else [])
     yield from ("## Limits", "", *(f"- {plain(text)}" for text in found), "")
 
 
@@ -206,6 +218,9 @@ def _use(version: VersionRecord, variant: str) -> Iterator[str]:
     revision = f", revision={on_hub[1]!r}" if on_hub is not None else ""
     template = _LOADING["adapter" if variant == "adapter" else "model"]
     code = template.format(base=on_hub[0] if on_hub is not None else "base", revision=revision, folder=".")
-    yield from ("## Use", "", "From this folder, with transformers:", "", "```python", code, "```", "")
+    made = _made(version, variant)
+    needed = LOADERS.get(made.backend) if made is not None else None
+    libraries = "transformers" if needed is None else f"transformers ({needed} installed)"
+    yield from ("## Use", "", f"From this folder, with {libraries}:", "", "```python", code, "```", "")
     yield "With vLLM: `docker compose up`, then `sh smoke.sh` sends the request of `smoke_request.json`."
     yield "Conversations are rendered with the chat template in this folder; training and evaluation used the same."

@@ -1,9 +1,10 @@
-"""What the first page says of a budget that the plan does not keep."""
+"""What the first page says of a budget that the plan does not keep, and of libraries that are archived."""
 
 from __future__ import annotations
 
-from pipeline.report.limits import budget_limits
+from pipeline.report.limits import archived_limits, budget_limits
 from pipeline.report.record import RunRecord
+from schemas.optimize import Variant
 
 
 def test_a_broken_budget_stands_among_the_limitations(record: RunRecord) -> None:
@@ -13,3 +14,9 @@ def test_a_broken_budget_stands_among_the_limitations(record: RunRecord) -> None
     broken = "constraints.max_cost allows 0.0001 US dollars; 1 x T4 would take 0.0446"
     (said,) = budget_limits(plan.model_copy(update={"over_budget": (broken,)}))
     assert said.endswith(f": {broken}.") and "nothing is billed" in said
+
+
+def test_archived_libraries_stand_among_the_limitations() -> None:
+    (said,) = archived_limits(Variant.model_validate(name) for name in ("merged", "w4a16", "gptq-4bit"))
+    assert said.startswith("gptq-4bit is made by auto-gptq, which is archived upstream")
+    assert "its loss includes" in said

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from pipeline.core.workspace import Store
 from pipeline.report.model_card import base_license, model_card
 from pipeline.report.types import OverrideNote, Registration
 from pipeline.report.version import VersionRecord
+from schemas.optimize import Variant
 from tests.support.run_fixture import RunFixture
 
 
@@ -52,6 +54,17 @@ def test_the_metadata_are_what_the_hub_library_reads(version: VersionRecord) -> 
     (result,) = data.eval_results
     # the evaluation of this form: 17 of 20
     assert (result.metric_type, result.metric_value, result.dataset_split) == ("exact_match", 0.85, "test")
+
+
+def test_the_card_of_an_archived_librarys_variant_says_so_and_what_loads_it(version: VersionRecord) -> None:
+    made = version.variants["w4a16"]
+    variant = Variant.model_validate({"name": "w4a16", "backend": "auto_gptq"})
+    version.variants["w4a16"] = replace(made, artifact=made.artifact.model_copy(update={"variant": variant}))
+    card = model_card(version, "w4a16")
+    assert metadata(card)["tags"] == ["hone", "sft", "lora", "gptq", "4-bit"]
+    assert "auto-gptq, which is archived upstream and succeeded by gptqmodel" in card
+    assert "From this folder, with transformers (gptqmodel and optimum installed):" in card
+    assert "archived" not in model_card(version, "merged")
 
 
 def test_the_card_says_what_was_decided_measured_and_not_known(version: VersionRecord) -> None:
