@@ -16,6 +16,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --no-input
 MAIN := pipeline/environments/main.cpu.txt
 SERVE := pipeline/environments/serve-vllm.cpu.txt
+LEGACY := pipeline/environments/optimize-legacy.cpu.txt
 DEMO := hone-demo
 FAST := $(BIN)/python -m pytest -q -n 2 --dist loadfile
 
@@ -44,11 +45,15 @@ $(VENV)/.serve: $(VENV)/.hone $(SERVE)
 	$(BIN)/hone env create serve-vllm
 	@touch $@
 
+$(VENV)/.legacy: $(VENV)/.hone $(LEGACY)
+	$(BIN)/hone env create optimize-legacy
+	@touch $@
+
 $(VENV)/.dev: $(VENV)/.hone tests/requirements.txt
 	$(PIP) --quiet --no-deps -r tests/requirements.txt
 	@touch $@
 
-setup: $(VENV)/.serve $(VENV)/.dev
+setup: $(VENV)/.serve $(VENV)/.legacy $(VENV)/.dev
 
 demo: $(VENV)/.serve
 	$(BIN)/hone demo $(DEMO)
@@ -68,7 +73,7 @@ test: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(FAST)
-	$(BIN)/python -m pytest -m "(slow or vllm or real_data or modal) and not full" --durations=15
+	$(BIN)/python -m pytest -m "(slow or vllm or legacy or real_data or modal) and not full" --durations=15
 
 # benchmarks.all carries the chain on real data out, too
 test-full: setup
