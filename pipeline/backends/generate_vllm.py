@@ -89,7 +89,7 @@ class VllmGenerator:
             raise EngineError(
                 f"vLLM cannot load the model: {_last_line(error)}",
                 where=str(files.adapter or files.weights),
-                fix="set evaluate.generation.backend to transformers",
+                fix="set evaluate.generation.backend to transformers; where vLLM alone loads it, take the variant out",
             ) from error
 
     def generate(

@@ -26,6 +26,9 @@ BITS = 4
 CHUNK = 512
 """Tokens of a calibration chunk: rows are joined and cut, as autoawq leaves out a row that is longer than a chunk."""
 
+PORTION = 64
+"""Outputs of a layer that autoawq clips at once."""
+
 PARALLEL = 16
 """Chunks in memory at once."""
 
@@ -44,7 +47,7 @@ def quantize(
 
     Raises:
         EnvironmentMissing: autoawq is not installed here.
-        ModelError: the model does not load, or autoawq does not know its architecture.
+        ModelError: the model does not load, or autoawq does not know its architecture or take its widths.
     """
     with _quiet():
         try:
@@ -58,6 +61,7 @@ def quantize(
             raise _unknown(model.config.model_type, AWQ_CAUSAL_LM_MODEL_MAP)
         options = {"zero_point": True, "q_group_size": group_size, "w_bit": BITS, "version": "GEMM"}
         wrapped = kind(model, model.config.model_type, False, model.config, AwqConfig.from_dict(options), None)
+        _check_outputs(kind.get_model_layers(model))
         _report(kind.get_model_layers(model), len(rows), advance)
         pieces = chunks(rows)
         try:
@@ -89,6 +93,20 @@ def chunks(rows: Sequence[list[int]]) -> list[list[int]]:
     joined = list(itertools.chain.from_iterable(rows))
     length = min(CHUNK, len(joined))
     return [joined[start : start + length] for start in range(0, len(joined) - length + 1, length)]
+
+
+def _check_outputs(layers: Sequence[Any]) -> None:
+    """Refuse a layer whose outputs autoawq cannot take in portions."""
+    import torch
+
+    for layer in layers:
+        for name, part in layer.named_modules():
+            if isinstance(part, torch.nn.Linear) and part.out_features % PORTION:
+                raise ModelError(
+                    f"autoawq takes layers whose outputs are a multiple of {PORTION}; {name} has {part.out_features}",
+                    where="variants",
+                    fix="use w4a16 (llm-compressor)",
+                )
 
 
 def _report(layers: Sequence[Any], rows: int, advance: Callable[[int], None]) -> None:
