@@ -61,6 +61,7 @@ def _plan(run: ResolvedRun, _finished: Finished) -> Iterator[StageCall]:
         data=data_options(spec.data),
         train=spec.train,
         variants=tuple(variant.name for variant in spec.variants),
+        quantizers=tuple(sorted({variant.backend for variant in spec.variants if variant.only_vllm})),
         evaluations=1 + len(spec.train.seeds) + len(spec.variants) + 2 * len(run.retention),
         constraints=spec.constraints,
         target=spec.evaluate.target,

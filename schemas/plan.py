@@ -9,6 +9,7 @@ from pydantic import Field
 from schemas.artifacts import Artifact, Inputs
 from schemas.base import RelativePath, Schema
 from schemas.data import DataFiles, DataOptions
+from schemas.optimize import VariantBackend
 from schemas.train import BaseModelRef, Positive, Rate, TrainMethod, TrainSpec
 
 Task = Literal["classification", "extraction", "generation"]
@@ -26,7 +27,10 @@ class Constraints(Schema):
 
 
 class PlanConfig(Schema):
-    """Config of the plan stage. ``max_items`` of the test split are evaluated, all where it is null."""
+    """Config of the plan stage. ``max_items`` of the test split are evaluated, all where it is null.
+
+    ``quantizers`` are the backends of ``variants`` that have to know the base's architecture.
+    """
 
     task: Task
     base: BaseModelRef
@@ -34,6 +38,7 @@ class PlanConfig(Schema):
     data: DataOptions
     train: TrainSpec
     variants: tuple[str, ...]
+    quantizers: tuple[VariantBackend, ...] = ()
     evaluations: Positive
     constraints: Constraints
     target: dict[str, float]

@@ -162,6 +162,8 @@ def test_what_only_vllm_loads_is_evaluated_by_vllm_in_a_dtype_of_its_own(tmp_pat
     merged = world.made["optimize.merged"]
     packed = merged.artifact.model_copy(update={"variant": Variant.model_validate("awq-4bit")})
     world.made["optimize.awq-4bit"] = merged.model_copy(update={"artifact": packed})
+    (plan,) = next_calls(world.run, {})
+    assert plan.config["quantizers"] == ["autoawq"]
     asked = {call.id: call.config["generation"] for call in world.play() if call.stage == "evaluate"}
     by_vllm = {call_id for call_id, generation in asked.items() if generation["backend"] == "vllm"}
     assert by_vllm == {"evaluate.variant-awq-4bit", "evaluate.retention-commands-after"}

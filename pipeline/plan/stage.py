@@ -10,6 +10,7 @@ from pipeline.plan.base import Base, describe
 from pipeline.plan.checks import check_length, check_rows, check_targets
 from pipeline.plan.draft import Request, draw_up
 from pipeline.plan.profile import Lengths, measure, size_of
+from pipeline.plan.quantizers import check_quantizers
 from pipeline.plan.raw_rows import TEST_NAMES, RawRows, look_at
 from schemas.plan import PlanArtifact, PlanConfig, PlanInputs
 
@@ -47,6 +48,7 @@ def _request(config: PlanConfig, base: Base, found: RawRows, context: CallContex
     lengths = _lengths(config, found, base)
     check_length(config.train, base.architecture, lengths)
     check_targets(config.train, base.architecture)
+    check_quantizers(config.quantizers, base.architecture)
     train_rows, test_rows = _split(config, rows, context)
     return Request(
         task=config.task,

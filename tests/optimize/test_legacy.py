@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from pipeline.core.errors import EnvironmentMissing
 from pipeline.core.workspace import Store
 from pipeline.execute import load
 from pipeline.optimize.stage import run
+from pipeline.plan.quantizers import KNOWN
 from schemas.artifacts import Stored
 from schemas.base import Schema
 from schemas.data import DataArtifact
@@ -198,6 +200,22 @@ def test_vllm_serves_it(
     served = elsewhere.call("serve-vllm", "serve", config, model=made, data=data, evaluation=plain_evaluation)
     assert served.artifact.prompt_mismatches == 0
     assert served.artifact.answer_mismatches <= 2
+
+
+MAPS = """
+import contextlib, io, json, sys
+with contextlib.redirect_stdout(io.StringIO()):
+    from auto_gptq.modeling.auto import GPTQ_CAUSAL_LM_MODEL_MAP
+    from awq.models.auto import AWQ_CAUSAL_LM_MODEL_MAP
+print(json.dumps({"auto_gptq": sorted(GPTQ_CAUSAL_LM_MODEL_MAP), "autoawq": sorted(AWQ_CAUSAL_LM_MODEL_MAP)}))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.legacy
+def test_the_plan_knows_which_families_the_libraries_know(legacy_python: Path) -> None:
+    printed = subprocess.run([legacy_python, "-c", MAPS], capture_output=True, text=True, check=True).stdout
+    assert json.loads(printed) == {name: list(known) for name, known in KNOWN.items()}
 
 
 def test_a_missing_environment_names_the_command(

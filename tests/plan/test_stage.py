@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,10 +10,13 @@ from pipeline.core.context import CallContext
 from pipeline.core.digests import DigestCache
 from pipeline.core.errors import ConfigError, DataError, ModelError
 from pipeline.core.workspace import content_digest, list_files
+from pipeline.plan.base import describe
+from pipeline.plan.quantizers import check_quantizers
 from pipeline.plan.stage import run
 from schemas.base import Reference
 from schemas.data import Columns, DataFiles, DataOptions, SplitOptions
 from schemas.events import Event
+from schemas.optimize import VariantBackend
 from schemas.plan import Constraints, PlanArtifact, PlanConfig, PlanInputs
 from schemas.train import BaseModelRef, LoraSpec, ModelInit, Replay, TokenizerSpec, TrainSpec
 from tests.support.stored import workspace
@@ -192,6 +196,18 @@ def test_target_modules_that_the_base_has_are_taken(tmp_path: Path, base: BaseMo
     for number, modules in enumerate((["q_proj", "lm_head"], r".*\.(q|k)_proj", ["self_attn.q_proj"])):
         lora = LoraSpec.model_validate({"target_modules": modules})
         assert plan(tmp_path / str(number), config(base, rows, train=TrainSpec(lora=lora))).trainable_parameters > 0
+
+
+@pytest.mark.parametrize(("backend", "refused"), [("auto_gptq", "qwen3"), ("autoawq", "phi")])
+def test_a_quantizer_that_does_not_know_the_base_is_refused_before_training(
+    tmp_path: Path, base: BaseModelRef, rows: Path, backend: VariantBackend, refused: str
+) -> None:
+    assert plan(tmp_path / "a", config(base, rows, quantizers=(backend,)))
+    architecture = replace(describe(base).architecture, model_type=refused)
+    with pytest.raises(ConfigError, match=f"{backend} does not know the architecture {refused}; it knows .*llama") as e:
+        check_quantizers([backend], architecture)
+    assert "w4a16" in (e.value.fix or "")
+    check_quantizers([backend], replace(architecture, model_type=""))  # what is not known is not refused
 
 
 def test_preferences_are_not_learned_from_labels(tmp_path: Path, base: BaseModelRef, rows: Path) -> None:
