@@ -24,16 +24,16 @@ BITS = 4
 
 
 def quantize(
-    files: ModelFiles, target: Path, *, group_size: int, rows: Sequence[list[int]], advance: Callable[[int], None]
+    files: ModelFiles, target: Path, rows: Sequence[list[int]], advance: Callable[[int], None], *, group_size: int
 ) -> None:
     """Write a quantized copy of the model into ``target`` as GPTQ safetensors: symmetric, in the weights' own order.
 
     Args:
         files: a whole model in full precision.
         target: an existing folder.
-        group_size: inputs that share one scale; it divides every layer's input width.
         rows: calibration rows as token ids.
         advance: told of each row's pass through each layer; it may raise to stop.
+        group_size: inputs that share one scale; it divides every layer's input width.
 
     Raises:
         EnvironmentMissing: auto-gptq is not installed here.

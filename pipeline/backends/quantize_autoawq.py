@@ -34,16 +34,16 @@ PARALLEL = 16
 
 
 def quantize(
-    files: ModelFiles, target: Path, *, group_size: int, rows: Sequence[list[int]], advance: Callable[[int], None]
+    files: ModelFiles, target: Path, rows: Sequence[list[int]], advance: Callable[[int], None], *, group_size: int
 ) -> None:
     """Write a quantized copy of the model into ``target`` as AWQ safetensors ("gemm"), with zero points.
 
     Args:
         files: a whole model in full precision.
         target: an existing folder.
-        group_size: inputs that share one scale; it divides every layer's input width.
         rows: calibration rows as token ids.
         advance: told of all rows when they went through a layer; it may raise to stop.
+        group_size: inputs that share one scale; it divides every layer's input width.
 
     Raises:
         EnvironmentMissing: autoawq is not installed here.

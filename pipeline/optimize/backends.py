@@ -79,14 +79,14 @@ def quantizer(variant: Variant) -> Quantizer:
         case "auto_gptq":
             from pipeline.backends import legacy_checkpoint, quantize_auto_gptq
 
-            run = partial(_grouped, quantize_auto_gptq.quantize, variant.group_size)
+            run = partial(quantize_auto_gptq.quantize, group_size=variant.group_size)
             return Quantizer(
                 quantize_auto_gptq.PASSES, True, legacy_checkpoint.layers_of, run, legacy_checkpoint.measure
             )
         case "autoawq":
             from pipeline.backends import legacy_checkpoint, quantize_autoawq
 
-            run = partial(_grouped, quantize_autoawq.quantize, variant.group_size)
+            run = partial(quantize_autoawq.quantize, group_size=variant.group_size)
             return Quantizer(quantize_autoawq.PASSES, True, legacy_checkpoint.layers_of, run, legacy_checkpoint.measure)
         case "merge":
             raise AssertionError("a merge quantizes nothing")
@@ -104,17 +104,6 @@ def _llmcompressor(variant: Variant) -> Quantizer:
         quantize(files, target, scheme, group_size=variant.group_size, rows=rows, advance=advance)
 
     return Quantizer(PASSES[scheme], scheme == "W4A16", layers_of, run, measure)
-
-
-def _grouped(
-    quantize: Callable[..., None],
-    group_size: int,
-    files: ModelFiles,
-    target: Path,
-    rows: Sequence[list[int]],
-    advance: Callable[[int], None],
-) -> None:
-    quantize(files, target, group_size=group_size, rows=rows, advance=advance)
 
 
 def vllm_cpu_dtype(variant: Variant) -> Dtype:

@@ -63,7 +63,9 @@ def run(config: OptimizeConfig, inputs: OptimizeInputs, context: CallContext, wo
 
     Raises:
         ConfigError: an option does not fit the model, or a quantizer was given an adapter.
-        ModelError: the parent does not load, or the merge is further from the adapter than the tolerance.
+        EnvironmentMissing: this environment lacks the quantizer.
+        ModelError: the parent does not load, a library does not take it, or the merge is further from the adapter than
+            the tolerance.
         IntegrityError: the variant does not load as it was saved.
     """
     parent = model_files(config.base, inputs.parent)
