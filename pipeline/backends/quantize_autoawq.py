@@ -56,6 +56,7 @@ def quantize(
         except ImportError as error:
             raise missing("autoawq") from error
         model = load_model(files)
+        model.config.use_cache = False  # every pass would go on where the last one ended
         kind = AWQ_CAUSAL_LM_MODEL_MAP.get(model.config.model_type)
         if kind is None:
             raise _unknown(model.config.model_type, AWQ_CAUSAL_LM_MODEL_MAP)
