@@ -294,3 +294,14 @@ def test_names_of_subjects() -> None:
     assert subject_name(BaseSubject()) == "base"
     assert subject_name(BaseSubject(instruction="Do.", few_shot=3)) == "base few-shot 3"
     assert subject_name(EndpointSubject(base_url="http://x/v1", model="gpt")) == "gpt"
+
+
+def test_labels_that_fill_the_context_are_left_out_and_it_is_said(
+    tmp_path: Path, data: Stored[DataArtifact], base: Path
+) -> None:
+    labels = ", ".join(f"label number {n}" for n in range(2000))
+    told = BaseSubject(instruction=f"Name the intent.\nAnswer with one of: {labels}")
+    plain = evaluate(tmp_path / "plain", data, BaseSubject(instruction="Name the intent."), base=base_ref(base))
+    shorter = evaluate(tmp_path / "told", data, told, base=base_ref(base))
+    assert table(tmp_path / "told")["prompt_tokens"] == table(tmp_path / "plain")["prompt_tokens"]
+    assert shorter.scores == plain.scores
