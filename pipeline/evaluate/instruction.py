@@ -7,7 +7,6 @@ from collections.abc import Sequence
 MOST_LABELS = 100
 """More labels than these are not listed: they would take more room than the question."""
 
-
 _LIST = "Answer with one of: "
 
 

@@ -302,6 +302,10 @@ def test_labels_that_fill_the_context_are_left_out_and_it_is_said(
     labels = ", ".join(f"label number {n}" for n in range(2000))
     told = BaseSubject(instruction=f"Name the intent.\nAnswer with one of: {labels}")
     plain = evaluate(tmp_path / "plain", data, BaseSubject(instruction="Name the intent."), base=base_ref(base))
-    shorter = evaluate(tmp_path / "told", data, told, base=base_ref(base))
+    events: list[Event] = []
+    shorter = evaluate(tmp_path / "told", data, told, base=base_ref(base), context=CallContext(sink=events.append))
+    assert [event.message for event in events if event.kind == "warning"] == [
+        "the labels do not fit into the base's context beside the questions: it is asked without them"
+    ]
     assert table(tmp_path / "told")["prompt_tokens"] == table(tmp_path / "plain")["prompt_tokens"]
     assert shorter.scores == plain.scores
