@@ -16,9 +16,9 @@ from pathlib import Path
 import psutil
 
 from local_runner.cli.common import registry
-from local_runner.conclusion import run_registration
-from local_runner.runs import RunList
-from local_runner.session import version_of
+from pipeline.control.conclusion import run_registration
+from pipeline.control.runs import RunList
+from pipeline.control.session import version_of
 from pipeline.core.workspace import write_atomic
 from pipeline.report.record import RunRecord
 from pipeline.report.summary import plain_text, summarize

@@ -20,7 +20,7 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from local_runner.runs import RunList
+from pipeline.control.runs import RunList
 from pipeline.core.workspace import Store
 from schemas.base import ArtifactRef
 

@@ -10,8 +10,8 @@ from pipeline.core.errors import SourceError
 from schemas.acp import TrainingPlanMessage, TrainingStatus, TrainingStatusMessage
 
 if TYPE_CHECKING:
-    from local_runner.runs import RunDirectory
-    from local_runner.status import CallStatus, RunStatus
+    from pipeline.control.runs import RunDirectory
+    from pipeline.control.status import CallStatus, RunStatus
 
 _STATES = {"running": "running", "finished": "finished", "failed": "failed"}
 

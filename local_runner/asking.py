@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from local_runner.versions import VersionFiles
+from pipeline.control.versions import VersionFiles
 from pipeline.core.errors import ConfigError, IntegrityError
 from pipeline.core.models import ModelFiles
 from pipeline.data.columns import KnownFormat

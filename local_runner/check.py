@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from local_runner.session import Session
+from pipeline.control.session import Session
 from pipeline.core.examples import read_examples
 from pipeline.execute import load
 from pipeline.flow import train_config

@@ -11,11 +11,11 @@ from typing import Any, Final
 import yaml
 
 from local_runner.init import Proposal
-from local_runner.session import EMBEDDED
 from pipeline.core.errors import ConfigError, ModelError
 from pipeline.core.paths import expand
 from pipeline.core.spec import validate_spec
 from pipeline.core.workspace import write_atomic
+from pipeline.embedded import EMBEDDED
 
 MOST_LINES: Final = 25
 

@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from local_runner.leases import is_held, unheld
-from local_runner.runs import RunDirectory, RunList
+from pipeline.control.runs import RunDirectory, RunList
 from pipeline.core.errors import ConfigError
+from pipeline.core.leases import is_held, unheld
 from pipeline.core.registry import Registry
 from pipeline.core.workspace import Store
 from schemas.base import ArtifactRef

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from pydantic import ValidationError
 
@@ -23,6 +23,7 @@ from pipeline.core.process import describe_exit, start_kept, stop_kept
 from pipeline.core.temporary import private_folder
 from schemas.artifacts import CallResult
 from schemas.events import Event
+from schemas.request import CallRequest
 
 GRACE_SECONDS = 30.0
 """How long a cancelled call may take to save what it has and stop its own children."""
@@ -73,7 +74,7 @@ def child_environment(packages: Path) -> dict[str, str]:
 
 def run_in_environment(
     name: str,
-    request: dict[str, Any],
+    request: CallRequest,
     *,
     on_event: Callable[[Event], None],
     cancelled: Callable[[], bool] = lambda: False,
@@ -90,19 +91,20 @@ def run_in_environment(
     """
     interpreter = python(name)
     with package_folder() as packages:
-        return run_module(interpreter, "pipeline.execute", request, packages, on_event=on_event, cancelled=cancelled)
+        text = request.model_dump_json()
+        return run_module(interpreter, "pipeline.execute", text, packages, on_event=on_event, cancelled=cancelled)
 
 
 def run_module(
     interpreter: Path,
     module: str,
-    request: dict[str, Any],
+    request: str,
     packages: Path,
     *,
     on_event: Callable[[Event], None],
     cancelled: Callable[[], bool] = lambda: False,
 ) -> CallResult:
-    """Run ``module`` with ``interpreter``; see `run_in_environment`, which fixes both."""
+    """Run ``module`` with ``interpreter`` on JSON text; see `run_in_environment`, which fixes both."""
     process = start_kept(
         [interpreter, "-m", module],
         stdin=subprocess.PIPE,
@@ -145,11 +147,11 @@ class _Conversation:
             self._lines.put(line)
         self._lines.put(None)
 
-    def send(self, request: dict[str, Any]) -> None:
+    def send(self, request: str) -> None:
         """Write the request; a process that has already ended is noticed by `listen`."""
         assert self._process.stdin is not None
         try:
-            self._process.stdin.write(json.dumps(request))
+            self._process.stdin.write(request)
             self._process.stdin.close()
         except BrokenPipeError:
             self._printed.append("the process ended before it read its request\n")

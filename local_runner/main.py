@@ -113,25 +113,11 @@ def _tell(error: Exception, as_json: bool) -> int:
     if as_json:
         sys.stdout.write(json.dumps({"error": known.record().model_dump()}, indent=2) + "\n")
     else:
-        show_error(known)
+        from local_runner.cli.common import messages
+        from pipeline.control.display import show_error
+
+        show_error(messages(), known)
     return int(known.exit_code)
-
-
-def show_error(error: Exception) -> None:
-    """Print an error for people: what, where, and the fix."""
-    from rich.markup import escape
-
-    from local_runner.cli.common import messages
-    from pipeline.core.errors import HoneError
-
-    out = messages()
-    if not isinstance(error, HoneError):
-        out.print(f"[bold red]error[/]: {escape(str(error))}")
-        return
-    place = f"{escape(error.where)}: " if error.where else ""
-    out.print(f"[bold red]error[/]: {place}{escape(error.message)}", soft_wrap=True)
-    if error.fix:
-        out.print(f"  [bold]fix[/]: {escape(error.fix)}", soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import importlib.metadata
 import re
+import time
+from collections.abc import Callable
 
 from local_runner.environments import CURRENT
+from pipeline.control.runs import RunDirectory
 from pipeline.environments import requirements
+from schemas.events import Event
 
 PINS_FIX = "install pipeline/environments/main.cpu.txt (make setup)"
 
@@ -27,6 +31,16 @@ def differing() -> tuple[str, ...]:
         if version.partition("+")[0] != wanted:
             wrong.append(f"{name} is {version}, pinned {wanted}")
     return tuple(wrong)
+
+
+def warn_of_packages(directory: RunDirectory, sink: Callable[[Event], None]) -> None:
+    """Tell which packages differ from their pins: artifacts state the pinned environment as theirs."""
+    if wrong := differing():
+        message = f"the main environment is not as pinned: {shown(wrong)}; {PINS_FIX}"
+        event = Event(time=time.time(), call_id="environment", kind="warning", message=message)
+        with directory.event_file(event.call_id) as write:
+            write(event)
+        sink(event)
 
 
 def shown(wrong: tuple[str, ...]) -> str:

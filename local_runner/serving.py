@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from local_runner.environments import environment
-from local_runner.versions import VersionFiles
 from pipeline.backends.engine import EngineRequest
+from pipeline.control.versions import VersionFiles
 from pipeline.core.errors import Cancelled, ConfigError, EngineError, EnvironmentMissing
 from pipeline.core.examples import read_examples
 from pipeline.core.models import ModelFiles

@@ -44,8 +44,8 @@ def local_tokenizer(base_model: str) -> Tokenizer | None:
     Raises:
         ModelError: the folder is there and holds no tokenizer.
     """
-    from local_runner.session import EMBEDDED
     from pipeline.backends.tokenizer_transformers import load_tokenizer
+    from pipeline.embedded import EMBEDDED
 
     folder = EMBEDDED.get(base_model) or expand(base_model)
     return load_tokenizer(str(folder.resolve())) if folder.is_dir() else None

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, assert_never
 
 from pipeline.data.stage import run as run_data
+from pipeline.environments import MAIN, environment_for
 from pipeline.evaluate.stage import run as run_evaluate
 from pipeline.optimize.stage import run as run_optimize
 from pipeline.plan.stage import run as run_plan
@@ -18,7 +19,7 @@ from pipeline.registry.stage import run as run_register
 from pipeline.serve.stage import run as run_serve
 from pipeline.train.stage import run as run_train
 from schemas.artifacts import Artifact, Inputs
-from schemas.base import Schema, StageName
+from schemas.base import Device, Schema, StageName
 from schemas.data import DataArtifact, DataConfig, DataInputs
 from schemas.evaluate import BaseSubject, EvaluateArtifact, EvaluateConfig, EvaluateInputs, ModelSubject
 from schemas.optimize import OptimizeArtifact, OptimizeConfig, OptimizeInputs
@@ -27,49 +28,95 @@ from schemas.register import RegisterArtifact, RegisterConfig, RegisterInputs
 from schemas.serve import ServeArtifact, ServeConfig, ServeInputs
 from schemas.train import TrainArtifact, TrainConfig, TrainInputs
 
-MAIN = "main"
+TRAIN = "train"
+OPTIMIZE_LLMCOMPRESSOR = "optimize-llmcompressor"
 SERVE_VLLM = "serve-vllm"
 OPTIMIZE_LEGACY = "optimize-legacy"
 
 
 @dataclass(frozen=True)
 class StageEntry:
-    """One stage. ``environment`` names the environment file that a call with this config needs."""
+    """One stage.
+
+    ``role`` names the environment that a call with this config needs, ``gpu`` tells whether it gains from a GPU.
+    """
 
     name: StageName
     config: type[Schema]
     inputs: type[Inputs]
     artifact: type[Artifact]
     version: str
-    environment: Callable[[Any], str]
+    role: Callable[[Any], str]
+    gpu: Callable[[Any], bool]
     run: Callable[..., Artifact]
+
+    def environment(self, config: Schema, offered: Device = "cpu") -> tuple[str, Device]:
+        """Return the environment that a call with this config needs, and the device that it is built for.
+
+        ``offered`` is what the runner has; a call that gains nothing from a GPU takes none.
+        """
+        device: Device = offered if self.gpu(config) else "cpu"
+        return environment_for(self.role(config), device), device
 
 
 def _main(_config: Schema) -> str:
     return MAIN
 
 
-def _evaluate_environment(config: EvaluateConfig) -> str:
-    generates_here = isinstance(config.subject, (BaseSubject, ModelSubject))
-    return SERVE_VLLM if generates_here and config.generation.backend == "vllm" else MAIN
+def _train(_config: Schema) -> str:
+    return TRAIN
 
 
-def _optimize_environment(config: OptimizeConfig) -> str:
-    return OPTIMIZE_LEGACY if config.variant.backend in ("auto_gptq", "autoawq") else MAIN
+def _never(_config: Schema) -> bool:
+    return False
 
 
-def _serve_environment(config: ServeConfig) -> str:
-    return SERVE_VLLM if config.engine == "vllm" else MAIN
+def _always(_config: Schema) -> bool:
+    return True
+
+
+def _generates(config: EvaluateConfig) -> bool:
+    return isinstance(config.subject, (BaseSubject, ModelSubject))
+
+
+def _evaluate_role(config: EvaluateConfig) -> str:
+    if not _generates(config):
+        return MAIN
+    return SERVE_VLLM if config.generation.backend == "vllm" else TRAIN
+
+
+def _optimize_role(config: OptimizeConfig) -> str:
+    match config.variant.backend:
+        case "auto_gptq" | "autoawq":
+            return OPTIMIZE_LEGACY
+        case "llmcompressor":
+            return OPTIMIZE_LLMCOMPRESSOR
+        case "merge":
+            return TRAIN
+        case other:
+            assert_never(other)
+
+
+def _quantizes(config: OptimizeConfig) -> bool:
+    return config.variant.backend != "merge"
+
+
+def _serve_role(config: ServeConfig) -> str:
+    return SERVE_VLLM if config.engine == "vllm" else TRAIN
 
 
 _ENTRIES = (
-    StageEntry("plan", PlanConfig, PlanInputs, PlanArtifact, "2", _main, run_plan),
-    StageEntry("data", DataConfig, DataInputs, DataArtifact, "3", _main, run_data),
-    StageEntry("train", TrainConfig, TrainInputs, TrainArtifact, "3", _main, run_train),
-    StageEntry("evaluate", EvaluateConfig, EvaluateInputs, EvaluateArtifact, "3", _evaluate_environment, run_evaluate),
-    StageEntry("optimize", OptimizeConfig, OptimizeInputs, OptimizeArtifact, "1", _optimize_environment, run_optimize),
-    StageEntry("serve", ServeConfig, ServeInputs, ServeArtifact, "1", _serve_environment, run_serve),
-    StageEntry("register", RegisterConfig, RegisterInputs, RegisterArtifact, "4", _main, run_register),
+    StageEntry("plan", PlanConfig, PlanInputs, PlanArtifact, "2", _main, _never, run_plan),
+    StageEntry("data", DataConfig, DataInputs, DataArtifact, "3", _main, _never, run_data),
+    StageEntry("train", TrainConfig, TrainInputs, TrainArtifact, "3", _train, _always, run_train),
+    StageEntry(
+        "evaluate", EvaluateConfig, EvaluateInputs, EvaluateArtifact, "3", _evaluate_role, _generates, run_evaluate
+    ),
+    StageEntry(
+        "optimize", OptimizeConfig, OptimizeInputs, OptimizeArtifact, "1", _optimize_role, _quantizes, run_optimize
+    ),
+    StageEntry("serve", ServeConfig, ServeInputs, ServeArtifact, "1", _serve_role, _always, run_serve),
+    StageEntry("register", RegisterConfig, RegisterInputs, RegisterArtifact, "4", _main, _never, run_register),
 )
 
 CATALOG: dict[StageName, StageEntry] = {entry.name: entry for entry in _ENTRIES}

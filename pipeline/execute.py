@@ -30,6 +30,7 @@ from pipeline.core.errors import (
 )
 from pipeline.core.fingerprint import fingerprint
 from pipeline.core.integrity import find_damage, remember, verify_once
+from pipeline.core.leases import Leases
 from pipeline.core.registry import RegisteredVersion
 from pipeline.core.seeding import seed_everything
 from pipeline.core.spending import Spending
@@ -38,9 +39,10 @@ from pipeline.core.versions import check_content
 from pipeline.core.workspace import Store, Workspace, artifact_digest, list_files, write_record
 from pipeline.environments import environment_digest
 from schemas.artifacts import Artifact, CallResult, Cost, Inputs, Manifest, StageCall, Stored
-from schemas.base import ArtifactRef, Schema, canonical
+from schemas.base import ArtifactRef, Device, Schema, canonical
 from schemas.events import Event
 from schemas.register import Lineage, RegisterArtifact
+from schemas.request import CallRequest
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,13 @@ class Prepared:
     config: Schema
     inputs: Inputs
     environment: str
+    device: Device
     ref: ArtifactRef
+
+    @property
+    def environment_digest(self) -> str:
+        """The digest of the environment's file."""
+        return environment_digest(self.environment, self.device)
 
 
 def load(store: Store, ref: ArtifactRef) -> Stored[Any]:
@@ -106,8 +114,8 @@ def load_held(store: Store, lineage: Lineage, ref: ArtifactRef) -> Stored[Any]:
     return stored
 
 
-def prepare(call: StageCall, store: Store) -> Prepared:
-    """Validate a call and find out which artifact it makes.
+def prepare(call: StageCall, store: Store, offered: Device = "cpu") -> Prepared:
+    """Validate a call and find out which artifact it makes; ``offered`` is the device that the runner has.
 
     Raises:
         ConfigError: config or inputs do not fit the stage.
@@ -125,15 +133,16 @@ def prepare(call: StageCall, store: Store) -> Prepared:
         inputs = entry.inputs.model_validate(loaded)
     except ValidationError as error:
         raise ConfigError(_first_line(error), where=call.id, fix="check the run description") from error
-    environment = entry.environment(config)
+    environment, device = entry.environment(config, offered)
     print_ = fingerprint(
         stage=call.stage,
         config=config,
         inputs=inputs,
         stage_version=entry.version,
-        environment_digest=environment_digest(environment),
+        environment_digest=environment_digest(environment, device),
     )
-    return Prepared(call, entry, config, inputs, environment, ArtifactRef(stage=call.stage, fingerprint=print_))
+    ref = ArtifactRef(stage=call.stage, fingerprint=print_)
+    return Prepared(call, entry, config, inputs, environment, device, ref)
 
 
 def finished(prepared: Prepared, store: Store, context: CallContext) -> CallResult | None:
@@ -151,16 +160,18 @@ def finished(prepared: Prepared, store: Store, context: CallContext) -> CallResu
     return CallResult(call_id=prepared.call.id, status="cached", ref=prepared.ref, cost=manifest.cost)
 
 
-def execute(call: StageCall, root: Path, context: CallContext) -> CallResult:
+def execute(
+    call: StageCall, root: Path, context: CallContext, offered: Device = "cpu", leases: Leases | None = None
+) -> CallResult:
     """Carry out one stage call in this process, once: a finished one is returned as cached.
 
-    Errors are part of the result. KeyboardInterrupt passes through.
+    Errors are part of the result. KeyboardInterrupt passes through. ``leases`` None keeps them in the workspace.
     """
-    store = Store(root)
+    store = Store(root, leases)
     try:
-        prepared = prepare(call, store)
+        prepared = prepare(call, store, offered)
         notice = f"another process is making {prepared.ref}; waiting for it"
-        with store.lease(prepared.ref, lambda: context.emit("log", notice), context.check):
+        with store.leases.hold(prepared.ref, lambda: context.emit("log", notice), context.check):
             done = None if context.renew else finished(prepared, store, context)
             return done if done is not None else _run(prepared, store, context)
     except Exception as error:  # noqa: BLE001 - the boundary: whatever a library raises becomes a result
@@ -176,7 +187,7 @@ def _run(prepared: Prepared, store: Store, context: CallContext) -> CallResult:
     if context.restart:
         store.discard_work(ref)
     workspace = store.open_work(ref)
-    context.emit("started", f"{prepared.call.id} -> {ref}", pid=os.getpid())
+    context.emit("started", f"{prepared.call.id} -> {ref}", pid=os.getpid(), fingerprint=ref.fingerprint)
     spending = Spending(store.spent_file(ref))
     try:
         artifact = _call_stage(prepared, replace(context, sink=spending.watch(context.sink)), workspace)
@@ -231,7 +242,7 @@ def _manifest(prepared: Prepared, artifact: Artifact, workspace: Workspace, cost
         stage_version=prepared.entry.version,
         code_version=CODE_VERSION,
         environment=prepared.environment,
-        environment_digest=environment_digest(prepared.environment),
+        environment_digest=prepared.environment_digest,
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         files=files,
         artifact=artifact.model_dump(mode="json"),
@@ -251,9 +262,29 @@ def _first_line(error: ValidationError) -> str:
     return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
 
 
+def carry_out(
+    request: CallRequest,
+    sink: Callable[[Event], None],
+    cancelled: Callable[[], bool],
+    leases: Leases | None = None,
+) -> CallResult:
+    """Carry out a request in this process: `execute` with the context that the request asks for."""
+    context = CallContext(
+        call_id=request.call.id,
+        sink=sink,
+        deadline=None if request.seconds is None else time.monotonic() + request.seconds,
+        limit=request.limit,
+        cancelled=cancelled,
+        secrets=request.secrets,
+        renew=request.renew,
+        restart=request.restart,
+    )
+    return execute(request.call, request.root, context, request.device, leases)
+
+
 def _serve_request(write: Callable[[dict[str, Any]], None]) -> CallResult:
-    """Carry out the request on standard input: ``{"call", "root", "seconds", "secrets", "renew", "restart"}``."""
-    request = json.load(sys.stdin)
+    """Carry out the request on standard input."""
+    request = CallRequest.model_validate_json(sys.stdin.read())
     stop = {"requested": False}
 
     def request_stop(_signal: int, _frame: object) -> None:
@@ -265,17 +296,7 @@ def _serve_request(write: Callable[[dict[str, Any]], None]) -> CallResult:
     def sink(event: Event) -> None:
         write({"event": event.model_dump(mode="json")})
 
-    seconds = request.get("seconds")
-    context = CallContext(
-        call_id=request["call"]["id"],
-        sink=sink,
-        deadline=None if seconds is None else time.monotonic() + seconds,
-        cancelled=lambda: stop["requested"],
-        secrets=request.get("secrets", {}),
-        renew=request.get("renew", False),
-        restart=request.get("restart", False),
-    )
-    return execute(StageCall.model_validate(request["call"]), Path(request["root"]), context)
+    return carry_out(request, sink, lambda: stop["requested"])
 
 
 def main() -> int:

@@ -11,6 +11,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
 StageName = Literal["plan", "data", "train", "evaluate", "optimize", "serve", "register"]
 
+Device = Literal["cpu", "cuda"]
+"""What an environment's packages are built for."""
+
 DIGEST_PATTERN = r"^[0-9a-f]{64}$"
 Digest = Annotated[str, Field(pattern=DIGEST_PATTERN)]
 """A sha256 in lower-case hexadecimal."""

@@ -185,7 +185,7 @@ def test_a_waiting_call_stops_when_it_is_asked_to(tmp_path: Path, stages: Stages
         events.append(event)
         stop.set()
 
-    with Store(tmp_path).lease(ref):
+    with Store(tmp_path).leases.hold(ref):
         result = execute(data_call(), tmp_path, CallContext(sink=sink, cancelled=stop.is_set))
     assert result.error is not None
     assert result.error.code == "cancelled"
@@ -195,7 +195,7 @@ def test_a_waiting_call_stops_when_it_is_asked_to(tmp_path: Path, stages: Stages
 
 def test_a_waiting_call_stops_at_its_deadline(tmp_path: Path, stages: Stages) -> None:
     ref = prepare(data_call(), Store(tmp_path)).ref
-    with Store(tmp_path).lease(ref):
+    with Store(tmp_path).leases.hold(ref):
         result = execute(data_call(), tmp_path, CallContext(deadline=time.monotonic() + 0.1))
     assert result.error is not None
     assert result.error.code == "budget"

@@ -38,7 +38,7 @@ HEAVY = (
     [
         "import local_runner.main, local_runner.cli.app",
         "import pipeline.catalog, pipeline.execute, pipeline.flow, pipeline.resolve",
-        "import local_runner.controller, local_runner.session, local_runner.conclusion, local_runner.status",
+        "from pipeline.control import caller, conclusion, controller, display, runs, session, status, versions",
     ],
 )
 def test_no_framework_is_imported_on_the_way_to_the_command(statement: str) -> None:

@@ -60,8 +60,8 @@ def test_the_installed_command_runs_its_own_code_beside_decoys(installed: Path, 
 
 def test_the_wheel_holds_everything_that_is_not_python(installed: Path) -> None:
     for name in (
-        "local_runner/demo/tiny_base/model.safetensors",
-        "local_runner/demo/tiny_base/chat_template.jinja",
+        "pipeline/embedded/tiny_base/model.safetensors",
+        "pipeline/embedded/tiny_base/chat_template.jinja",
         "local_runner/demo/triage.yaml",
         "pipeline/environments/main.cpu.txt",
         "pipeline/report/templates/report.html",

@@ -37,7 +37,7 @@ def check(
 ) -> int:
     """Read, clean and split a run's data as the run will, and tell what was found; the run reuses the result."""
     from local_runner.check import check_data, masked_rows
-    from local_runner.display import Display
+    from pipeline.control.display import Display
 
     session, out = open_session(workspace, writes=True), messages()
     run = session.resolve(spec, overrides or [])

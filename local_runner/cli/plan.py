@@ -44,7 +44,7 @@ def plan(
 
 
 def _plan_spec(spec: Path, overrides: list[str], workspace: Path, as_json: bool) -> int:
-    from local_runner.display import Display
+    from pipeline.control.display import Display
     from pipeline.execute import load
     from schemas.errors import ExitCode
 

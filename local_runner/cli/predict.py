@@ -44,9 +44,9 @@ def predict(
     as_json: JsonOption = False,
 ) -> int:
     """Answer every row of a file with a registered version."""
-    from local_runner.display import Display
     from local_runner.predict import check_writable, write_predictions
     from local_runner.predict import predict as answer
+    from pipeline.control.display import Display
     from pipeline.core.context import CallContext
 
     if out is not None:
@@ -165,12 +165,12 @@ def _show_answer(text: str, finish_reason: str, *, as_json: bool) -> None:
 def _show_error(error: HoneError, *, as_json: bool) -> ExitCode:
     import json
 
-    from local_runner.main import show_error
+    from pipeline.control.display import show_error
 
     if as_json:
         sys.stdout.write(json.dumps({"error": error.record().model_dump()}, ensure_ascii=False) + "\n")
     else:
-        show_error(error)
+        show_error(messages(), error)
     return error.exit_code
 
 
@@ -182,7 +182,7 @@ def _unknown_command(text: str) -> HoneError:
 
 def _open(workspace: Path, version: str, variant: str | None, batch_size: int | None) -> Asked:
     from local_runner.asking import open_asked
-    from local_runner.versions import open_version
+    from pipeline.control.versions import open_version
 
     root = workspace_root(workspace)
     return open_asked(open_version(root, registry(root), version), variant, batch_size)

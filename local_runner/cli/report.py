@@ -42,9 +42,9 @@ def report(
     as_json: JsonOption = False,
 ) -> int:
     """Write a run's report, as far as it has come, and print its path."""
-    from local_runner.conclusion import run_registration
-    from local_runner.runs import RunList
-    from local_runner.session import version_of
+    from pipeline.control.conclusion import run_registration
+    from pipeline.control.runs import RunList
+    from pipeline.control.session import version_of
     from pipeline.report.record import RunRecord
     from pipeline.report.write import write_report
 
@@ -67,9 +67,9 @@ def show_run(
     as_json: JsonOption = False,
 ) -> int:
     """Show a run: its calls, its scores and its verdict."""
-    from local_runner.conclusion import run_registration
-    from local_runner.runs import RunList
-    from local_runner.session import version_of
+    from pipeline.control.conclusion import run_registration
+    from pipeline.control.runs import RunList
+    from pipeline.control.session import version_of
     from pipeline.report.record import RunRecord
     from pipeline.report.show import show_run as view_run
     from pipeline.report.summary import plain_text, summarize
@@ -170,7 +170,7 @@ def export(
     as_json: JsonOption = False,
 ) -> int:
     """Export a version as plain Hugging Face files with a card, a compose file and a smoke request."""
-    from local_runner.display import Display
+    from pipeline.control.display import Display
     from pipeline.core.context import CallContext
     from pipeline.core.registry import resolve
     from pipeline.core.workspace import Store

@@ -29,8 +29,8 @@ from local_runner.cli.common import (
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from local_runner.controller import Outcome, RunOptions
-    from local_runner.session import Prepared, Session
+    from pipeline.control.controller import Outcome, RunOptions
+    from pipeline.control.session import Prepared, Session
 
 
 class StageOption(StrEnum):
@@ -72,10 +72,11 @@ def interruptible(out: Console) -> Iterator[Callable[[], bool]]:
 
 def open_session(workspace: Path, *, writes: bool = False) -> Session:
     """Return the session of a workspace; one that ``writes`` needs a folder that can be written."""
-    from local_runner.session import Session
+    from local_runner.caller import LocalCaller
+    from pipeline.control.session import Session
 
     root = writable_root(workspace) if writes else workspace_root(workspace)
-    return Session(root=root, open_registry=lambda: registry(root), secrets=secrets())
+    return Session(root, lambda: registry(root), LocalCaller(), secrets())
 
 
 def run(
@@ -90,7 +91,7 @@ def run(
     as_json: JsonOption = False,
 ) -> int:
     """Carry out a run; what is finished is not done again."""
-    from local_runner.controller import RunOptions
+    from pipeline.control.controller import RunOptions
 
     options = RunOptions(
         first=None if first is None else first.value,
@@ -122,19 +123,21 @@ def carry_out(session: Session, spec: Path, overrides: list[str], options: RunOp
     """Carry out a description, write its report, tell how it ended, and return the exit code."""
     from rich.markup import escape
 
-    from local_runner.display import Display
+    from local_runner.pins import warn_of_packages
+    from pipeline.control.display import Display
 
     prepared = session.prepare(session.resolve(spec, overrides))
     out = messages()
     if not as_json:
         out.print(f"run [bold]{prepared.directory.run}[/] in {escape(str(session.root))}", soft_wrap=True)
     with interruptible(out) as cancelled, Display(out, quiet=as_json) as display:
+        warn_of_packages(prepared.directory, display)
         outcome = session.carry_out(prepared, options, display, cancelled)
     return _conclude(session, prepared, outcome, as_json)
 
 
 def _conclude(session: Session, prepared: Prepared, outcome: Outcome, as_json: bool) -> int:
-    from local_runner.conclusion import conclude, exit_code
+    from pipeline.control.conclusion import conclude, exit_code
 
     conclusion = conclude(session, prepared, outcome)
     if as_json:
@@ -155,8 +158,8 @@ def demo(
     as_json: JsonOption = False,
 ) -> int:
     """Run the main job on a synthetic task and a tiny base model that come with hone."""
-    from local_runner.controller import RunOptions
     from local_runner.demo.spec import write_demo
+    from pipeline.control.controller import RunOptions
 
     session = open_session(folder / ".hone", writes=True)
     spec = write_demo(folder, rows=rows, seed=seed)
@@ -170,7 +173,7 @@ def status(
     as_json: JsonOption = False,
 ) -> int:
     """Show how a run stands: every call, live progress, losses."""
-    from local_runner.status import run_status
+    from pipeline.control.status import run_status
 
     session = open_session(workspace)
     directory = session.runs.find(name)

@@ -34,7 +34,7 @@ def serve(
     Requests need the key in HONE_API_KEY, if it is set. SIGTERM finishes the requests in flight.
     """
     from local_runner.serving import plan_serving, serve_forever
-    from local_runner.versions import open_version
+    from pipeline.control.versions import open_version
     from pipeline.core.temporary import private_folder
 
     root = workspace_root(workspace)

@@ -17,7 +17,7 @@ from local_runner.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from local_runner.versions import Move
+    from pipeline.control.versions import Move
 
 VersionArgument = Annotated[str, typer.Argument(help="name@champion, name@candidate, name@3, or name (its champion).")]
 ReasonOption = Annotated[str | None, typer.Option(help="Why a refused version is promoted; stays on its card.")]
@@ -30,7 +30,7 @@ def promote(
     as_json: JsonOption = False,
 ) -> int:
     """Make a version the champion."""
-    from local_runner.versions import promote as move
+    from pipeline.control.versions import promote as move
 
     return _show(move(registry(workspace_root(workspace)), version, reason), as_json)
 
@@ -45,7 +45,7 @@ def rollback(
     as_json: JsonOption = False,
 ) -> int:
     """Make an earlier champion the champion again."""
-    from local_runner.versions import roll_back
+    from pipeline.control.versions import roll_back
 
     return _show(roll_back(registry(workspace_root(workspace)), name, to, reason), as_json)
 

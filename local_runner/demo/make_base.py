@@ -13,20 +13,20 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from local_runner.controller import RunOptions
+from local_runner.caller import LocalCaller
 from local_runner.demo.card import base_card
 from local_runner.demo.corpus import write_base_corpus
-from local_runner.session import Prepared, Session
+from pipeline.control.controller import RunOptions
+from pipeline.control.session import Prepared, Session
 from pipeline.core.errors import from_record
 from pipeline.core.workspace import write_atomic
+from pipeline.embedded import TINY_BASE
 from pipeline.execute import load
 from schemas.artifacts import Stored
 from schemas.base import ArtifactRef
 from schemas.events import Event
 
 SPEC_NAME = "tiny_base.yaml"
-HOME = Path(__file__).parent / "tiny_base"
-"""Where the model lies that comes with hone."""
 
 
 def make_base(folder: Path, destination: Path, *, seed: int = 0) -> None:
@@ -58,7 +58,7 @@ def make_base(folder: Path, destination: Path, *, seed: int = 0) -> None:
 def _session(root: Path) -> Session:
     from local_runner.cli.common import registry
 
-    return Session(root=root.absolute(), open_registry=lambda: registry(root.absolute()))
+    return Session(root.absolute(), lambda: registry(root.absolute()), LocalCaller())
 
 
 def _stored(session: Session, prepared: Prepared, call_id: str) -> Stored[Any]:
@@ -72,4 +72,4 @@ def _show(event: Event) -> None:
 
 
 if __name__ == "__main__":
-    make_base(Path(sys.argv[1]), Path(sys.argv[2]) if len(sys.argv) > 2 else HOME)
+    make_base(Path(sys.argv[1]), Path(sys.argv[2]) if len(sys.argv) > 2 else TINY_BASE)

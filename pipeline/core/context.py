@@ -35,6 +35,7 @@ class CallContext:
         call_id: the stage call's id; events carry it.
         sink: receives every event, in order.
         deadline: `time.monotonic` value after which the call must stop with what it has saved, or None.
+        limit: the key of the run description that sets the deadline.
         cancelled: answers whether somebody asked to stop.
         secrets: values by name, as far as the runner provides them.
         renew: make the artifact again even if it is stored; the stored one stays until the new one is whole.
@@ -44,6 +45,7 @@ class CallContext:
     call_id: str = "call"
     sink: Callable[[Event], None] = _ignore
     deadline: float | None = None
+    limit: str = "constraints.max_hours"
     cancelled: Callable[[], bool] = _never
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     renew: bool = False
@@ -68,9 +70,9 @@ class CallContext:
             raise Cancelled("the run was cancelled", fix="run the same command again to go on")
         if self.deadline is not None and time.monotonic() >= self.deadline:
             raise BudgetError(
-                "the time allowed for this run is used up; what was saved is kept",
-                where="constraints.max_hours",
-                fix="raise constraints.max_hours and run again to go on from the last checkpoint",
+                f"what {self.limit} allows this run is used up; what was saved is kept",
+                where=self.limit,
+                fix=f"raise {self.limit} and run again to go on from the last checkpoint",
             )
 
     def secret(self, name: str) -> str:

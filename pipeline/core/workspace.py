@@ -11,15 +11,15 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
 from pipeline.core.errors import IntegrityError, StorageError
+from pipeline.core.leases import FileLeases, Leases
 from schemas.artifacts import Artifact, Manifest, StoredFile
 from schemas.base import ArtifactRef, StageName, canonical_digest
 
@@ -28,9 +28,6 @@ RECORDS = ("config.json", "inputs.json", MANIFEST)
 """Files that describe the artifact; they are not part of its content digest."""
 
 _CHUNK = 1 << 20
-
-_POLL_SECONDS = 0.5
-"""How often a caller that waits for a lease looks whether it should go on waiting."""
 
 
 def hash_file(path: Path) -> str:
@@ -119,9 +116,15 @@ class Workspace:
 
 @dataclass(frozen=True)
 class Store:
-    """All artifacts under one root."""
+    """All artifacts under one root. ``shared_leases`` None keeps leases in files below it."""
 
     root: Path
+    shared_leases: Leases | None = None
+
+    @property
+    def leases(self) -> Leases:
+        """Who may make which artifact."""
+        return self.shared_leases or FileLeases(self.root)
 
     def directory(self, ref: ArtifactRef) -> Path:
         """Return where the artifact is, or would be."""
@@ -177,32 +180,6 @@ class Store:
             with suppress(ValidationError):
                 yield ArtifactRef.model_validate({"stage": path.parent.parent.name, "fingerprint": path.parent.name})
 
-    @contextmanager
-    def lease(
-        self,
-        ref: ArtifactRef,
-        on_wait: Callable[[], None] = lambda: None,
-        check: Callable[[], None] = lambda: None,
-    ) -> Iterator[None]:
-        """Hold the right to make one artifact; a second caller waits until the first is done or dead.
-
-        ``on_wait`` is called once if this caller has to wait, ``check`` again and again meanwhile: what it raises ends
-        the wait. The lock is the kernel's, so it ends with its holder however that dies.
-        """
-        path = self.root / "work" / ref.stage / f"{ref.fingerprint}.lock"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            on_wait()
-            while not _acquired(lock):
-                check()
-        try:
-            yield
-        finally:
-            lock.release()
-
     def open_work(self, ref: ArtifactRef) -> Workspace:
         """Return the work directory of a call: an empty ``output``, and ``scratch`` as an earlier attempt left it."""
         work = self.work_directory(ref)
@@ -244,14 +221,6 @@ class Store:
         (self.directory(ref) / MANIFEST).unlink(missing_ok=True)
         shutil.rmtree(self.directory(ref), ignore_errors=True)
         shutil.rmtree(self.work_directory(ref), ignore_errors=True)
-
-
-def _acquired(lock: FileLock) -> bool:
-    try:
-        lock.acquire(timeout=_POLL_SECONDS)
-    except Timeout:
-        return False
-    return True
 
 
 def fsync_directory(directory: Path) -> None:

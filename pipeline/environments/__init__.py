@@ -8,16 +8,24 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Literal
 
 from pipeline.core.errors import EnvironmentMissing
-
-Device = Literal["cpu", "cuda"]
+from schemas.base import Device
 
 TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 """PyTorch's public index of CPU builds."""
 
+MAIN = "main"
+
+IN_MAIN = frozenset({"train", "optimize-llmcompressor", "service"})
+"""Roles whose packages the main environment has on a CPU."""
+
 _HERE = Path(__file__).parent
+
+
+def environment_for(role: str, device: Device) -> str:
+    """Return the environment that has what a role needs on a device: on a CPU, nothing is built twice."""
+    return MAIN if device == "cpu" and role in IN_MAIN else role
 
 
 def environment_names(device: Device = "cpu") -> tuple[str, ...]:

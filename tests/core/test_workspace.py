@@ -137,10 +137,10 @@ def test_a_second_caller_waits_for_the_lease(tmp_path: Path) -> None:
     waiting = threading.Event()
 
     def second() -> None:
-        with Store(tmp_path).lease(REF, waiting.set):
+        with Store(tmp_path).leases.hold(REF, waiting.set):
             order.append("second")
 
-    with store.lease(REF):
+    with store.leases.hold(REF):
         thread = threading.Thread(target=second)
         thread.start()
         assert waiting.wait(10)
@@ -154,7 +154,7 @@ import sys, time
 from pathlib import Path
 from pipeline.core.workspace import Store
 from schemas.base import ArtifactRef
-with Store(Path(sys.argv[1])).lease(ArtifactRef(stage="data", fingerprint="ab" * 32)):
+with Store(Path(sys.argv[1])).leases.hold(ArtifactRef(stage="data", fingerprint="ab" * 32)):
     print("held", flush=True)
     time.sleep(60)
 """
@@ -168,5 +168,5 @@ def test_a_killed_holder_frees_the_lease(tmp_path: Path) -> None:
     holder.wait()
     holder.stdout.close()
     started = time.monotonic()
-    with Store(tmp_path).lease(REF):
+    with Store(tmp_path).leases.hold(REF):
         assert time.monotonic() - started < 5

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 import local_runner.pins
-from local_runner.controller import Controller, Outcome, RunOptions
+from local_runner.caller import LocalCaller
 from local_runner.doctor import examine
-from local_runner.pins import differing, shown
-from local_runner.session import Prepared, Session
+from local_runner.pins import differing, shown, warn_of_packages
+from pipeline.control.session import Prepared, Session
 from schemas.errors import ExitCode
 from schemas.events import Event
 from tests.local_runner.conftest import Hone
@@ -66,11 +66,10 @@ def test_doctor_prints_brackets_as_they_are(tmp_path: Path, hone: Hone) -> None:
 @pytest.mark.usefixtures("other_packages")
 def test_a_run_warns_of_packages_that_are_not_as_pinned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fixture = RunFixture(tmp_path / ".hone")
-    session = Session(fixture.root, MemoryRegistry)
+    session = Session(fixture.root, MemoryRegistry, LocalCaller())
     prepared = Prepared(fixture.resolved(), session.runs.directory(fixture.build()))
-    monkeypatch.setattr(Controller, "carry_out", lambda *_: Outcome("finished", (), ()))
     told: list[Event] = []
-    session.carry_out(prepared, RunOptions(), told.append, lambda: False)
+    warn_of_packages(prepared.directory, told.append)
     assert [event.kind for event in told] == ["warning"]
     assert "old is 2.9, pinned 3.0; absent is missing; install" in told[0].message
     assert prepared.directory.events() == told

@@ -8,17 +8,18 @@ from pathlib import Path
 
 import pytest
 
+from local_runner.caller import LocalCaller
 from local_runner.gc import find_garbage, remove
-from local_runner.leases import is_held
-from local_runner.runs import RunDirectory
-from local_runner.session import Prepared, Session
+from pipeline.control.runs import RunDirectory
+from pipeline.control.session import Prepared, Session
 from pipeline.core.errors import ConfigError
+from pipeline.core.leases import is_held
 from pipeline.core.workspace import Store
 from pipeline.execute import load
 from schemas.base import ArtifactRef
 from schemas.events import Event
+from tests.control.test_session import FINISHED
 from tests.local_runner.conftest import Hone
-from tests.local_runner.test_session import FINISHED
 from tests.support.memory_registry import MemoryRegistry
 from tests.support.run_fixture import RunFixture
 
@@ -34,7 +35,7 @@ def fixture(tmp_path: Path) -> RunFixture:
 
 @pytest.fixture
 def directory(fixture: RunFixture) -> RunDirectory:
-    (run,) = Session(fixture.root, MemoryRegistry).runs.all()
+    (run,) = Session(fixture.root, MemoryRegistry, LocalCaller()).runs.all()
     return run
 
 
@@ -53,7 +54,7 @@ def end(directory: RunDirectory, call_id: str, time: float = 1.5) -> None:
 def work(root: Path, ref: ArtifactRef) -> Path:
     store = Store(root)
     (store.open_work(ref).scratch / "checkpoint").write_bytes(b"1234")
-    with store.lease(ref):
+    with store.leases.hold(ref):
         pass
     return store.work_directory(ref)
 
@@ -94,7 +95,7 @@ def test_what_a_version_refers_to_outlives_its_run(fixture: RunFixture, director
 
 def test_the_run_behind_a_champion_is_not_forgotten(fixture: RunFixture, directory: RunDirectory) -> None:
     registry = MemoryRegistry()
-    Session(fixture.root, lambda: registry).track(Prepared(fixture.resolved(), directory), FINISHED)
+    Session(fixture.root, lambda: registry, LocalCaller()).track(Prepared(fixture.resolved(), directory), FINISHED)
     with pytest.raises(ConfigError, match="triage@1 is candidate, champion"):
         find_garbage(fixture.root, registry, ["triage"])
 
@@ -110,7 +111,7 @@ def test_work_that_nobody_began_goes_with_its_lock(fixture: RunFixture) -> None:
 def test_work_that_a_process_holds_stays(fixture: RunFixture) -> None:
     left = work(fixture.root, ORPHAN)
     found = find_garbage(fixture.root, MemoryRegistry())
-    with Store(fixture.root).lease(ORPHAN):
+    with Store(fixture.root).leases.hold(ORPHAN):
         assert is_held(left.with_name(f"{left.name}.lock"))
         assert find_garbage(fixture.root, MemoryRegistry()).work == ()
         remove(fixture.root, found)  # begun after it was listed
@@ -121,7 +122,7 @@ def test_work_that_a_process_holds_stays(fixture: RunFixture) -> None:
 def test_an_artifact_that_a_process_holds_stays(fixture: RunFixture) -> None:
     kept = orphan(fixture)
     garbage = find_garbage(fixture.root, MemoryRegistry())
-    with Store(fixture.root).lease(ORPHAN):
+    with Store(fixture.root).leases.hold(ORPHAN):
         remove(fixture.root, garbage)
     assert kept.is_dir()
 

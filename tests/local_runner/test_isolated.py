@@ -44,7 +44,7 @@ def _worker(folder: Path, body: str) -> Path:
 
 def _run(interpreter: Path, packages: Path, **options: object) -> tuple[CallResult, list[Event]]:
     events: list[Event] = []
-    result = run_module(interpreter, "worker", {"x": 1}, packages, on_event=events.append, **options)  # type: ignore[arg-type]
+    result = run_module(interpreter, "worker", json.dumps({"x": 1}), packages, on_event=events.append, **options)  # type: ignore[arg-type]
     return result, events
 
 
@@ -63,7 +63,7 @@ result()
         arrived.append(event)
         flag.touch()
 
-    result = run_module(interpreter, "worker", {"x": 7}, _worker(tmp_path, body), on_event=take)
+    result = run_module(interpreter, "worker", json.dumps({"x": 7}), _worker(tmp_path, body), on_event=take)
     assert [(event.message, event.data) for event in arrived] == [("first", {"x": 7}), ("second", {})]
     assert result == CallResult(call_id="c", status="done")
 
@@ -117,7 +117,7 @@ result("failed")
     result = run_module(
         interpreter,
         "worker",
-        {},
+        "{}",
         _worker(tmp_path, body),
         on_event=events.append,
         cancelled=lambda: bool(events),
@@ -137,7 +137,7 @@ time.sleep(60)
         run_module(
             interpreter,
             "worker",
-            {},
+            "{}",
             _worker(tmp_path, body),
             on_event=events.append,
             cancelled=lambda: bool(events),
@@ -153,7 +153,7 @@ def test_the_process_dies_with_its_parent(interpreter: Path, tmp_path: Path) -> 
 from pathlib import Path
 from local_runner.isolated import run_module
 run_module(
-    Path({str(interpreter)!r}), "worker", {{}}, Path({str(tmp_path)!r}),
+    Path({str(interpreter)!r}), "worker", "{{}}", Path({str(tmp_path)!r}),
     on_event=lambda event: print(event.model_dump_json(), flush=True),
 )
 """

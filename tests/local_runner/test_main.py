@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from local_runner.versions import promote, roll_back
+from pipeline.control.versions import promote, roll_back
 from pipeline.core.errors import GateRefused, RegistryError
 from pipeline.core.registry import Registry
 from pipeline.core.workspace import Store

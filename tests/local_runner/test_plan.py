@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from local_runner.session import Prepared, Session
+from local_runner.caller import LocalCaller
+from pipeline.control.session import Prepared, Session
 from pipeline.core.workspace import Store
 from schemas.errors import ExitCode
+from tests.control.test_session import FINISHED
 from tests.local_runner.conftest import Hone, write_rows
 from tests.local_runner.test_bad_input import GOOD, ROWS
-from tests.local_runner.test_session import FINISHED
 from tests.support.memory_registry import MemoryRegistry
 from tests.support.run_fixture import RunFixture
 
@@ -65,7 +66,7 @@ def test_a_message_may_begin_with_a_mark_and_be_overridden(tmp_path: Path, hone:
 def test_the_champion_is_that_of_the_first_run(description: Path, tmp_path: Path) -> None:
     fixture = RunFixture(tmp_path / ".hone")
     registry = MemoryRegistry()
-    session = Session(fixture.root, lambda: registry)
+    session = Session(fixture.root, lambda: registry, LocalCaller())
     champion = Prepared(fixture.resolved(), session.runs.directory(fixture.build()))
     run = session.resolve(description)
     assert run.champion is None

@@ -14,7 +14,7 @@ from local_runner.asking import Asked, open_asked
 from local_runner.chat import Chat, open_chat, template_note
 from local_runner.cli.common import registry
 from local_runner.main import run_command
-from local_runner.versions import VersionFiles, open_version
+from pipeline.control.versions import VersionFiles, open_version
 from pipeline.core.context import CallContext
 from pipeline.core.errors import ConfigError, DataError
 from pipeline.core.examples import read_examples

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from local_runner.acp import answer_file, training_status
-from local_runner.runs import RunDirectory
-from local_runner.status import RunStatus, run_status
+from pipeline.control.runs import RunDirectory
+from pipeline.control.status import RunStatus, run_status
 from pipeline.core.errors import SourceError
 from pipeline.core.workspace import Store
 from schemas.base import ArtifactRef
@@ -37,7 +37,7 @@ class Case:
                 write(Event(time=time, call_id=CALL, kind=kind, message=message, data=data))
 
     def begin(self) -> None:
-        self.tell((1.0, "started", {}), message=f"{CALL} -> {REF}")
+        self.tell((1.0, "started", {"fingerprint": REF.fingerprint}), message=f"{CALL} -> {REF}")
 
     def status(self) -> RunStatus:
         return run_status(self.store, self.directory)
@@ -66,7 +66,7 @@ def test_calls_come_in_order_and_those_ahead_wait(case: Case) -> None:
 
 def test_a_call_is_running_while_its_lease_is_held_and_interrupted_after(case: Case) -> None:
     case.begin()
-    with case.store.lease(REF):
+    with case.store.leases.hold(REF):
         assert case.state() == "running"
         assert case.status().state == "running"
     assert case.state() == "interrupted"
@@ -80,7 +80,7 @@ def test_a_finished_run_is_finished(tmp_path: Path) -> None:
 def test_a_finished_call_that_is_made_again_is_running(tmp_path: Path) -> None:
     case = Case(tmp_path, until="register")
     case.begin()
-    with case.store.lease(REF):
+    with case.store.leases.hold(REF):
         assert case.state() == "running"
     assert case.state() == "finished"
 
@@ -103,7 +103,7 @@ def test_the_last_words_of_a_call_are_shown(case: Case, hone: Hone) -> None:
         (3.5, "checkpoint", {"step": 3}),
         (4.0, "metric", {"step": 4, "loss": 1.125}),
     )
-    with case.store.lease(REF):
+    with case.store.leases.hold(REF):
         (call,) = [call for call in case.status().calls if call.id == CALL]
         assert call.progress == ("training [x]", 3, 12)
         assert call.metrics == {"step": 4.0, "epoch": 0.5, "loss": 1.125}
@@ -120,7 +120,7 @@ def test_the_message_to_other_agents_has_the_seed_under_way(case: Case, hone: Ho
         (3.5, "checkpoint", {"step": 3}),
         (3.6, "checkpoint", {"step": 3}),
     )
-    with case.store.lease(REF):
+    with case.store.leases.hold(REF):
         told = training_status(case.directory, case.status())
         assert hone("status", "--acp", "-w", case.root).json["hash"] == case.directory.run
     status = told.training_status

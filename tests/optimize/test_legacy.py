@@ -26,6 +26,7 @@ from schemas.data import DataArtifact
 from schemas.evaluate import EvaluateArtifact, EvaluateConfig, GenerationConfig, MetricSpec, ModelSubject
 from schemas.events import Event
 from schemas.optimize import OptimizeArtifact, OptimizeConfig, OptimizeInputs, VariantSpec
+from schemas.request import CallRequest
 from schemas.serve import ServeConfig
 from tests.support.committed import commit
 from tests.support.served import evaluated
@@ -95,7 +96,7 @@ class Elsewhere:
             for name, found in inputs.items()
         }
         call = {"id": stage, "stage": stage, "config": config.model_dump(mode="json"), "inputs": refs}
-        request = {"call": call, "root": str(self.root), "secrets": {}}
+        request = CallRequest.model_validate({"call": call, "root": self.root})
         result = run_in_environment(environment, request, on_event=self.events.append)
         assert result.ref is not None, result.error
         return load(Store(self.root), result.ref)

@@ -62,7 +62,7 @@ def test_what_no_backend_makes_is_refused(written: Any, named: str) -> None:
 def test_the_environment_follows_from_the_backend(preset: str, environment: str) -> None:
     base = BaseModelRef(name="base", weights=Reference(location="base"))
     config = OptimizeConfig(variant=VariantSpec.model_validate(preset).made(), base=base)
-    assert CATALOG["optimize"].environment(config) == environment
+    assert CATALOG["optimize"].environment(config) == (environment, "cpu")
 
 
 def test_what_is_archived_names_its_successor_and_its_engine() -> None:

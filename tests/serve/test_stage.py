@@ -20,6 +20,7 @@ from schemas.data import DataArtifact
 from schemas.evaluate import EvaluateArtifact
 from schemas.events import Event
 from schemas.optimize import OptimizeArtifact, OptimizeConfig, OptimizeInputs, VariantSpec
+from schemas.request import CallRequest
 from schemas.serve import LaunchDescription, ServeArtifact, ServeConfig, ServeInputs
 from schemas.train import TrainArtifact
 from tests.support.committed import commit
@@ -102,9 +103,8 @@ def _serve_with_vllm(
 ) -> tuple[CallResult, Stored[ServeArtifact] | None]:
     refs = {name: commit(root, found).model_dump() for name, found in inputs.items()}
     call = {"id": "serve", "stage": "serve", "config": config.model_dump(mode="json"), "inputs": refs}
-    result = run_in_environment(
-        "serve-vllm", {"call": call, "root": str(root), "secrets": {}}, on_event=lambda event: None
-    )
+    request = CallRequest.model_validate({"call": call, "root": root})
+    result = run_in_environment("serve-vllm", request, on_event=lambda event: None)
     return result, load(Store(root), result.ref) if result.ref is not None else None
 
 

@@ -61,7 +61,9 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Stages:
     stages = Stages()
 
     def entry(name: Any, inputs: type[Inputs]) -> StageEntry:
-        return StageEntry(name, TextConfig, inputs, TextArtifact, "1", lambda _config: "main", stages.run)
+        return StageEntry(
+            name, TextConfig, inputs, TextArtifact, "1", lambda _config: "main", lambda _config: False, stages.run
+        )
 
     catalog = {"data": entry("data", NoInputs), "train": entry("train", TextInputs)}
     monkeypatch.setattr(pipeline.execute, "CATALOG", catalog)

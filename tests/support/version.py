@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from local_runner.versions import VersionFiles
+from pipeline.control.versions import VersionFiles
 from pipeline.core.registry import RegisteredVersion
 from pipeline.core.workspace import Store, write_record
 from pipeline.execute import load

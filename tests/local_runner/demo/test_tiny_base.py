@@ -10,11 +10,12 @@ import pytest
 
 from local_runner.demo import commands, triage
 from local_runner.demo.files import DemoFiles
-from local_runner.demo.make_base import HOME, make_base
+from local_runner.demo.make_base import make_base
+from pipeline.embedded import TINY_BASE
 
 
 def test_weights_and_tokenizer_are_small_and_plain() -> None:
-    names = {path.name for path in HOME.iterdir()}
+    names = {path.name for path in TINY_BASE.iterdir()}
     assert names == {
         "README.md",
         "chat_template.jinja",
@@ -24,11 +25,11 @@ def test_weights_and_tokenizer_are_small_and_plain() -> None:
         "tokenizer.json",
         "tokenizer_config.json",
     }
-    assert sum(path.stat().st_size for path in HOME.iterdir()) <= 6_000_000
+    assert sum(path.stat().st_size for path in TINY_BASE.iterdir()) <= 6_000_000
 
 
 def test_architecture_is_one_that_engines_serve() -> None:
-    config = json.loads((HOME / "config.json").read_text(encoding="utf-8"))
+    config = json.loads((TINY_BASE / "config.json").read_text(encoding="utf-8"))
     assert config["architectures"] == ["LlamaForCausalLM"]
     assert config["head_dim"] in (32, 64)
     assert config["hidden_size"] == config["num_attention_heads"] * config["head_dim"]
@@ -36,8 +37,8 @@ def test_architecture_is_one_that_engines_serve() -> None:
 
 
 def test_card_states_the_size_of_the_weights() -> None:
-    card = (HOME / "README.md").read_text(encoding="utf-8")
-    megabytes = (HOME / "model.safetensors").stat().st_size / 1e6
+    card = (TINY_BASE / "README.md").read_text(encoding="utf-8")
+    megabytes = (TINY_BASE / "model.safetensors").stat().st_size / 1e6
     assert card.startswith("---\nlicense: apache-2.0\n")
     assert f"{megabytes:.1f} MB" in card
     assert "$" not in card
@@ -47,7 +48,7 @@ def test_card_states_the_size_of_the_weights() -> None:
 def test_tokenizer_keeps_any_text_and_its_template(tmp_path: Path) -> None:
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(HOME)
+    tokenizer = AutoTokenizer.from_pretrained(TINY_BASE)
     text = "Grüße, 世界!\t\x00 🙂"
     assert tokenizer.decode(tokenizer(text, add_special_tokens=False)["input_ids"]) == text
     turns = [
@@ -87,8 +88,8 @@ def _exact_match(items: list[tuple[list[dict[str, str]], str]]) -> float:
     """The share of greedy answers of the base that are right."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(HOME, padding_side="left")
-    model = AutoModelForCausalLM.from_pretrained(HOME)
+    tokenizer = AutoTokenizer.from_pretrained(TINY_BASE, padding_side="left")
+    model = AutoModelForCausalLM.from_pretrained(TINY_BASE)
     prompts = [tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False) for turns, _ in items]
     encoded = tokenizer(prompts, return_tensors="pt", padding=True, add_special_tokens=False)
     generated = model.generate(
@@ -104,7 +105,8 @@ def test_base_made_again_scores_the_same(tmp_path: Path, demo_files: DemoFiles) 
     make_base(tmp_path / "work", tmp_path / "model")
     card = (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
     again = next(line for line in card.splitlines() if "type: exact_match" in line)
-    kept = next(line for line in (HOME / "README.md").read_text("utf-8").splitlines() if "type: exact_match" in line)
+    own = (TINY_BASE / "README.md").read_text(encoding="utf-8")
+    kept = next(line for line in own.splitlines() if "type: exact_match" in line)
     scores = [float(line.split("value:")[1].split(",")[0]) for line in (again, kept)]
     # 600 items each: a difference of two shares near .96 has a standard error of .011.
     assert scores[0] >= 0.9

@@ -6,14 +6,14 @@ import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from local_runner.leases import is_held
 from pipeline.core.workspace import Store
 from pipeline.report.progress import expected_calls
+from schemas.base import ArtifactRef
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from local_runner.runs import RunDirectory
+    from pipeline.control.runs import RunDirectory
     from schemas.events import Event
 
 State = Literal["finished", "failed", "running", "interrupted", "waiting"]
@@ -126,7 +126,8 @@ def _last_words(events: list[Event]) -> dict[str, Any]:
 
 
 def _leased(store: Store, started: Event) -> bool:
-    """Tell whether some process holds the lease of the artifact that this attempt makes."""
-    stage = started.call_id.partition(".")[0]
-    prefix = started.message.rpartition("/")[2]
-    return any(is_held(lock) for lock in (store.root / "work" / stage).glob(f"{prefix}*.lock"))
+    """Tell whether somebody holds the lease of the artifact that this attempt makes."""
+    stage, fingerprint = started.call_id.partition(".")[0], started.data.get("fingerprint")
+    return fingerprint is not None and store.leases.is_held(
+        ArtifactRef.model_validate({"stage": stage, "fingerprint": fingerprint})
+    )

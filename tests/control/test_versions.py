@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from local_runner.versions import open_version
+from pipeline.control.versions import open_version
 from pipeline.core.errors import IntegrityError
 from pipeline.core.registry import Registry
 from pipeline.core.workspace import Store

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from local_runner.runs import RunDirectory, RunList
+from pipeline.control.runs import RunDirectory, RunList
 from pipeline.core.errors import ConfigError
 from schemas.artifacts import CallResult, StageCall
 from schemas.base import ArtifactRef, Reference

@@ -1,37 +1,41 @@
-"""The controller: the loop around `next_calls` on this machine.
+"""The controller: the loop around `next_calls`.
 
-It calls one stage after another, here or in the Python of the stage's environment, and keeps the run's record.
-Everything it does can be done again without effect.
+It has one stage call after another carried out, several at once where the runner has workers for them, and keeps the
+run's record. Everything it does can be done again without effect.
 """
 
 from __future__ import annotations
 
-import time
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from local_runner.environments import CURRENT
-from local_runner.isolated import run_in_environment
-from local_runner.renewal import Renewal
-from local_runner.runs import RunDirectory
 from pipeline.catalog import CATALOG
+from pipeline.control.caller import Caller
+from pipeline.control.crew import Crew
+from pipeline.control.renewal import Renewal
+from pipeline.control.runs import RunDirectory
 from pipeline.core.context import CallContext
-from pipeline.core.errors import ConfigError, HoneError, IntegrityError
+from pipeline.core.errors import ConfigError, IntegrityError
 from pipeline.core.integrity import verify_once
 from pipeline.core.spending import read_spent
 from pipeline.core.workspace import Store
-from pipeline.execute import Prepared, execute, failed, finished, input_refs, load, prepare
+from pipeline.execute import Prepared, finished, input_refs, load, prepare
 from pipeline.flow import next_calls
 from schemas.artifacts import CallResult, Cost, StageCall, Stored
 from schemas.base import StageName
-from schemas.errors import ErrorRecord
+from schemas.errors import ErrorCode, ErrorRecord
 from schemas.events import Event
+from schemas.request import CallRequest
 from schemas.resolved import ResolvedRun
 
 ORDER: dict[StageName, int] = {name: index for index, name in enumerate(CATALOG)}
 """Stages by their place in the main job."""
+
+ENDS_ALL: frozenset[ErrorCode] = frozenset({"budget", "cancelled"})
+"""Failures after which nothing else is begun."""
 
 
 @dataclass(frozen=True)
@@ -64,12 +68,14 @@ class Controller:
 
     Args:
         root: the workspace.
+        caller: carries out the calls.
         sink: receives every event of every call.
         cancelled: answers whether somebody asked to stop.
         secrets: values by name, handed to stages.
     """
 
     root: Path
+    caller: Caller
     sink: Callable[[Event], None]
     cancelled: Callable[[], bool]
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -82,38 +88,55 @@ class Controller:
     def carry_out(self, run: ResolvedRun, directory: RunDirectory, options: RunOptions) -> Outcome:
         """Make every call of the run that is not finished.
 
+        Where a call fails and there are several workers, what does not depend on it is still finished.
+
         Raises:
             ConfigError: ``options.first`` is asked for and something before it is missing.
         """
         progress = _Progress(run, directory, Renewal.open(directory.path / "fresh.json", options.fresh))
-        while calls := [call for call in next_calls(run, progress.done) if _wanted(call, options)]:
-            result = self._step(calls[0], progress, options)
-            if result is None:
-                progress.done.clear()
-            elif result.status == "failed":
-                return progress.outcome("failed", result)
+        with Crew(self.caller.workers) as crew:
+            self._begin_calls(progress, options, crew)
+            while crew.busy:
+                for call, result in crew.wait():
+                    self._note(call, result, progress)
+                self._begin_calls(progress, options, crew)
+        if progress.failure is not None:
+            return progress.outcome("failed")
         progress.renewal.close()
         return progress.outcome("stopped" if next_calls(run, progress.done) else "finished")
 
-    def _step(self, call: StageCall, progress: _Progress, options: RunOptions) -> CallResult | None:
-        """Take a call's artifact as stored, or make it; None where something that it takes must be made again first."""
-        prepared = prepare(call, self.store)
-        context = CallContext(call_id=call.id, sink=self.sink)
-        result = None if progress.renewal.asks_for(call) else finished(prepared, self.store, context)
-        if result is None:
-            if _only_stored(call, options):
+    def _begin_calls(self, progress: _Progress, options: RunOptions, crew: Crew) -> None:
+        """Take every call that is stored, and begin what can be made, as far as there is room."""
+        while crew.has_room and (call := self._next(progress, options, crew)) is not None:
+            prepared = prepare(call, self.store, self.caller.device)
+            context = CallContext(call_id=call.id, sink=self.sink)
+            stored = None if progress.renewal.asks_for(call) else finished(prepared, self.store, context)
+            if stored is not None:
+                self._note(call, stored, progress)
+            elif _only_stored(call, options):
                 raise ConfigError(
                     f"{call.id} is not finished and lies before the first stage asked for",
                     where=f"--from {options.first}",
                     fix=f"run without --from, or with --until {call.stage} first",
                 )
-            if self._damaged_inputs(prepared, progress):
-                return None
-            result = self._attempt(prepared, progress)
+            elif self._damaged_inputs(prepared, progress):
+                progress.done.clear()
+            else:
+                crew.take(call, self._attempt(prepared, progress))
+
+    def _next(self, progress: _Progress, options: RunOptions, crew: Crew) -> StageCall | None:
+        """Return the next call to look at; None where nothing can be begun now."""
+        if progress.failure is not None and (self.caller.workers == 1 or progress.failure in ENDS_ALL):
+            return None
+        for call in next_calls(progress.run, progress.done):
+            if _wanted(call, options) and call.id not in progress.failed and call.id not in crew:
+                return call
+        return None
+
+    def _note(self, call: StageCall, result: CallResult, progress: _Progress) -> None:
         progress.note(call, result)
         if result.ref is not None:
             progress.done[call.id] = load(self.store, result.ref)
-        return result
 
     def _damaged_inputs(self, prepared: Prepared, progress: _Progress) -> bool:
         """Ask for every call of this run again whose artifact is taken here and is not what it was when committed."""
@@ -129,41 +152,25 @@ class Controller:
                     found = progress.renewal.ask(makers[ref]) or found
         return found
 
-    def _attempt(self, prepared: Prepared, progress: _Progress) -> CallResult:
-        """Carry out one call in the environment that it needs."""
+    def _attempt(self, prepared: Prepared, progress: _Progress) -> Callable[[], CallResult]:
+        """Return what carries out one attempt at a call."""
         call = prepared.call
-        with progress.directory.event_file(call.id) as write:
 
-            def sink(event: Event) -> None:
-                if event.kind == "started":
-                    progress.renewal.begin(call)
-                write(event)
-                self.sink(event)
+        def sink(event: Event) -> None:
+            if event.kind == "started":
+                progress.begin(call)
+            self.sink(event)
 
-            seconds = self._seconds(prepared, progress)
-            context = CallContext(
-                call_id=call.id,
-                sink=sink,
-                deadline=None if seconds is None else time.monotonic() + seconds,
-                cancelled=self.cancelled,
-                secrets=self.secrets,
-                renew=progress.renewal.asks_for(call),
-                restart=progress.renewal.restarts(call),
-            )
-            if prepared.environment == CURRENT:
-                return execute(call, self.root, context)
-            request = {
-                "call": call.model_dump(mode="json"),
-                "root": str(self.root),
-                "seconds": seconds,
-                "secrets": dict(self.secrets),
-                "renew": context.renew,
-                "restart": context.restart,
-            }
-            try:
-                return run_in_environment(prepared.environment, request, on_event=sink, cancelled=self.cancelled)
-            except HoneError as error:
-                return failed(call, context, error)
+        request = CallRequest(
+            call=call,
+            root=self.root,
+            device=self.caller.device,
+            seconds=self._seconds(prepared, progress),
+            secrets=dict(self.secrets),
+            renew=progress.renewal.asks_for(call),
+            restart=progress.renewal.restarts(call),
+        )
+        return lambda: self.caller.carry_out(prepared, request, progress.directory, sink, self.cancelled)
 
     def _seconds(self, prepared: Prepared, progress: _Progress) -> float | None:
         """Return the wall seconds that are left for training, counting every attempt at every seed of this run.
@@ -188,12 +195,32 @@ class _Progress:
     renewal: Renewal
     done: dict[str, Stored[Any]] = field(default_factory=dict)
     results: dict[str, CallResult] = field(default_factory=dict)
+    failed: dict[str, CallResult] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    @property
+    def failure(self) -> ErrorCode | None:
+        """The first failed call's error code, one that ends everything before others; None while nothing failed."""
+        first = self._first_failure()
+        return None if first is None or first.error is None else first.error.code
+
+    def _first_failure(self) -> CallResult | None:
+        found = [result for result in self.failed.values() if result.error is not None]
+        return next((one for one in found if one.error and one.error.code in ENDS_ALL), found[0] if found else None)
+
+    def begin(self, call: StageCall) -> None:
+        """Write down that an attempt began; attempts may begin at once."""
+        with self._lock:
+            self.renewal.begin(call)
 
     def note(self, call: StageCall, result: CallResult) -> None:
         """Write down how a call ended; one that was made here and is then found stored stays made."""
         self.directory.record(call, result)
         if result.status == "done":
-            self.renewal.note(call)
+            with self._lock:
+                self.renewal.note(call)
+        if result.status == "failed":
+            self.failed[call.id] = result
         if result.status != "cached" or call.id not in self.results:
             self.results[call.id] = result
 
@@ -202,8 +229,9 @@ class _Progress:
         found = [self.results[call_id].cost for call_id, stored in self.done.items() if stored.ref.stage == stage]
         return [cost for cost in found if cost is not None]
 
-    def outcome(self, status: Literal["finished", "stopped", "failed"], failure: CallResult | None = None) -> Outcome:
+    def outcome(self, status: Literal["finished", "stopped", "failed"]) -> Outcome:
         """Return how the run ended here."""
+        failure = self._first_failure()
         return Outcome(
             status=status,
             done=tuple(name for name, result in self.results.items() if result.status == "done"),

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from local_runner.session import Prepared, Session, registered
+from pipeline.control.display import show_error
+from pipeline.control.session import Prepared, Session, registered
 from pipeline.core.errors import from_record
 from pipeline.core.registry import Registry
 from pipeline.report.record import RunRecord
@@ -17,8 +18,8 @@ from schemas.errors import ExitCode
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from local_runner.controller import Outcome
-    from local_runner.runs import RunDirectory
+    from pipeline.control.controller import Outcome
+    from pipeline.control.runs import RunDirectory
 
 _DETAIL_LINES = 15
 
@@ -65,10 +66,8 @@ class Conclusion:
         if self.outcome.status == "stopped":
             out.print("the run stops here as asked; run it without --until to go on", soft_wrap=True)
         if self.outcome.error is not None:
-            from local_runner.main import show_error
-
             err.print(f"{self.outcome.failed_call} failed")
-            show_error(from_record(self.outcome.error))
+            show_error(err, from_record(self.outcome.error))
             if self.outcome.error.detail:
                 for line in self.outcome.error.detail.splitlines()[-_DETAIL_LINES:]:
                     err.print(f"  | {line}", markup=False, style="dim", soft_wrap=True)

@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
+from pipeline.core.errors import HoneError
+
 if TYPE_CHECKING:
     from schemas.events import Event
 
@@ -101,3 +103,11 @@ class Display:
         seconds = event.time - self._started.pop(event.call_id, event.time)
         mark = "[green]✓[/]" if event.kind == "finished" else "[red]✗[/]"
         self._console.print(f"  {mark} {event.call_id} [dim]{seconds:.1f} s[/]", soft_wrap=True)
+
+
+def show_error(out: Console, error: HoneError) -> None:
+    """Print an error for people: what, where, and the fix."""
+    place = f"{escape(error.where)}: " if error.where else ""
+    out.print(f"[bold red]error[/]: {place}{escape(error.message)}", soft_wrap=True)
+    if error.fix:
+        out.print(f"  [bold]fix[/]: {escape(error.fix)}", soft_wrap=True)

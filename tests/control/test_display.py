@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from local_runner.cli.run import interruptible
-from local_runner.display import Display
+from pipeline.control.display import Display
 from pipeline.core.context import CallContext
 
 

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from local_runner.controller import Controller, Outcome, RunOptions
-from local_runner.pins import PINS_FIX, differing, shown
-from local_runner.runs import RunDirectory, RunList
+from pipeline.control.caller import Caller
+from pipeline.control.controller import Controller, Outcome, RunOptions
+from pipeline.control.runs import RunDirectory, RunList
 from pipeline.core.errors import RegistryError, from_record
 from pipeline.core.registry import Registry, RunStatus, TrackedCall
 from pipeline.core.spec import read_spec
 from pipeline.core.workspace import Store, write_atomic
+from pipeline.embedded import EMBEDDED
 from pipeline.execute import load
 from pipeline.resolve import Resolver
 from schemas.artifacts import Manifest, Stored
@@ -23,9 +23,6 @@ from schemas.base import ArtifactRef, StageName
 from schemas.events import Event
 from schemas.register import RegisterArtifact
 from schemas.resolved import ResolvedRun
-
-EMBEDDED: Mapping[str, Path] = {"hone:tiny": Path(__file__).parent / "demo" / "tiny_base"}
-"""Base models that come with hone."""
 
 _TRACKED_STATUS: Mapping[str, RunStatus] = {"finished": "finished", "stopped": "running", "failed": "failed"}
 """How a run ended here, in the tracker's words."""
@@ -46,11 +43,13 @@ class Session:
     Args:
         root: the workspace, absolute.
         open_registry: opens the registry; called only when it is needed.
+        caller: carries out stage calls.
         secrets: values by name.
     """
 
     root: Path
     open_registry: Callable[[], Registry]
+    caller: Caller
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
@@ -104,9 +103,8 @@ class Session:
         """
         with TemporaryDirectory(prefix="hone-try-") as folder:
             directory = RunDirectory(Path(folder))
-            outcome = Controller(self.root, sink, cancelled, self.secrets).carry_out(
-                run, directory, RunOptions(last=last)
-            )
+            controller = Controller(self.root, self.caller, sink, cancelled, self.secrets)
+            outcome = controller.carry_out(run, directory, RunOptions(last=last))
             if outcome.error is not None:
                 raise from_record(outcome.error)
             return {
@@ -117,24 +115,11 @@ class Session:
     def carry_out(
         self, prepared: Prepared, options: RunOptions, sink: Callable[[Event], None], cancelled: Callable[[], bool]
     ) -> Outcome:
-        """Carry the run out and project it into the registry, whether it came to its end or not.
-
-        Packages that differ from their pins are told first: artifacts state the pinned environment as theirs.
-        """
-        self._warn_of_packages(prepared.directory, sink)
-        controller = Controller(self.root, sink, cancelled, self.secrets)
+        """Carry the run out and project it into the registry, whether it came to its end or not."""
+        controller = Controller(self.root, self.caller, sink, cancelled, self.secrets)
         outcome = controller.carry_out(prepared.run, prepared.directory, options)
         self.track(prepared, outcome)
         return outcome
-
-    def _warn_of_packages(self, directory: RunDirectory, sink: Callable[[Event], None]) -> None:
-        wrong = differing()
-        if wrong:
-            message = f"the main environment is not as pinned: {shown(wrong)}; {PINS_FIX}"
-            event = Event(time=time.time(), call_id="environment", kind="warning", message=message)
-            with directory.event_file(event.call_id) as write:
-                write(event)
-            sink(event)
 
     def track(self, prepared: Prepared, outcome: Outcome) -> None:
         """Show the run in the tracker and register its version; what the registry holds already is left alone.

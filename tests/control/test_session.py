@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from local_runner.controller import Outcome
-from local_runner.session import Prepared, Session, registered
-from local_runner.versions import open_version
+from local_runner.caller import LocalCaller
+from pipeline.control.controller import Outcome
+from pipeline.control.session import Prepared, Session, registered
+from pipeline.control.versions import open_version
 from pipeline.core.errors import IntegrityError
 from pipeline.core.workspace import Store
 from schemas.base import ArtifactRef
@@ -30,7 +31,7 @@ def registry() -> MemoryRegistry:
 def made(root: Path, registry: MemoryRegistry, **kind: Any) -> tuple[Session, Prepared, RunFixture]:
     fixture = RunFixture(root / ".hone", **kind)
     run = fixture.build()
-    session = Session(fixture.root, lambda: registry)
+    session = Session(fixture.root, lambda: registry, LocalCaller())
     return session, Prepared(fixture.resolved(), session.runs.directory(run)), fixture
 
 
@@ -155,7 +156,7 @@ def test_a_run_is_written_down_once_and_keeps_its_champion(tmp_path: Path, regis
 
 
 def test_an_artifact_is_named_by_stage_and_shortened_fingerprint() -> None:
-    """Events name artifacts so, and `local_runner.gc` and `local_runner.status` find their work by it."""
+    """Events name artifacts so, and `local_runner.gc` and `pipeline.control.status` find their work by it."""
     ref = ArtifactRef(stage="data", fingerprint="ab" * 32)
     assert str(ref) == "data/abababababab"
     assert Store(Path("/w")).work_directory(ref).name.startswith("abababababab")

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-import local_runner.controller
+import pipeline.control.controller
 import pipeline.execute
-from local_runner.controller import Controller, Outcome, RunOptions
-from local_runner.runs import RunDirectory
+from local_runner.caller import LocalCaller
+from pipeline.control.controller import Controller, Outcome, RunOptions
+from pipeline.control.runs import RunDirectory
 from pipeline.core.context import CallContext
 from pipeline.core.errors import IntegrityError
 from pipeline.core.spending import Spending
@@ -35,7 +36,7 @@ class Home:
         self.events: list[Event] = []
 
     def carry_out(self, options: RunOptions = WHOLE) -> Outcome:
-        controller = Controller(self.root, self.events.append, lambda: False)
+        controller = Controller(self.root, LocalCaller(), self.events.append, lambda: False)
         return controller.carry_out(self.run, self.directory, options)
 
     def text(self, stage: str = "data") -> Path:
@@ -55,8 +56,7 @@ def calls(_run: ResolvedRun, finished: Any) -> list[StageCall]:
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     stages = install(monkeypatch)
-    monkeypatch.setattr(local_runner.controller, "next_calls", calls)
-    monkeypatch.setattr(local_runner.controller, "CURRENT", "main")
+    monkeypatch.setattr(pipeline.control.controller, "next_calls", calls)
     run = RunFixture(tmp_path / "fixture", spec={"constraints": {"max_hours": 1.0}}).resolved()
     return Home(tmp_path / "home", stages, run)
 
@@ -82,7 +82,7 @@ def test_what_stays_damaged_ends_the_run(home: Home, monkeypatch: pytest.MonkeyP
     def changed(_store: Store, ref: ArtifactRef) -> None:
         raise IntegrityError("file is changed", where=str(ref))
 
-    monkeypatch.setattr(local_runner.controller, "verify_once", changed)
+    monkeypatch.setattr(pipeline.control.controller, "verify_once", changed)
     monkeypatch.setattr(pipeline.execute, "verify_once", changed)
     outcome = home.carry_out()
     assert outcome.error is not None

@@ -1,0 +1,48 @@
+"""Who carries out the calls of a run: the one thing in which runners differ."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from pipeline.control.runs import RunDirectory
+from pipeline.execute import Prepared
+from schemas.artifacts import CallResult
+from schemas.base import Device
+from schemas.events import Event
+from schemas.request import CallRequest
+
+
+class Caller(Protocol):
+    """Carries out stage calls, each where it belongs.
+
+    ``device`` is what calls are offered. ``workers`` calls may be under way at once: with one, a failure ends the run
+    at once; with more, what does not depend on the failed call is still finished.
+    """
+
+    @property
+    def device(self) -> Device:
+        """The device that calls are offered."""
+
+    @property
+    def workers(self) -> int:
+        """How many calls may be under way at once."""
+
+    def carry_out(
+        self,
+        prepared: Prepared,
+        request: CallRequest,
+        run: RunDirectory,
+        sink: Callable[[Event], None],
+        cancelled: Callable[[], bool],
+    ) -> CallResult:
+        """Carry out one attempt and return how it ended; called from several threads at once.
+
+        The attempt's events become a file of the run's record, and ``sink`` receives them, as they come or when it is
+        over.
+        """
+
+
+CallerAt = Callable[[Path], Caller]
+"""Makes the caller of a workspace."""
