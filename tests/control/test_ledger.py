@@ -183,6 +183,11 @@ def test_a_call_under_way_keeps_its_allowance() -> None:
     assert ledger.reserve(Request("train", L4, 600.0), [Request("data", CPU, 60.0)]) == first
 
 
+def test_a_call_is_no_rival_of_itself() -> None:
+    request = Request("train", L4, 600.0)
+    assert granted(Ledger(Caps(max_cost=cost_of(1000.0))).reserve(request, [request])).seconds > 999.9
+
+
 def test_a_killed_attempt_counts_to_when_it_was_last_seen() -> None:
     ledger = Ledger(Caps(max_cost=1.0))
     ledger.meter(attempt("train", 990.0))
@@ -301,9 +306,10 @@ class Calls:
 
     def reserve(self, call_id: str, estimate: float, limit: float) -> None:
         beside = [Request(other, CALLS[other], 100.0) for other in CALLS if other != call_id]
+        held = self.ledger.allowance(call_id)
         answer = self.ledger.reserve(Request(call_id, CALLS[call_id], estimate, limit), beside)
         if isinstance(answer, Allowance):
-            assert answer.seconds <= limit
+            assert answer == held if held is not None else answer.seconds <= limit
         else:
             assert answer.error().where in ("constraints.max_cost", "constraints.max_gpu_hours")
 
@@ -373,6 +379,7 @@ def charge_of(attempts: tuple[Attempt, ...], price_scale: float) -> float:
     return sum(charge(one, one.last_seen - one.started, price_scale).dollars for one in attempts)
 
 
+@settings(deadline=None)
 @given(
     seconds=st.lists(st.floats(0.0, 1e5), min_size=1, max_size=6),
     order=st.randoms(use_true_random=False),
@@ -384,9 +391,16 @@ def test_the_order_in_which_records_come_does_not_matter(seconds: list[float], o
     assert Ledger(Caps(1.0), attempts=records).to_json() == first.to_json()
 
 
+@settings(deadline=None)
 @given(
     requests=st.lists(
-        st.tuples(name, st.floats(0.0, 1e5), st.sampled_from([1.0, 60.0, 3600.0, float("inf")])), min_size=1, max_size=6
+        st.tuples(
+            st.sampled_from(["data", "evaluate"]),
+            st.floats(0.0, 1e5),
+            st.sampled_from([1.0, 60.0, 3600.0, float("inf")]),
+        ),
+        min_size=1,
+        max_size=6,
     ),
     max_cost=st.floats(0.001, 100.0),
     max_gpu_hours=st.none() | st.floats(0.001, 10.0),
@@ -407,4 +421,5 @@ def test_calls_that_ask_together_all_get_the_same_multiple_of_their_estimates(
     assert taken.dollars <= max_cost * (1 + 1e-9)
     if max_gpu_hours is None and len(given_) == len(asked):
         free = [answer.seconds / one.weight for one, answer in given_ if one.least < answer.seconds < one.limit_seconds]
-        assert max(free, default=1.0) == pytest.approx(min(free, default=1.0), rel=1e-2)
+        # each is rounded down to a millisecond, and the last gets what that leaves: 5 ms of an L4 are 44 ms of a CPU
+        assert max(free, default=1.0) == pytest.approx(min(free, default=1.0), rel=2e-2)
