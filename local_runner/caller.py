@@ -31,15 +31,18 @@ class LocalCaller:
         cancelled: Callable[[], bool],
     ) -> CallResult:
         """See `Caller.carry_out`."""
-        with run.event_file(request.call.id) as write:
+        write = run.event_writer(request.call.id)
 
-            def tell(event: Event) -> None:
-                sink(event)
-                write(event)
+        def tell(event: Event) -> None:
+            sink(event)
+            write(event)
 
-            if prepared.environment == CURRENT:
-                return carry_out(request, tell, cancelled)
-            try:
-                return run_in_environment(prepared.environment, request, on_event=tell, cancelled=cancelled)
-            except HoneError as error:
-                return failed(request.call, CallContext(call_id=request.call.id, sink=tell), error)
+        if prepared.environment == CURRENT:
+            return carry_out(request, tell, cancelled)
+        try:
+            return run_in_environment(prepared.environment, request, on_event=tell, cancelled=cancelled)
+        except HoneError as error:
+            return failed(request.call, CallContext(call_id=request.call.id, sink=tell), error)
+
+    def sync(self) -> None:
+        """See `Caller.sync`: everything is in one place."""

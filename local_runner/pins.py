@@ -38,8 +38,7 @@ def warn_of_packages(directory: RunDirectory, sink: Callable[[Event], None]) -> 
     if wrong := differing():
         message = f"the main environment is not as pinned: {shown(wrong)}; {PINS_FIX}"
         event = Event(time=time.time(), call_id="environment", kind="warning", message=message)
-        with directory.event_file(event.call_id) as write:
-            write(event)
+        directory.event_writer(event.call_id)(event)
         sink(event)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Protocol
 
 from pipeline.control.runs import RunDirectory
@@ -43,6 +42,5 @@ class Caller(Protocol):
         over.
         """
 
-
-CallerAt = Callable[[Path], Caller]
-"""Makes the caller of a workspace."""
+    def sync(self) -> None:
+        """Make what calls left visible here, and what is written here visible to calls; no file is open meanwhile."""

@@ -97,7 +97,9 @@ class Controller:
         with Crew(self.caller.workers) as crew:
             self._begin_calls(progress, options, crew)
             while crew.busy:
-                for call, result in crew.wait():
+                ended = list(crew.wait())
+                self.caller.sync()
+                for call, result in ended:
                     self._note(call, result, progress)
                 self._begin_calls(progress, options, crew)
         if progress.failure is not None:

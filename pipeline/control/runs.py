@@ -10,7 +10,6 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -103,14 +102,14 @@ class RunDirectory:
             }
             write_atomic(self.path / "calls.json", json.dumps(calls, indent=2) + "\n")
 
-    @contextmanager
-    def event_file(self, call_id: str) -> Iterator[EventWriter]:
-        """Open the event file of a new attempt: no two writers share one."""
+    def event_writer(self, call_id: str, progress_seconds: float = 1.0) -> EventWriter:
+        """Return what writes the event file of a new attempt: no two writers share one.
+
+        Of progress, one event is kept in ``progress_seconds``.
+        """
         folder = self.path / "events"
         folder.mkdir(parents=True, exist_ok=True)
-        name = f"{call_id}.{time.time_ns()}-{os.getpid()}.jsonl"
-        with (folder / name).open("a", encoding="utf-8", buffering=1) as stream:
-            yield EventWriter(stream)
+        return EventWriter(folder / f"{call_id}.{time.time_ns()}-{os.getpid()}.jsonl", progress_seconds)
 
     def events(self, call_id: str | None = None) -> list[Event]:
         """Return the events of all attempts, merged by time."""
@@ -129,19 +128,21 @@ def _events_in(path: Path) -> Iterator[Event]:
 
 
 class EventWriter:
-    """Appends events to one file; progress is not kept, it is only shown."""
+    """Appends events to one file, which is open only while one is written: a Volume cannot be reloaded otherwise."""
 
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
-        self._last_heartbeat = 0.0
+    def __init__(self, path: Path, progress_seconds: float) -> None:
+        self._path = path
+        self._progress_seconds = progress_seconds
+        self._last_progress = 0.0
 
     def __call__(self, event: Event) -> None:
-        """Write one event; of progress, one a second, so that a follower knows the time."""
+        """Write one event; of progress, as much as a follower needs to know the time."""
         if event.kind == "progress":
-            if event.time - self._last_heartbeat < 1.0:
+            if event.time - self._last_progress < self._progress_seconds:
                 return
-            self._last_heartbeat = event.time
-        self._stream.write(event.model_dump_json() + "\n")
+            self._last_progress = event.time
+        with self._path.open("a", encoding="utf-8") as stream:
+            stream.write(event.model_dump_json() + "\n")
 
 
 @dataclass(frozen=True)

@@ -41,14 +41,14 @@ def directory(fixture: RunFixture) -> RunDirectory:
 
 def begin(directory: RunDirectory, call_id: str, ref: ArtifactRef, time: float = 1.0) -> Path:
     """Leave what an attempt leaves that was killed: its first event and its work."""
-    with directory.event_file(call_id) as write:
-        write(Event(time=time, call_id=call_id, kind="started", message=f"{call_id} -> {ref}"))
+    write = directory.event_writer(call_id)
+    write(Event(time=time, call_id=call_id, kind="started", message=f"{call_id} -> {ref}"))
     return work(directory.path.parents[1], ref)
 
 
 def end(directory: RunDirectory, call_id: str, time: float = 1.5) -> None:
-    with directory.event_file(call_id) as write:
-        write(Event(time=time, call_id=call_id, kind="finished"))
+    write = directory.event_writer(call_id)
+    write(Event(time=time, call_id=call_id, kind="finished"))
 
 
 def work(root: Path, ref: ArtifactRef) -> Path:

@@ -32,9 +32,9 @@ class Case:
         self.directory = RunDirectory(self.root / "runs" / RunFixture(self.root).build(until, failed))
 
     def tell(self, *events: tuple[float, EventKind, dict[str, Any]], message: str = "") -> None:
-        with self.directory.event_file(CALL) as write:
-            for time, kind, data in events:
-                write(Event(time=time, call_id=CALL, kind=kind, message=message, data=data))
+        write = self.directory.event_writer(CALL)
+        for time, kind, data in events:
+            write(Event(time=time, call_id=CALL, kind=kind, message=message, data=data))
 
     def begin(self) -> None:
         self.tell((1.0, "started", {"fingerprint": REF.fingerprint}), message=f"{CALL} -> {REF}")
