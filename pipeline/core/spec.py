@@ -6,7 +6,7 @@ import difflib
 import re
 import types
 import typing
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +101,19 @@ def apply_overrides(values: dict[str, Any], overrides: Sequence[str]) -> dict[st
             value = yaml.safe_load(text)
         except yaml.YAMLError as error:
             raise ConfigError(f"{text!r} is not a YAML value", where=f"--set {key}", fix="quote it") from error
-        _assign(result, key.split("."), _number(value), override)
+        _assign(result, key.split("."), _number(value), f"--set {override}")
+    return result
+
+
+def set_keys(values: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``values`` with the value of each dotted key of ``changes`` set, as `apply_overrides` sets its.
+
+    Raises:
+        ConfigError: a path leads through something that is not a mapping or list.
+    """
+    result: dict[str, Any] = _copy(values)
+    for key, value in changes.items():
+        _assign(result, key.split("."), value, key)
     return result
 
 
@@ -116,27 +128,25 @@ def _copy(value: Any) -> Any:
     return [_copy(item) for item in value] if isinstance(value, list) else value
 
 
-def _assign(target: Any, path: list[str], value: Any, override: str) -> None:
+def _assign(target: Any, path: list[str], value: Any, where: str) -> None:
     head, rest = path[0], path[1:]
     if isinstance(target, list):
         if not head.isdigit() or int(head) >= len(target):
-            raise ConfigError(f"{head!r} is no index of a list of {len(target)}", where=f"--set {override}")
+            raise ConfigError(f"{head!r} is no index of a list of {len(target)}", where=where)
         if rest:
-            _assign(target[int(head)], rest, value, override)
+            _assign(target[int(head)], rest, value, where)
         else:
             target[int(head)] = value
         return
     if not isinstance(target, dict):
-        raise ConfigError(
-            "the path leads through a plain value", where=f"--set {override}", fix="name an existing section"
-        )
+        raise ConfigError("the path leads through a plain value", where=where, fix="name an existing section")
     if not rest:
         target[head] = value
         return
     if not isinstance(target.get(head), (dict, list)):
         # A name written short (`base_model: X`) becomes the section it stands for.
         target[head] = {} if target.get(head) in (None, False) else {"name": target[head]}
-    _assign(target[head], rest, value, override)
+    _assign(target[head], rest, value, where)
 
 
 def validate_spec(values: dict[str, Any], source: str) -> RunSpec:
@@ -165,7 +175,9 @@ def _relevant(error: ValidationError) -> list[Any]:
 
 
 def _path(item: Any) -> tuple[int | str, ...]:
-    return tuple(part for part in item["loc"] if not _is_tag(part))
+    location: list[int | str] = list(item["loc"])
+    unknown = [location.pop()] if item["type"] == "extra_forbidden" else []  # it may have any name, a tag's as well
+    return (*(part for part in location if not _is_tag(part)), *unknown)
 
 
 def describe_error(item: dict[str, Any], root: type[BaseModel]) -> str:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,12 @@ def test_all_errors_come_at_once_with_path_and_nearest_name() -> None:
         "  train.learning_rat: unknown key; did you mean learning_rate?",
         "  evaluate.taget: unknown key; did you mean target?",
     ]
+
+
+@pytest.mark.parametrize("key", ["Name", "str", "a[0]", ""])
+def test_an_unknown_key_may_have_any_name(key: str) -> None:
+    with pytest.raises(ConfigError, match=f"{re.escape(key)}: unknown key"):
+        validate_spec({**MINIMAL, key: 1}, "run.yaml")
 
 
 def test_an_error_in_a_section_that_may_be_false_does_not_ask_for_false() -> None:
