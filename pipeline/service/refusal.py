@@ -1,0 +1,40 @@
+"""Refusals of the service: one exception, its status, and the JSON that it becomes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from fastapi.responses import JSONResponse
+
+from schemas.webhook import WebhookError, WebhookErrorAnswer, WebhookErrorCode
+
+STATUS: Mapping[WebhookErrorCode, int] = {
+    "malformed": 400,
+    "stale": 400,
+    "unsigned": 401,
+    "not_found": 404,
+    "method": 405,
+    "repeated": 409,
+    "too_large": 413,
+    "invalid": 422,
+    "unavailable": 503,
+}
+
+RETRY_AFTER = 60
+"""Seconds after which a sender may try again what failed here."""
+
+
+class Refused(Exception):
+    """A request is not carried out; what it holds is told to the sender."""
+
+    def __init__(
+        self, code: WebhookErrorCode, message: str, *, where: str | None = None, fix: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.error = WebhookError(code=code, message=message, where=where, fix=fix)
+
+    def answer(self) -> JSONResponse:
+        """Return the answer."""
+        code = self.error.code
+        headers = {"Retry-After": str(RETRY_AFTER)} if code == "unavailable" else None
+        return JSONResponse(WebhookErrorAnswer(error=self.error).model_dump(mode="json"), STATUS[code], headers)
