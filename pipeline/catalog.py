@@ -92,7 +92,7 @@ def _optimize_role(config: OptimizeConfig) -> str:
         case "llmcompressor":
             return OPTIMIZE_LLMCOMPRESSOR
         case "merge":
-            return TRAIN
+            return MAIN
         case other:
             assert_never(other)
 
@@ -106,7 +106,7 @@ def _serve_role(config: ServeConfig) -> str:
 
 
 _ENTRIES = (
-    StageEntry("plan", PlanConfig, PlanInputs, PlanArtifact, "2", _main, _never, run_plan),
+    StageEntry("plan", PlanConfig, PlanInputs, PlanArtifact, "3", _main, _never, run_plan),
     StageEntry("data", DataConfig, DataInputs, DataArtifact, "3", _main, _never, run_data),
     StageEntry("train", TrainConfig, TrainInputs, TrainArtifact, "3", _train, _always, run_train),
     StageEntry(

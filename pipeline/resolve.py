@@ -13,6 +13,7 @@ from pipeline.core.digests import DigestCache
 from pipeline.core.errors import ConfigError, IntegrityError, ModelError, SourceError
 from pipeline.core.integrity import verify_once
 from pipeline.core.paths import expand
+from pipeline.core.references import unresolved
 from pipeline.core.registry import RegisteredVersion, Registry, resolve
 from pipeline.core.workspace import Store
 from pipeline.execute import load, load_held, load_version
@@ -38,6 +39,7 @@ DEFAULT_RETENTION_MARGIN = 0.03
 
 _HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$")
 _VERSION = re.compile(r"^[a-z0-9][a-z0-9._-]*@[a-z0-9]+$")
+_COMMIT = re.compile(r"^[0-9a-f]{40}$")
 
 
 class Runs(Protocol):
@@ -58,6 +60,7 @@ class Resolver:
         runs: finished runs of the workspace.
         embedded: bases that come with the runner, by name (``hone:tiny``).
         token: the Hub's token, if there is one.
+        for_plan: a base of the Hub whose commit cannot be had is left unresolved, which is enough for a plan.
     """
 
     folder: Path
@@ -66,6 +69,7 @@ class Resolver:
     runs: Runs
     embedded: Mapping[str, Path]
     token: str | None = field(default=None, repr=False)
+    for_plan: bool = False
 
     def resolve(self, spec: RunSpec) -> ResolvedRun:
         """Return the run that ``spec`` describes, its champion left open.
@@ -97,17 +101,17 @@ class Resolver:
         return path if path.is_absolute() else self.folder / path
 
     def _files(self, data: DataSpec, key: str) -> DataFiles:
-        def reference(text: str | None, name: str) -> Reference | None:
-            return None if text is None else self._source(text, f"{key}.{name}")
+        named = {name: getattr(data, name) for name in ("path", "validation_path", "test_path")}
+        found = {
+            name: self._source(text, f"{key}.{name}", data.revision) for name, text in named.items() if text is not None
+        }
+        if data.revision is not None and not any(_HUB_ID.match(reference.location) for reference in found.values()):
+            raise ConfigError(
+                "files and folders have no revisions", where=f"{key}.revision", fix="remove the key, or name a Hub id"
+            )
+        return DataFiles(train=found["path"], validation=found.get("validation_path"), test=found.get("test_path"))
 
-        train = self._source(data.path, f"{key}.path")
-        return DataFiles(
-            train=train,
-            validation=reference(data.validation_path, "validation_path"),
-            test=reference(data.test_path, "test_path"),
-        )
-
-    def _source(self, text: str, key: str) -> Reference:
+    def _source(self, text: str, key: str, revision: str | None = None) -> Reference:
         if "://" in text:
             raise SourceError(
                 "addresses are not read", where=f"{key}: {text}", fix="download the file and give its path"
@@ -116,7 +120,7 @@ class Resolver:
         if path.exists():
             return Reference(location=str(path.resolve()), digest=self._cache().digest(path))
         if _HUB_ID.match(text) and not path.suffix:
-            return Reference(location=text, digest=self._commit(text, "dataset", None, key))
+            return Reference(location=text, digest=self._commit(text, "dataset", revision, key))
         siblings = [found.name for found in path.parent.iterdir()] if path.parent.is_dir() else []
         near = difflib.get_close_matches(path.name, siblings, n=1)
         fix = f"did you mean {near[0]}?" if near else f"check {key} in the run description"
@@ -126,6 +130,20 @@ class Resolver:
         from pipeline.backends.revision_huggingface import resolve_commit
 
         return resolve_commit(repo_id, kind, revision, self.token, key)
+
+    def _hub_base(self, name: str, revision: str | None) -> Reference:
+        """Return a base of the Hub at the commit that its revision means now.
+
+        For a plan, one that cannot be looked up stays unresolved, unless the revision is a commit already.
+        """
+        if not self.for_plan:
+            return Reference(location=name, digest=self._commit(name, "model", revision, "base_model"))
+        from pipeline.backends.revision_huggingface import find_commit
+
+        commit = find_commit(name, "model", revision, self.token, "base_model")
+        if commit is None and revision is not None and _COMMIT.match(revision):
+            commit = revision
+        return unresolved(name, revision) if commit is None else Reference(location=name, digest=commit)
 
     def _metric(self, metric: MetricSpec) -> MetricSpec:
         if ":" not in metric.name:
@@ -163,8 +181,7 @@ class Resolver:
         if path.is_dir():
             return self._folder_base(path.name, path, spec), None
         if _HUB_ID.match(name):
-            commit = self._commit(name, "model", spec.revision, "base_model")
-            weights = Reference(location=name, digest=commit)
+            weights = self._hub_base(name, spec.revision)
             return BaseModelRef(name=name, weights=weights, trust_remote_code=spec.trust_remote_code), None
         raise ModelError(
             "no such model folder, Hub id (org/name), run (run:NAME) or version (name@champion)",

@@ -9,7 +9,7 @@ from pydantic import Field
 from schemas.artifacts import Artifact, Inputs
 from schemas.base import RelativePath, Schema
 from schemas.data import DataFiles, DataOptions
-from schemas.optimize import VariantBackend
+from schemas.optimize import Scheme, VariantBackend
 from schemas.train import BaseModelRef, Positive, Rate, TrainMethod, TrainSpec
 
 Task = Literal["classification", "extraction", "generation"]
@@ -29,7 +29,8 @@ class Constraints(Schema):
 class PlanConfig(Schema):
     """Config of the plan stage. ``max_items`` of the test split are evaluated, all where it is null.
 
-    ``quantizers`` are the backends of ``variants`` that have to know the base's architecture.
+    ``variants`` maps names to schemes; ``quantizers`` are their backends that have to know the base's architecture.
+    ``served`` is the form that is served (a variant, ``adapter`` or ``model``), null where none is.
     """
 
     task: Task
@@ -37,7 +38,8 @@ class PlanConfig(Schema):
     files: DataFiles
     data: DataOptions
     train: TrainSpec
-    variants: tuple[str, ...]
+    variants: dict[str, Scheme]
+    served: str | None = None
     quantizers: tuple[VariantBackend, ...] = ()
     evaluations: Positive
     constraints: Constraints
@@ -113,16 +115,35 @@ class HardwareOption(Schema):
     dollars: float
 
 
+class InferenceNeeds(Schema):
+    """What the base and its forms take where they answer: bytes, and by how many GPUs they can be divided.
+
+    ``form_bytes`` are the weights of each form: ``base``, what training leaves (``adapter``, its base included, or
+    ``model``), and every variant by name. ``kv_bytes_per_token`` is the key-value cache in bfloat16; ``heads`` and
+    ``kv_heads`` bound tensor parallelism; ``context`` is the longest sequence in tokens. ``calibration_bytes`` is what
+    a quantizer holds beside the weights. ``served`` is the form that is served, null where none is.
+    """
+
+    form_bytes: dict[str, int]
+    kv_bytes_per_token: int
+    heads: int
+    kv_heads: int
+    context: int
+    calibration_bytes: int
+    served: str | None
+
+
 class PowerEstimate(Schema):
     """What the test split can show: the least gain detected at the stated power, and rows for the target's gain.
 
     ``minimum_detectable_gain`` is null where not even a perfect model would be found better; ``assumed_baseline`` is
-    assumed because nothing is measured before the run.
+    assumed because nothing is measured before the run. Without ``exact`` both are a normal approximation.
     """
 
     test_rows: int
     power: float
     alpha: float
+    exact: bool = True
     assumed_baseline: float
     minimum_detectable_gain: float | None
     rows_for_target: int | None
@@ -133,7 +154,7 @@ class PlanArtifact(Artifact):
 
     ``hardware`` lists every GPU type; ``assumptions`` what times, dollars and memory rest on, with their error.
     ``over_budget`` says which constraints even the recommended GPU breaks. ``memory`` are the tensors on a GPU,
-    ``local_memory_bytes`` is the whole training process on a CPU.
+    ``local_memory_bytes`` is the whole training process on a CPU. ``inference`` is null in plans of older versions.
     """
 
     decisions: TrainingDecisions
@@ -146,6 +167,7 @@ class PlanArtifact(Artifact):
     memory: MemoryEstimate
     hardware: tuple[HardwareOption, ...]
     recommended_gpu: str | None
+    inference: InferenceNeeds | None = None
     prices_dated: str
     assumptions: tuple[str, ...] = ()
     local_cpu_seconds: float

@@ -10,6 +10,7 @@ from schemas.base import NotFingerprinted, Schema, Seed, Slug
 from schemas.data import DataOptions
 from schemas.evaluate import EndpointSubject, GenerationConfig, MetricSpec
 from schemas.optimize import VariantSpec
+from schemas.placement import HardwareSpec
 from schemas.plan import Constraints, Task
 from schemas.register import GateOptions
 from schemas.serve import Engine, EngineOptions, ParityOptions
@@ -20,9 +21,10 @@ TRAINED = ("adapter", "model")
 
 
 class DataSpec(DataOptions):
-    """`data:` of a run description: paths (or a Hub id) and how to read them."""
+    """`data:` of a run description: paths (or a Hub id, then with a ``revision``) and how to read them."""
 
     path: Annotated[str, NotFingerprinted()]
+    revision: Annotated[str | None, NotFingerprinted()] = None
     validation_path: Annotated[str | None, NotFingerprinted()] = None
     test_path: Annotated[str | None, NotFingerprinted()] = None
 
@@ -132,6 +134,7 @@ class RunSpec(Schema):
 
     ``task`` decides the default metrics and baselines; ``description`` says what the model is to do: it goes into cards
     and reports, and is the instruction of untuned baselines where ``evaluate.baselines.instruction`` gives none.
+    ``hardware`` says where a runner that has a choice makes its calls; it changes nothing in what is made.
     """
 
     name: Slug
@@ -145,6 +148,7 @@ class RunSpec(Schema):
     serve: ServeSpec | Literal[False] = ServeSpec()
     gate: GateOptions = GateOptions()
     constraints: Constraints = Constraints()
+    hardware: Annotated[HardwareSpec, NotFingerprinted()] = HardwareSpec()
 
     @field_validator("serve", mode="before")
     @classmethod

@@ -125,8 +125,9 @@ def assign(values: dict[str, Any], path: str, value: Any) -> None:
 class Anywhere(Resolver):
     """Resolves every name to a digest of the name: what differs in words differs in the run."""
 
-    def _source(self, text: str, key: str) -> Reference:
-        return Reference(location=text, digest=hashlib.sha256(text.encode()).hexdigest())
+    def _source(self, text: str, key: str, revision: str | None = None) -> Reference:
+        words = text if revision is None else f"{text}@{revision}"
+        return Reference(location=text, digest=hashlib.sha256(words.encode()).hexdigest())
 
     def _base(self, spec: BaseModelSpec) -> tuple[BaseModelRef, None]:
         if spec.init is not None:

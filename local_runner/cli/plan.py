@@ -49,7 +49,7 @@ def _plan_spec(spec: Path, overrides: list[str], workspace: Path, as_json: bool)
     from schemas.errors import ExitCode
 
     session, out = open_session(workspace, writes=True), messages()
-    run = session.resolve(spec, overrides)
+    run = session.resolve(spec, overrides, for_plan=True)
     with interruptible(out) as cancelled, Display(out, quiet=as_json) as display:
         made = load(session.store, session.try_out(run, "plan", display, cancelled)["plan"])
     if as_json:

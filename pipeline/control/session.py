@@ -62,9 +62,11 @@ class Session:
         """The workspace's runs."""
         return RunList(self.root)
 
-    def resolve(self, spec_path: Path, overrides: Sequence[str] = ()) -> ResolvedRun:
+    def resolve(self, spec_path: Path, overrides: Sequence[str] = (), *, for_plan: bool = False) -> ResolvedRun:
         """Read and resolve a description; a run that was started before keeps its champion, and its base where it made
         the version that the base's name leads to now.
+
+        ``for_plan``: a base of the Hub that cannot be looked up stays unresolved; such a run can only be planned.
 
         Raises:
             HoneError: whatever is wrong with the description or what it names.
@@ -77,6 +79,7 @@ class Session:
             runs=self.runs,
             embedded=EMBEDDED,
             token=self.secrets.get("HF_TOKEN"),
+            for_plan=for_plan,
         )
         run = self.runs.began_as(resolver.resolve(spec))
         known = self.runs.directory(run.run_id())

@@ -6,6 +6,7 @@ comes through here.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from pipeline.core.errors import IntegrityError, SourceError
 from schemas.base import DIGEST_PATTERN, Reference
 
 _SHA256 = re.compile(DIGEST_PATTERN)
+
+_UNRESOLVED = "unresolved:"
 
 _checked: dict[Path, tuple[object, str]] = {}
 """What this process has hashed: what the file system said of a path then, and its digest."""
@@ -37,6 +40,20 @@ def open_reference(reference: Reference) -> Path:
             "changed since the run began", where=str(path), fix="run the description again, or put back what was there"
         )
     return path
+
+
+def unresolved(name: str, revision: str | None) -> Reference:
+    """Return a reference to a Hub id whose commit is not known: enough for a plan, and for nothing else.
+
+    Its digest is that of the words, so that plans of other words have other fingerprints; it is no commit.
+    """
+    words = hashlib.sha256(f"{name}@{revision or 'main'}".encode()).hexdigest()
+    return Reference(location=name, digest=f"{_UNRESOLVED}{words}")
+
+
+def is_unresolved(reference: Reference) -> bool:
+    """Tell whether a reference came from `unresolved`."""
+    return reference.digest is not None and reference.digest.startswith(_UNRESOLVED)
 
 
 def _digest(path: Path) -> str:

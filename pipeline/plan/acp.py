@@ -157,7 +157,7 @@ def _plan(message: FinetuneModel, adapter: AdapterKind) -> PlanArtifact:
             train_rows=rows - test - validation,
             test_rows=test,
             evaluations=2,
-            variants=(),
+            variants={},
             constraints=message.constraints,
             target=message.metrics.target.get(metric) if metric is not None else None,
             baseline=message.metrics.baseline.get(metric) if metric is not None else None,

@@ -1,11 +1,16 @@
-"""The plan stage's door to the backends: model configs, tokenizers and data set libraries."""
+"""The plan stage's door to the backends: model configs, tokenizers and data set libraries.
+
+A plan is drawn up without them as well, as far as that goes: an installation that only plans and starts runs has none.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, assert_never
 
+from pipeline.core.errors import EnvironmentMissing
 from pipeline.core.references import open_reference
 
 if TYPE_CHECKING:
@@ -16,6 +21,22 @@ if TYPE_CHECKING:
 
 DatasetHome = Literal["folder", "hub"]
 _COMMIT_LENGTH = 40
+INSTALL = "pip install 'hone-llm[local]', or plan where the run is carried out"
+
+
+def has(library: str) -> bool:
+    """Tell whether a library is installed, without importing it."""
+    return find_spec(library) is not None
+
+
+def require(library: str, what: str) -> None:
+    """Refuse ``what`` where a library that it needs is not installed.
+
+    Raises:
+        EnvironmentMissing: with what to install.
+    """
+    if not has(library):
+        raise EnvironmentMissing(f"{what} needs {library}, which is not installed here", where="plan", fix=INSTALL)
 
 
 def revision_of(reference: Reference) -> str | None:
@@ -24,16 +45,22 @@ def revision_of(reference: Reference) -> str | None:
     return digest if digest is not None and len(digest) == _COMMIT_LENGTH else None
 
 
-def load_config(reference: Reference, trust_remote_code: bool) -> dict[str, Any]:
+def load_config(reference: Reference, trust_remote_code: bool, token: str | None = None) -> dict[str, Any]:
     """Return the complete config of a model folder or Hub id, defaults filled in.
+
+    Without transformers it is the config as its file states it, which need not be complete.
 
     Raises:
         ModelError: there is none, or it cannot be read or reached.
         IntegrityError: the folder changed since the run began.
     """
+    location = str(open_reference(reference))
+    if not has("transformers"):
+        from pipeline.backends import hub_httpx
+
+        return hub_httpx.load_config(location, revision=revision_of(reference), token=token)
     from pipeline.backends.config_transformers import load_config as load
 
-    location = str(open_reference(reference))
     return load(location, revision=revision_of(reference), trust_remote_code=trust_remote_code)
 
 
@@ -42,14 +69,23 @@ def complete_config(init: ModelInit) -> dict[str, Any]:
 
     Raises:
         ModelError: a key of ``config`` does not fit the model type.
+        EnvironmentMissing: transformers is not installed.
     """
+    require("transformers", "a base without weights")
     from pipeline.backends.config_transformers import complete_config as complete
 
     return complete(init.model_type, init.config)
 
 
 def load_tokenizer(reference: Reference, trust_remote_code: bool) -> Tokenizer:
-    """Load a tokenizer. Raises ModelError where there is none, IntegrityError where its folder changed."""
+    """Load a tokenizer.
+
+    Raises:
+        ModelError: there is none.
+        IntegrityError: its folder changed since the run began.
+        EnvironmentMissing: transformers is not installed.
+    """
+    require("transformers", "a tokenizer")
     from pipeline.backends.tokenizer_transformers import load_tokenizer as load
 
     location = str(open_reference(reference))
@@ -59,7 +95,8 @@ def load_tokenizer(reference: Reference, trust_remote_code: bool) -> Tokenizer:
 def load_dataset(
     home: DatasetHome, location: str, split_names: Sequence[str], revision: str | None, token: str | None
 ) -> LoadedDataset:
-    """Open a split of a Hugging Face data set. Raises SourceError or DataError."""
+    """Open a split of a Hugging Face data set. Raises SourceError, DataError or EnvironmentMissing."""
+    require("datasets", "a Hugging Face data set")
     from pipeline.backends import data_datasets
 
     match home:

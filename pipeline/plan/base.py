@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from pipeline.core.errors import ModelError
+from pipeline.core.errors import EnvironmentMissing, ModelError
+from pipeline.core.references import is_unresolved
 from pipeline.plan.architecture import Architecture, from_config
 from pipeline.plan.backends import complete_config, load_config, load_tokenizer
-from pipeline.plan.known_models import DATED, find_known
+from pipeline.plan.known_models import DATED, find_known, require_known
 from schemas.base import Reference
 from schemas.train import BaseModelRef, ModelInit
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 _COUNTED = 200_000
 """Characters of a text that are tokenized, the rest in proportion: one word of megabytes takes a tokenizer minutes."""
+
+_ESTIMATED = "tokens are estimated from characters"
 
 
 @dataclass(frozen=True)
@@ -30,8 +33,8 @@ class Base:
     notes: tuple[str, ...] = ()
 
 
-def describe(base: BaseModelRef) -> Base:
-    """Return what is known about a base.
+def describe(base: BaseModelRef, token: str | None = None) -> Base:
+    """Return what is known about a base; ``token`` opens gated repositories of the Hub.
 
     A Hub id that this machine cannot reach is looked up in the table of known models, and that is noted.
 
@@ -41,10 +44,13 @@ def describe(base: BaseModelRef) -> Base:
     if base.init is not None:
         return _from_init(base.init)
     assert base.weights is not None
-    if Path(base.weights.location).is_dir():
-        architecture = from_config(load_config(base.weights, base.trust_remote_code), base.weights.location)
+    if not Path(base.weights.location).is_dir():
+        return _from_hub(base, base.weights, token)
+    architecture = from_config(load_config(base.weights, base.trust_remote_code), base.weights.location)
+    try:
         return Base(architecture, _counter(load_tokenizer(base.weights, base.trust_remote_code)))
-    return _from_hub(base, base.weights)
+    except EnvironmentMissing as error:
+        return Base(architecture, None, (f"{error.message}; {_ESTIMATED}",))
 
 
 def _from_init(init: ModelInit) -> Base:
@@ -59,10 +65,16 @@ def _from_init(init: ModelInit) -> Base:
     return Base(architecture, _counter(tokenizer) if tokenizer is not None else None)
 
 
-def _from_hub(base: BaseModelRef, weights: Reference) -> Base:
+def _from_hub(base: BaseModelRef, weights: Reference, token: str | None) -> Base:
+    if is_unresolved(weights):
+        name, architecture = require_known(base.name, "base_model")
+        commit = (
+            f"the Hub cannot be reached: the commit of {base.name} is not resolved, the run does that when it starts"
+        )
+        return Base(architecture, None, (f"{commit}; the sizes of {name} are those of {DATED}; {_ESTIMATED}",))
     notes = []
     try:
-        architecture = from_config(load_config(weights, base.trust_remote_code), weights.location)
+        architecture = from_config(load_config(weights, base.trust_remote_code, token), weights.location)
     except ModelError as error:
         known = find_known(base.name)
         if known is None:
@@ -71,8 +83,8 @@ def _from_hub(base: BaseModelRef, weights: Reference) -> Base:
         notes.append(f"{error.message}; the sizes of {name} are those of {DATED}")
     try:
         return Base(architecture, _counter(load_tokenizer(weights, base.trust_remote_code)), tuple(notes))
-    except ModelError as error:
-        notes.append(f"{error.message}; tokens are estimated from characters")
+    except (ModelError, EnvironmentMissing) as error:
+        notes.append(f"{error.message}; {_ESTIMATED}")
     return Base(architecture, None, tuple(notes))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from pipeline.plan.adapter import lora_parameters, not_servable
@@ -18,13 +19,16 @@ from pipeline.plan.decisions import (
     lora_settings,
 )
 from pipeline.plan.hardware import Choice, choose, largest_batch, on_gpu
+from pipeline.plan.inference import inference_needs
 from pipeline.plan.memory import Footprint, estimate_memory, local_memory
-from pipeline.plan.power import estimate_power
-from pipeline.plan.prices import GPUS, PRICES_DATED
+from pipeline.plan.power import APPROXIMATED, estimate_power
+from pipeline.plan.prices import PRICES_DATED, gpu_named
 from pipeline.plan.profile import Lengths
 from pipeline.plan.throughput import PADDING, Work, assumptions, cpu_seconds
+from schemas.optimize import Scheme
 from schemas.plan import (
     Constraints,
+    InferenceNeeds,
     MemoryEstimate,
     PlanArtifact,
     PowerEstimate,
@@ -42,7 +46,8 @@ class Request:
     """What a plan is drawn up for.
 
     ``train_rows`` and ``test_rows`` after splitting. ``target`` and ``baseline`` are scores by the primary metric, if
-    known. ``notes`` are warnings that whoever gathered this has already.
+    known. ``notes`` are warnings that whoever gathered this has already. ``variants`` are schemes by name,
+    ``served`` is the form that is served.
     """
 
     task: Task
@@ -54,12 +59,13 @@ class Request:
     train_rows: int
     test_rows: int
     evaluations: int
-    variants: tuple[str, ...]
+    variants: Mapping[str, Scheme]
     constraints: Constraints
     target: float | None
     baseline: float | None
     alpha: float
     power: float
+    served: str | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -112,8 +118,9 @@ def draw_up(request: Request) -> PlanArtifact:
         memory=_memory(replace(footprint, batch=decisions.per_device_train_batch_size), choice),
         hardware=choice.options,
         recommended_gpu=choice.recommended.gpu if choice.recommended is not None else None,
+        inference=_inference(request, footprint),
         prices_dated=PRICES_DATED,
-        assumptions=assumptions(work),
+        assumptions=(*assumptions(work), *(() if power.exact else (APPROXIMATED,))),
         local_cpu_seconds=round(cpu_seconds(work), 1),
         local_memory_bytes=local_memory(replace(footprint, batch=decisions.per_device_train_batch_size)),
         over_budget=choice.broken if choice.recommended is not None else (),
@@ -138,6 +145,17 @@ def _footprint(request: Request, lora: LoraSettings | None, length: int) -> Foot
         bf16=train.bf16 is not False,
         sequences=2 if preference else 1,
         reference=preference and (lora is None or lora.init_lora_weights in CHANGES_BASE),
+    )
+
+
+def _inference(request: Request, footprint: Footprint) -> InferenceNeeds:
+    return inference_needs(
+        request.architecture,
+        adapter=footprint.adapter,
+        trainable=footprint.trainable,
+        variants=request.variants,
+        served=request.served,
+        length=footprint.length,
     )
 
 
@@ -182,8 +200,7 @@ def _memory(footprint: Footprint, choice: Choice) -> MemoryEstimate:
     recommended = choice.recommended
     if recommended is None:
         return estimate_memory(footprint)
-    gpu = next(gpu for gpu in GPUS if gpu.name == recommended.gpu)
-    return estimate_memory(on_gpu(footprint, gpu), recommended.count)
+    return estimate_memory(on_gpu(footprint, gpu_named(recommended.gpu)), recommended.count)
 
 
 def _warnings(request: Request, choice: Choice, servable: list[str], power: PowerEstimate) -> list[str]:

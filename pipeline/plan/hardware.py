@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from pipeline.plan.memory import Footprint, estimate_memory, needed
-from pipeline.plan.prices import GPUS, Gpu
+from pipeline.plan.prices import GPUS, Gpu, gpu_named
 from pipeline.plan.throughput import Work, gpu_seconds
 from schemas.plan import Constraints, HardwareOption
 
 COUNTS = (1, 2, 4, 8)
-"""GPUs of one container."""
+"""GPUs of one container, as far as a type allows."""
+
+LARGE_BASE = 3_000_000_000
+"""Parameters from which a base is trained on the types made for it, however little data there is."""
 
 
 @dataclass(frozen=True)
@@ -23,9 +26,17 @@ class Choice:
 
 
 def choose(footprint: Footprint, work: Work, constraints: Constraints) -> Choice:
-    """Return the cheapest option that fits and keeps ``constraints``; where none keeps them, the cheapest that fits."""
+    """Return the cheapest option that fits and keeps ``constraints``; where none keeps them, the cheapest that fits.
+
+    A base of `LARGE_BASE` parameters or more is given A100, H100, H200 or B200 only: on small types a run of some
+    length takes days, and their memory has no room for the estimate's error.
+    """
     options = tuple(_option(footprint, work, gpu) for gpu in GPUS)
-    fitting = sorted((option for option in options if option.fits), key=lambda option: (option.dollars, option.gpu))
+    large = footprint.architecture.parameters >= LARGE_BASE
+    fitting = sorted(
+        (option for option in options if option.fits and (gpu_named(option.gpu).for_large or not large)),
+        key=lambda option: (option.dollars, option.gpu),
+    )
     if not fitting:
         return Choice(options, None, ("no GPU type has the memory, not even eight of them",))
     for option in fitting:
@@ -36,7 +47,7 @@ def choose(footprint: Footprint, work: Work, constraints: Constraints) -> Choice
 
 def largest_batch(footprint: Footprint, option: HardwareOption, most: int) -> int:
     """Return the largest power of two of rows per GPU, up to ``most``, with which ``option`` still fits."""
-    gpu = next(gpu for gpu in GPUS if gpu.name == option.gpu)
+    gpu = gpu_named(option.gpu)
     batch = 1
     while 2 * batch <= most and _fits(replace(footprint, batch=2 * batch), gpu, option.count):
         batch *= 2
@@ -68,9 +79,10 @@ def _fits(footprint: Footprint, gpu: Gpu, count: int) -> bool:
 
 
 def _option(footprint: Footprint, work: Work, gpu: Gpu) -> HardwareOption:
-    """Return the least count of this type that fits, or eight that do not."""
-    count = next((count for count in COUNTS if _fits(footprint, gpu, count)), None)
-    used = count or COUNTS[-1]
+    """Return the least count of this type that fits, or as many as there can be that do not."""
+    counts = [count for count in COUNTS if count <= gpu.most]
+    count = next((count for count in counts if _fits(footprint, gpu, count)), None)
+    used = count or counts[-1]
     seconds = gpu_seconds(work, gpu, used)
     return HardwareOption(
         gpu=gpu.name,

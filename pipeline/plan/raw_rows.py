@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from pipeline.core.context import CallContext
 from pipeline.core.errors import DataError, SourceError
 from pipeline.core.references import open_reference
-from pipeline.plan.backends import load_dataset, revision_of
+from pipeline.plan.backends import load_dataset, require, revision_of
 from schemas.base import Reference
 
 SAMPLE = 500
@@ -157,6 +157,7 @@ def _look_at_csv(path: Path, size: Size) -> RawRows:
 
 
 def _look_at_table(path: Path, size: Size) -> RawRows:
+    require("pyarrow", f"a {path.suffix} file")
     import pyarrow as pa
     from pyarrow import dataset, parquet
 

@@ -29,7 +29,7 @@ def run(
         ConfigError: a template of the data is not valid, or a setting does not fit the base or the rows.
     """
     with context.progress("planning", 3) as advance:
-        base = describe(config.base)
+        base = describe(config.base, context.secrets.get("HF_TOKEN"))
         advance(1)
         found = look_at(config.files.train, context, size=size_of(config.data))
         check_rows(config.train.method, config.data, found.sample)
@@ -66,6 +66,7 @@ def _request(config: PlanConfig, base: Base, found: RawRows, context: CallContex
         baseline=None,
         alpha=config.alpha,
         power=config.power,
+        served=config.served,
         notes=(*base.notes, *_notes(config, found)),
     )
 
