@@ -1,0 +1,141 @@
+"""The settings of hone on Modal: read once from environment variables, and carried into containers by their image.
+
+A container imports the same modules as the command that started it; with the image's variables it sees the same
+settings. Nothing here imports Modal.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import get_args
+
+from pipeline.core.errors import ConfigError
+from schemas.base import Device
+
+PREFIX = "HONE_MODAL_"
+
+_APP_LENGTH = 54
+"""Modal's names have at most 64 characters, and the longest of an app's Volumes ends in ``-artifacts``."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_APP_ID = re.compile(r"ap-[A-Za-z0-9]{22}")
+"""Modal takes such a name for an id."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is chosen by environment variables; each field is ``HONE_MODAL_`` and its name in capitals.
+
+    Args:
+        app: the app's name, and the prefix of its Volumes and Dicts.
+        device: what stages are offered: ``cuda``, or ``cpu`` for smoke runs and tests.
+        config: a run description whose plan sizes deployed functions and the endpoint.
+        secrets: names of the Modal Secrets that stages get, separated by commas in the variable.
+        workers: calls of one kind that may be under way at once.
+        lease_seconds: how long an artifact's lease is good without being renewed.
+    """
+
+    app: str = "hone"
+    device: Device = "cuda"
+    config: str | None = None
+    secrets: tuple[str, ...] = ()
+    workers: int = 4
+    lease_seconds: float = 40.0
+
+    @classmethod
+    def read(cls, variables: Mapping[str, str]) -> Settings:
+        """Return the settings that ``variables`` choose; an empty variable is as none.
+
+        Raises:
+            ConfigError: a value is not one that there can be, or a variable with hone's prefix is unknown.
+        """
+        given = {name: value.strip() for name, value in variables.items() if name.startswith(PREFIX) and value.strip()}
+        readers = {
+            "app": _app, "device": _device, "config": _config, "secrets": _secrets,
+            "workers": _workers, "lease_seconds": _lease_seconds,
+        }  # fmt: skip
+        known = {_variable(field): field for field in readers}
+        for name in given:
+            if name not in known:
+                nearest = difflib.get_close_matches(name, known, n=1, cutoff=0)[0]
+                raise ConfigError("there is no such setting", where=name, fix=f"did you mean {nearest}?")
+        chosen = {known[name]: readers[known[name]](name, value) for name, value in given.items()}
+        return cls(**chosen)  # type: ignore[arg-type]
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables from which `read` makes these settings."""
+        values = {
+            "app": self.app,
+            "device": self.device,
+            "config": self.config or "",
+            "secrets": ",".join(self.secrets),
+            "workers": str(self.workers),
+            "lease_seconds": repr(self.lease_seconds),
+        }
+        return {_variable(field): value for field, value in values.items() if value}
+
+
+def _variable(field: str) -> str:
+    return PREFIX + field.upper()
+
+
+def _app(where: str, value: str) -> str:
+    if not _NAME.fullmatch(value) or _APP_ID.fullmatch(value):
+        fix = "letters, digits, dots, dashes and underscores; not in the form of an app's id"
+        raise ConfigError(f"{value!r} cannot be an app's name", where=where, fix=fix)
+    if len(value) > _APP_LENGTH:
+        message = f"an app's name has at most {_APP_LENGTH} characters, this one {len(value)}"
+        raise ConfigError(message, where=where, fix="shorten it: the names of its Volumes begin with it")
+    return value
+
+
+def _device(where: str, value: str) -> Device:
+    for device in get_args(Device):
+        if value == device:
+            return device  # type: ignore[no-any-return]
+    raise ConfigError(f"there is no device {value!r}", where=where, fix=f"one of {', '.join(get_args(Device))}")
+
+
+def _config(_where: str, value: str) -> str:
+    return value
+
+
+def _secrets(where: str, value: str) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(name.strip() for name in value.split(",") if name.strip()))
+    for name in names:
+        if not _NAME.fullmatch(name) or len(name) > 64:
+            raise ConfigError(f"{name!r} cannot be a Secret's name", where=where, fix="names separated by commas")
+    return names
+
+
+def _workers(where: str, value: str) -> int:
+    if not value.isdecimal() or int(value) < 1:
+        raise ConfigError(f"{value!r} is not a number of workers", where=where, fix="a whole number from 1")
+    return int(value)
+
+
+def _lease_seconds(where: str, value: str) -> float:
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = 0.0
+    if not 0.0 < seconds < float("inf"):
+        raise ConfigError(f"{value!r} is not a number of seconds", where=where, fix="a number above 0")
+    return seconds
+
+
+def _settings() -> Settings:
+    """Return this process's settings; wrong ones end it before Modal is asked for anything."""
+    try:
+        return Settings.read(os.environ)
+    except ConfigError as error:
+        sys.stderr.write(f"error: {error}\n")
+        raise SystemExit(int(error.exit_code)) from None
+
+
+SETTINGS = _settings()
