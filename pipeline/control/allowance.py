@@ -8,15 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeline.core.errors import BudgetError, ConfigError
-from pipeline.plan.prices import CPU_CORE_DOLLARS, GPUS, MEMORY_GIB_DOLLARS
+from pipeline.plan.prices import GPUS, dollars_per_second
 from schemas.ledger import AttemptKind, CapKey, Resources
+from schemas.placement import Placement, split_gpu
 
 _USEFUL_SHARE = 0.1
 _USEFUL_SECONDS = (5.0, 60.0)
 """A call is begun where it can have this share of its estimate, between these seconds: a container that starts,
 loads its model and stops again is money for nothing."""
-
-_DOLLARS_PER_SECOND = {gpu.name: gpu.dollars_per_second for gpu in GPUS}
 
 
 @dataclass(frozen=True)
@@ -137,19 +136,28 @@ def charge(resources: Resources, seconds: float, price_scale: float) -> Amount:
     Raises:
         ConfigError: the table has no such GPU.
     """
-    node = resources.cpu * CPU_CORE_DOLLARS + resources.memory_gib * MEMORY_GIB_DOLLARS
-    if resources.gpu is not None:
-        node += resources.count * _gpu_price(resources.gpu)
-    return Amount(price_scale * seconds * resources.nodes * node, seconds * resources.gpus / 3600)
-
-
-def _gpu_price(name: str) -> float:
     try:
-        return _DOLLARS_PER_SECOND[name]
+        price = dollars_per_second(
+            resources.gpu, resources.count, resources.cpu, resources.memory_gib, nodes=resources.nodes
+        )
     except KeyError:
-        near = difflib.get_close_matches(name.upper(), _DOLLARS_PER_SECOND, n=1, cutoff=0.4)
-        fix = f"did you mean {near[0]}?" if near else f"take one of {', '.join(_DOLLARS_PER_SECOND)}"
+        name, known = str(resources.gpu), [gpu.name for gpu in GPUS]
+        near = difflib.get_close_matches(name.upper(), known, n=1, cutoff=0.4)
+        fix = f"did you mean {near[0]}?" if near else f"take one of {', '.join(known)}"
         raise ConfigError("the price table has no such GPU", where=name, fix=fix) from None
+    return Amount(price_scale * seconds * price, seconds * resources.gpus / 3600)
+
+
+def resources_of(placement: Placement) -> Resources:
+    """Return what a call may be billed for where it is placed: of the GPUs that do, the dearest."""
+
+    def held(gpu: str | None) -> Resources:
+        name, count = (None, 0) if gpu is None else split_gpu(gpu)
+        return Resources(
+            gpu=name, count=count, nodes=placement.nodes, cpu=placement.cpu, memory_gib=placement.memory / 1024
+        )
+
+    return max(map(held, placement.gpus or (None,)), key=lambda resources: charge(resources, 1.0, 1.0).dollars)
 
 
 def share(request: Request, beside: Sequence[Request], left: dict[CapKey, float], price_scale: float) -> Share | CapKey:

@@ -8,11 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from pipeline.control.allowance import Refusal, Request, charge
+from pipeline.control.allowance import Refusal, Request, charge, resources_of
 from pipeline.control.bill import summary, table
 from pipeline.control.ledger import Caps, Ledger, default_cap
 from pipeline.core.errors import BudgetError, ConfigError, IntegrityError
 from schemas.ledger import Allowance, Attempt, AttemptKind, Resources
+from schemas.placement import Placement
 
 CPU = Resources(cpu=2.0, memory_gib=4.0)
 L4 = Resources(gpu="L4", count=1, cpu=4.0, memory_gib=16.0)
@@ -69,6 +70,22 @@ def test_gpus_cores_and_memory_of_all_nodes_are_charged() -> None:
 def test_a_gpu_without_a_price_is_refused_with_the_nearest() -> None:
     with pytest.raises(ConfigError, match=r"h100x: .*did you mean H100\?"):
         charge(Resources(gpu="h100x", count=1, cpu=1.0, memory_gib=1.0), 1.0, 1.0)
+
+
+def test_a_placement_is_reserved_at_the_dearest_of_its_gpus() -> None:
+    placed = Placement(
+        gpu="L40S:2",
+        fallbacks=("A100-80GB", "L4:4"),
+        count=2,
+        cpu=8.0,
+        memory=65536,
+        timeout=3600,
+        dollars_per_second=1.0,
+    )
+    # 2 x 0.000542 is more than 0.000694 and 4 x 0.000222
+    assert resources_of(placed) == Resources(gpu="L40S", count=2, cpu=8.0, memory_gib=64.0)
+    without = placed.model_copy(update={"gpu": None, "fallbacks": (), "count": 0})
+    assert resources_of(without) == Resources(cpu=8.0, memory_gib=64.0)
 
 
 def test_records_that_cannot_be_are_refused() -> None:
