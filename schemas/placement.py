@@ -69,7 +69,8 @@ def split_gpu(text: str) -> tuple[str, int]:
     if not colon:
         count = 1
     if not 1 <= count <= most:
-        raise ValueError(f"{text.strip()!r}: one container has 1 to {most} {name}; write {join_gpu(name, max(1, min(count, most)))}")
+        nearest = join_gpu(name, max(1, min(count, most)))
+        raise ValueError(f"{text.strip()!r}: one container has 1 to {most} {name}; write {nearest}")
     return name, count
 
 

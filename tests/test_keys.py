@@ -14,9 +14,11 @@ from pydantic import BaseModel, ValidationError
 
 from pipeline.catalog import CATALOG
 from pipeline.core.errors import ConfigError
+from pipeline.plan.placement import placement
 from pipeline.resolve import Resolver
 from schemas.artifacts import StageCall
 from schemas.base import Reference, Schema, canonical_digest
+from schemas.placement import HardwareSpec
 from schemas.register import RegisterArtifact
 from schemas.resolved import ResolvedRun
 from schemas.run import BaseModelSpec, RunSpec
@@ -178,7 +180,15 @@ def read(path: Path) -> RunSpec:
     return RunSpec.model_validate(values)
 
 
-CASES = [(path, key) for path in SHIPPED for key, _ in leaves(read(path).model_dump(mode="json"))]
+CASES = [
+    (path, key)
+    for path in SHIPPED
+    for key, _ in leaves(read(path).model_dump(mode="json"))
+    if not key.startswith("hardware.")
+]
+
+HARDWARE: dict[str, Any] = {"gpu": "B200:8", "cpu": 3, "memory": 5120, "timeout": 3601, "nodes": 2}
+"""Another value for each key of a kind of work."""
 
 
 @pytest.mark.parametrize(("path", "key"), CASES, ids=lambda value: value.stem if isinstance(value, Path) else value)
@@ -205,9 +215,29 @@ def test_saying_something_else_changes_the_run(path: Path, key: str, world: Worl
     from_nothing = spec.base_model.init is not None
     if from_nothing and key in ONLY_SHOWN_WITH_INIT:
         return
-    refused = from_nothing and key in REFUSED_WITH_INIT
+    of_files = key == "data.revision" and Path(spec.data.path).suffix  # files have none
+    refused = of_files or (from_nothing and key in REFUSED_WITH_INIT)
     if tried or not refused:
         pytest.fail(f"{key}: none of {tried} changes anything" if tried else f"{key}: no other value is valid")
+
+
+@pytest.mark.parametrize(
+    "key", [key for key, _ in leaves({"hardware": HardwareSpec().model_dump(mode="json")})], ids=lambda key: key
+)
+def test_other_hardware_changes_where_calls_run_and_nothing_else(key: str, world: World, tmp_path: Path) -> None:
+    spec = read(PROJECT / "local_runner" / "demo" / "triage.yaml")
+    changed = spec.model_dump(mode="json")
+    assign(changed, key, HARDWARE[key.rsplit(".", 1)[-1]])
+    other = RunSpec.model_validate(changed)
+    assert trace(world, other, tmp_path) == trace(world, spec, tmp_path)
+    assert resolve(world, other, tmp_path).digest() == resolve(world, spec, tmp_path).digest()
+    plan = world.made["plan"].artifact
+    moved = {
+        call.stage
+        for call in world.play(resolve(world, spec, tmp_path))
+        if placement(call, plan, spec.hardware, "cuda") != placement(call, plan, other.hardware, "cuda")
+    }
+    assert moved == {key.split(".")[1]}
 
 
 def fields_of(model: type[BaseModel], seen: set[type[BaseModel]]) -> Iterator[tuple[str, str]]:

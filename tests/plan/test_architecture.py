@@ -35,19 +35,51 @@ def test_qwen3_8b_counted_by_hand() -> None:
     ("name", "billions"),
     [
         ("Qwen/Qwen3-0.6B", 0.596),
+        ("Qwen/Qwen3-1.7B", 1.72),
+        ("Qwen/Qwen3-4B", 4.02),
+        ("Qwen/Qwen3-4B-Instruct-2507", 4.02),
+        ("Qwen/Qwen3-8B", 8.19),
+        ("Qwen/Qwen3-14B", 14.8),
         ("Qwen/Qwen3-32B", 32.8),
+        ("meta-llama/Meta-Llama-3-8B", 8.03),
+        ("meta-llama/Meta-Llama-3-70B", 70.6),
         ("meta-llama/Llama-3.1-8B", 8.03),
+        ("meta-llama/Llama-3.1-70B", 70.6),
         ("meta-llama/Llama-3.3-70B", 70.6),
         ("meta-llama/Llama-3.2-1B", 1.24),
+        ("meta-llama/Llama-3.2-3B", 3.21),
         ("mistralai/Mistral-7B-v0.3", 7.25),
+        ("mistralai/Mistral-Nemo-Base-2407", 12.2),
+        ("mistralai/Mistral-Small-24B-Base-2501", 23.6),
+        ("google/gemma-2-2b", 2.61),
         ("google/gemma-2-9b", 9.24),
+        ("google/gemma-2-27b", 27.2),
         ("google/gemma-3-1b", 1.00),
+        ("google/gemma-3-4b", 3.88),
+        ("google/gemma-3-12b", 11.8),
+        ("google/gemma-3-27b", 27.0),
         ("openai/gpt-oss-20b", 20.9),
         ("openai/gpt-oss-120b", 117),
     ],
 )
 def test_known_models_have_their_published_sizes(name: str, billions: float) -> None:
     assert KNOWN[name].parameters / 1e9 == pytest.approx(billions, rel=0.005)
+
+
+def test_every_known_model_has_a_published_size() -> None:
+    marks = [mark for mark in test_known_models_have_their_published_sizes.pytestmark if mark.name == "parametrize"]
+    assert sorted(name for name, _ in marks[0].args[1]) == sorted(KNOWN)
+
+
+def test_the_text_parts_of_gemma_3_are_exact() -> None:
+    # Published for a vocabulary of 262,144; config.json embeds 64 tokens more, for images.
+    for name, published in (
+        ("google/gemma-3-1b", 999_885_952),
+        ("google/gemma-3-4b", 3_880_099_328 + 64 * 2560),
+        ("google/gemma-3-12b", 11_765_788_416 + 64 * 3840),
+        ("google/gemma-3-27b", 27_009_002_240 + 64 * 5376),
+    ):
+        assert KNOWN[name].parameters == published, name
 
 
 def test_active_parameters_of_a_mixture_are_the_published_ones() -> None:
@@ -159,10 +191,17 @@ def test_what_vllm_serves() -> None:
     [
         ("llama-3-70b", "meta-llama/Meta-Llama-3-70B"),
         ("meta-llama/Meta-Llama-3-8B-Instruct", "meta-llama/Meta-Llama-3-8B"),
-        ("Qwen/Qwen3-4B-Instruct-2507", "Qwen/Qwen3-4B"),
         ("qwen3-0.6b-base", "Qwen/Qwen3-0.6B"),
         ("google/gemma-3-1b-it", "google/gemma-3-1b"),
         ("unsloth/gpt-oss-20b", "openai/gpt-oss-20b"),
+        ("Qwen/Qwen3-4B-Instruct-2507", "Qwen/Qwen3-4B-Instruct-2507"),
+        ("unsloth/Qwen3-4B-Instruct-2507", "Qwen/Qwen3-4B-Instruct-2507"),
+        ("Qwen/Qwen3-4B-Base", "Qwen/Qwen3-4B"),
+        ("meta-llama/Llama-3.3-70B-Instruct", "meta-llama/Llama-3.3-70B"),
+        ("mistralai/Mistral-7B-Instruct-v0.3", "mistralai/Mistral-7B-v0.3"),
+        ("mistralai/Mistral-Nemo-Instruct-2407", "mistralai/Mistral-Nemo-Base-2407"),
+        ("mistralai/Mistral-Small-24B-Instruct-2501", "mistralai/Mistral-Small-24B-Base-2501"),
+        ("google/gemma-3-12b-pt", "google/gemma-3-12b"),
     ],
 )
 def test_names_of_siblings_find_their_architecture(name: str, found: str) -> None:
