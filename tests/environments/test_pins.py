@@ -50,7 +50,7 @@ NEEDED = {
     "train": {
         "torch", "transformers", "trl", "peft", "datasets", "bitsandbytes", "accelerate", "deepspeed", "kernels",
         "liger-kernel", "pydantic", "httpx", "jinja2", "pyyaml", "filelock", "psutil", "rensa", "scipy",
-        "scikit-learn", "charset-normalizer", "pyarrow",
+        "scikit-learn", "charset-normalizer", "pyarrow", "fastapi", "uvicorn", "openai",
     },
     "serve-vllm": {"torch", "vllm", "pydantic", "filelock", "numpy", "pyarrow", "scipy", "httpx", "psutil", "pyyaml"},
     "optimize-llmcompressor": {"torch", "llmcompressor", "pydantic", "filelock", "pyarrow", "scipy", "httpx"},
