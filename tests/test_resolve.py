@@ -2,14 +2,17 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pipeline.core.errors import ConfigError, IntegrityError
+from pipeline.core.errors import ConfigError, IntegrityError, ModelError, SourceError
+from pipeline.core.references import is_unresolved
 from pipeline.core.workspace import Store
 from pipeline.execute import load
+from pipeline.plan.backends import revision_of
 from pipeline.resolve import Resolver
 from schemas.base import Reference, canonical_digest
 from schemas.evaluate import MetricSpec
@@ -104,3 +107,59 @@ def test_what_the_base_was_decided_by_is_what_must_not_be_forgotten(fixture: Run
     path.write_text(json.dumps(manifest))
     (task,) = resolver(fixture).resolve(spec("triage@1")).retention
     assert (task.name, task.metric, task.artifact) == ("triage", metric, fixture.refs["data"])
+
+
+HUB = "org/model"
+
+
+def on_hub(fixture: RunFixture, monkeypatch: pytest.MonkeyPatch, commits: dict[str | None, str]) -> Resolver:
+    """Return a resolver whose Hub knows ``commits`` by revision, of any repository."""
+    found = "pipeline.backends.revision_huggingface.find_commit"
+    monkeypatch.setattr(found, lambda repo, kind, revision, token=None, key=None: commits.get(revision))
+    return replace(resolver(fixture), for_plan=True)
+
+
+def test_a_base_without_a_commit_can_be_planned_and_not_run(
+    fixture: RunFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = on_hub(fixture, monkeypatch, {})
+    main, other = (found.resolve(spec({"name": HUB, "revision": name})) for name in (None, "other"))
+    assert main.base.weights is not None and other.base.weights is not None
+    assert is_unresolved(main.base.weights) and is_unresolved(other.base.weights)
+    assert main.run_id() != other.run_id()
+    assert revision_of(main.base.weights) is None  # no commit is made up
+    assert found.resolve(spec({"name": HUB, "revision": "main"})).base == main.base
+    with pytest.raises(ModelError, match=r"base_model: org/model: .* the Hub cannot be reached"):
+        replace(found, for_plan=False).resolve(spec(HUB))
+
+
+def test_a_revision_is_recorded_as_the_commit_that_it_means(
+    fixture: RunFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = on_hub(fixture, monkeypatch, {None: "a" * 40, "v1": "b" * 40})
+    for for_plan in (True, False):
+        now = replace(found, for_plan=for_plan)
+        assert now.resolve(spec(HUB)).base.weights == Reference(location=HUB, digest="a" * 40)
+        assert now.resolve(spec({"name": HUB, "revision": "v1"})).base.weights == Reference(
+            location=HUB, digest="b" * 40
+        )
+    # A full commit needs no network to be planned with.
+    given = found.resolve(spec({"name": HUB, "revision": "c" * 40})).base.weights
+    assert given == Reference(location=HUB, digest="c" * 40)
+
+
+def test_a_data_set_has_a_revision(fixture: RunFixture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    found = on_hub(fixture, monkeypatch, {None: "a" * 40, "v1": "b" * 40})
+    data = {"path": "org/rows", "test_path": "org/rows", "revision": "v1"}
+    files = found.resolve(spec(HUB, data=data)).data
+    assert files.test is not None
+    assert (files.train.digest, files.test.digest) == ("b" * 40, "b" * 40)
+    mixed = found.resolve(spec(HUB, data={**data, "test_path": "rows.jsonl"})).data
+    assert mixed.test is not None and mixed.test.location == str(tmp_path / "rows.jsonl")
+    with pytest.raises(ConfigError, match=r"data\.revision: files and folders have no revisions"):
+        found.resolve(spec(HUB, data={"path": "rows.jsonl", "revision": "v1"}))
+    with pytest.raises(SourceError, match=r"data\.path: org/rows@v2: .*the Hub cannot be reached"):
+        found.resolve(spec(HUB, data={**data, "revision": "v2"}))
+    retention = [{"name": "own", "data": {"path": "org/own", "revision": "v1"}}]
+    (own,) = found.resolve(spec(HUB, evaluate={"retention": retention})).retention
+    assert own.files is not None and own.files.train.digest == "b" * 40
