@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from local_runner.environments import CURRENT
 from local_runner.isolated import run_in_environment
+from pipeline.control.here import CallerHere, told
 from pipeline.control.runs import RunDirectory
 from pipeline.core.context import CallContext
 from pipeline.core.errors import HoneError
-from pipeline.execute import Prepared, carry_out, failed
+from pipeline.execute import Prepared, failed
 from schemas.artifacts import CallResult
-from schemas.base import Device
 from schemas.events import Event
 from schemas.request import CallRequest
 
 
-class LocalCaller:
+@dataclass(frozen=True)
+class LocalCaller(CallerHere):
     """Carries out one call at a time on this machine."""
-
-    device: Device = "cpu"
-    workers = 1
 
     def carry_out(
         self,
@@ -31,18 +30,10 @@ class LocalCaller:
         cancelled: Callable[[], bool],
     ) -> CallResult:
         """See `Caller.carry_out`."""
-        write = run.event_writer(request.call.id)
-
-        def tell(event: Event) -> None:
-            sink(event)
-            write(event)
-
         if prepared.environment == CURRENT:
-            return carry_out(request, tell, cancelled)
+            return super().carry_out(prepared, request, run, sink, cancelled)
+        tell = told(sink, run.event_writer(request.call.id))
         try:
             return run_in_environment(prepared.environment, request, on_event=tell, cancelled=cancelled)
         except HoneError as error:
             return failed(request.call, CallContext(call_id=request.call.id, sink=tell), error)
-
-    def sync(self) -> None:
-        """See `Caller.sync`: everything is in one place."""

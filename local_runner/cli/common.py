@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import os
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -41,15 +38,6 @@ def messages() -> Console:
     from rich.console import Console
 
     return Console(stderr=True, highlight=False)
-
-
-def print_json(value: Any) -> None:
-    """Print one JSON object, a pydantic model included, on standard output."""
-    from pydantic import BaseModel
-
-    if isinstance(value, BaseModel):
-        value = value.model_dump(mode="json")
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
 
 
 def absolute(workspace: Path) -> Path:
@@ -90,12 +78,3 @@ def registry(root: Path) -> Registry:
     from pipeline.backends.track_mlflow import MlflowRegistry
 
     return MlflowRegistry(root / "mlflow.db")
-
-
-def secrets() -> dict[str, str]:
-    """Return the secrets that stages may ask for by name: ``HF_TOKEN``, ``*_API_KEY`` and ``HONE_SECRET_*``."""
-    return {
-        name: value
-        for name, value in os.environ.items()
-        if name == "HF_TOKEN" or name.endswith("_API_KEY") or name.startswith("HONE_SECRET_")
-    }

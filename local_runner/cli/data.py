@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from local_runner.cli.common import DEFAULT_WORKSPACE, JsonOption, WorkspaceOption, console, messages, print_json
+from local_runner.cli.common import DEFAULT_WORKSPACE, JsonOption, WorkspaceOption, console, messages
 from local_runner.cli.run import SetOption, interruptible, open_session
+from pipeline.control.output import print_json
 
 if TYPE_CHECKING:
     from rich.text import Text

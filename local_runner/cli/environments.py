@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from local_runner.cli.common import JsonOption, console, messages, print_json
+from local_runner.cli.common import JsonOption, console, messages
+from pipeline.control.output import print_json
 
 app = typer.Typer(help="Local environments, each built from its pinned file.", no_args_is_help=True)
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from local_runner.cli.common import JsonOption, console, messages, print_json
+from local_runner.cli.common import JsonOption, console, messages
+from pipeline.control.output import print_json
 
 if TYPE_CHECKING:
     from local_runner.guess import Guess, Wishes

@@ -15,12 +15,12 @@ from local_runner.cli.common import (
     WorkspaceOption,
     console,
     messages,
-    print_json,
     registry,
     workspace_root,
 )
 from local_runner.cli.run import interruptible
 from local_runner.cli.versions import VersionArgument
+from pipeline.control.output import print_json
 
 if TYPE_CHECKING:
     from local_runner.asking import Asked

@@ -14,11 +14,10 @@ from local_runner.cli.common import (
     WorkspaceOption,
     console,
     messages,
-    print_json,
     registry,
-    secrets,
     workspace_root,
 )
+from pipeline.control.output import print_json
 
 if TYPE_CHECKING:
     from pipeline.report.show import Check
@@ -173,6 +172,7 @@ def export(
     from pipeline.control.display import Display
     from pipeline.core.context import CallContext
     from pipeline.core.registry import resolve
+    from pipeline.core.secrets import visible_secrets
     from pipeline.core.workspace import Store
     from pipeline.report.export import export_version
     from pipeline.report.types import Registration
@@ -188,7 +188,7 @@ def export(
             to,
             registration=Registration.of(found),
             private=not public,
-            context=CallContext(call_id="export", sink=display, secrets=secrets()),
+            context=CallContext(call_id="export", sink=display, secrets=visible_secrets()),
         )
     if as_json:
         print_json(

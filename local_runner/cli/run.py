@@ -19,12 +19,11 @@ from local_runner.cli.common import (
     absolute,
     console,
     messages,
-    print_json,
     registry,
-    secrets,
     workspace_root,
     writable_root,
 )
+from pipeline.control.output import print_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -74,9 +73,10 @@ def open_session(workspace: Path, *, writes: bool = False) -> Session:
     """Return the session of a workspace; one that ``writes`` needs a folder that can be written."""
     from local_runner.caller import LocalCaller
     from pipeline.control.session import Session
+    from pipeline.core.secrets import visible_secrets
 
     root = writable_root(workspace) if writes else workspace_root(workspace)
-    return Session(root, lambda: registry(root), LocalCaller(), secrets())
+    return Session(root, lambda: registry(root), LocalCaller(), visible_secrets())
 
 
 def run(

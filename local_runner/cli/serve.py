@@ -13,10 +13,10 @@ from local_runner.cli.common import (
     WorkspaceOption,
     console,
     messages,
-    print_json,
     registry,
     workspace_root,
 )
+from pipeline.control.output import print_json
 
 KEY_VARIABLE = "HONE_API_KEY"
 

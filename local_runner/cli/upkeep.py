@@ -13,10 +13,10 @@ from local_runner.cli.common import (
     WorkspaceOption,
     absolute,
     console,
-    print_json,
     registry,
     writable_root,
 )
+from pipeline.control.output import print_json
 
 
 def gc(
@@ -26,30 +26,17 @@ def gc(
     as_json: JsonOption = False,
 ) -> int:
     """Remove artifacts that no run and no version refers to, and abandoned work."""
-    from local_runner.gc import find_garbage, remove
+    from pipeline.control.gc import find_garbage, remove
+    from pipeline.core.workspace import Store
 
     root = writable_root(workspace)
-    garbage = find_garbage(root, registry(root), run or ())
+    garbage = find_garbage(Store(root), registry(root), run or ())
     if not dry_run:
-        remove(root, garbage)
+        remove(Store(root), garbage)
     if as_json:
-        print_json(
-            {
-                "runs": [forgotten.run for forgotten in garbage.runs],
-                "artifacts": [str(ref) for ref in garbage.artifacts],
-                "work": [str(path) for path in garbage.work],
-                "bytes": garbage.bytes,
-                "removed": not dry_run,
-            }
-        )
+        print_json({**garbage.as_json(), "removed": not dry_run})
     else:
-        verb = "would remove" if dry_run else "removed"
-        runs = f"{len(garbage.runs)} runs, " if garbage.runs else ""
-        console().print(
-            f"{verb} {runs}{len(garbage.artifacts)} artifacts and {len(garbage.work)} unfinished calls, "
-            f"{garbage.bytes / 2**20:.1f} MiB",
-            soft_wrap=True,
-        )
+        console().print(garbage.sentence("would remove" if dry_run else "removed"), soft_wrap=True)
     return 0
 
 

@@ -11,10 +11,10 @@ from local_runner.cli.common import (
     JsonOption,
     WorkspaceOption,
     console,
-    print_json,
     registry,
     workspace_root,
 )
+from pipeline.control.output import print_json
 
 if TYPE_CHECKING:
     from pipeline.control.versions import Move

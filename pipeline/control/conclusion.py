@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.control.controller import Outcome
 from pipeline.control.display import show_error
 from pipeline.control.session import Prepared, Session, registered
 from pipeline.core.errors import from_record
@@ -13,12 +16,11 @@ from pipeline.report.record import RunRecord
 from pipeline.report.summary import Summary, plain_text, summarize
 from pipeline.report.types import Registration
 from pipeline.report.write import write_report
-from schemas.errors import ExitCode
+from schemas.errors import ErrorRecord, ExitCode
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from pipeline.control.controller import Outcome
     from pipeline.control.runs import RunDirectory
 
 _DETAIL_LINES = 15
@@ -48,6 +50,7 @@ class Conclusion:
             "reused": list(self.outcome.cached),
             "failed_call": self.outcome.failed_call,
             "error": self.outcome.error.model_dump() if self.outcome.error is not None else None,
+            "refused": self.refused,
             "notice": self.notice,
             "summary": self.summary.model_dump(mode="json"),
             "exit_code": int(exit_code(self)),
@@ -71,6 +74,23 @@ class Conclusion:
             if self.outcome.error.detail:
                 for line in self.outcome.error.detail.splitlines()[-_DETAIL_LINES:]:
                     err.print(f"  | {line}", markup=False, style="dim", soft_wrap=True)
+
+    def with_report(self, path: Path) -> Conclusion:
+        """Return it with the report's place here."""
+        return replace(self, summary=self.summary.model_copy(update={"report": str(path)}))
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Conclusion:
+        """Return what `as_json` described, with the report's place as the one who wrote it saw it."""
+        error = value["error"]
+        outcome = Outcome(
+            status=value["status"],
+            done=tuple(value["executed"]),
+            cached=tuple(value["reused"]),
+            failed_call=value["failed_call"],
+            error=None if error is None else ErrorRecord.model_validate(error),
+        )
+        return cls(outcome, Summary.model_validate(value["summary"]), value["refused"], value["notice"])
 
 
 def conclude(session: Session, prepared: Prepared, outcome: Outcome) -> Conclusion:

@@ -23,6 +23,7 @@ from schemas.base import ArtifactRef, StageName
 from schemas.events import Event
 from schemas.register import RegisterArtifact
 from schemas.resolved import ResolvedRun
+from schemas.run import RunSpec
 
 _TRACKED_STATUS: Mapping[str, RunStatus] = {"finished": "finished", "stopped": "running", "failed": "failed"}
 """How a run ended here, in the tracker's words."""
@@ -72,8 +73,12 @@ class Session:
             HoneError: whatever is wrong with the description or what it names.
         """
         spec = read_spec(spec_path, overrides)
+        return self.resolve_spec(spec, spec_path.absolute().parent, for_plan=for_plan)
+
+    def resolve_spec(self, spec: RunSpec, folder: Path, *, for_plan: bool = False) -> ResolvedRun:
+        """Resolve a description whose relative paths start at ``folder``; see `resolve`."""
         resolver = Resolver(
-            folder=spec_path.absolute().parent,
+            folder=folder,
             store=self.store,
             registry=self.open_registry,
             runs=self.runs,

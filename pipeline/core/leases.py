@@ -32,6 +32,9 @@ class Leases(Protocol):
         ends the wait. Once it is held, the workspace shows what the holder before left.
         """
 
+    def unheld(self, ref: ArtifactRef) -> AbstractContextManager[bool]:
+        """Hold it and yield true; yield false at once where somebody else holds it."""
+
     def is_held(self, ref: ArtifactRef) -> bool:
         """Tell whether somebody holds it now."""
 
@@ -63,9 +66,31 @@ class FileLeases:
         finally:
             lock.release()
 
+    @contextmanager
+    def unheld(self, ref: ArtifactRef) -> Iterator[bool]:
+        """See `Leases.unheld`; the lock file goes afterwards, with what it guarded."""
+        path = self.path(ref)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path)
+        if not _acquired(lock, 0.0):
+            yield False
+            return
+        try:
+            yield True
+            path.unlink(missing_ok=True)
+        finally:
+            lock.release()
+
     def is_held(self, ref: ArtifactRef) -> bool:
         """See `Leases.is_held`; a lock that does not exist is not made."""
-        return is_held(self.path(ref))
+        path = self.path(ref)
+        if not path.exists():
+            return False
+        lock = FileLock(path)
+        free = _acquired(lock, 0.0)
+        if free:
+            lock.release()
+        return not free
 
 
 def _acquired(lock: FileLock, seconds: float) -> bool:
@@ -74,25 +99,3 @@ def _acquired(lock: FileLock, seconds: float) -> bool:
     except Timeout:
         return False
     return True
-
-
-@contextmanager
-def unheld(path: Path) -> Iterator[bool]:
-    """Hold the lock file ``path`` and yield true; yield false at once where somebody else holds it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path)
-    if not _acquired(lock, 0.0):
-        yield False
-        return
-    try:
-        yield True
-    finally:
-        lock.release()
-
-
-def is_held(path: Path) -> bool:
-    """Tell whether some process holds the lock file ``path``; one that does not exist is not made."""
-    if not path.exists():
-        return False
-    with unheld(path) as free:
-        return not free

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from local_runner.caller import LocalCaller
-from local_runner.gc import find_garbage, remove
+from pipeline.control.gc import find_garbage, remove
 from pipeline.control.runs import RunDirectory
 from pipeline.control.session import Prepared, Session
 from pipeline.core.errors import ConfigError
-from pipeline.core.leases import is_held
+from pipeline.core.leases import FileLeases
 from pipeline.core.workspace import Store
 from pipeline.execute import load
 from schemas.base import ArtifactRef
@@ -68,10 +68,10 @@ def orphan(fixture: RunFixture) -> Path:
 def test_what_a_run_refers_to_stays(fixture: RunFixture) -> None:
     gone = orphan(fixture)
     before = set(Store(fixture.root).list())
-    garbage = find_garbage(fixture.root, MemoryRegistry())
+    garbage = find_garbage(Store(fixture.root), MemoryRegistry())
     assert garbage.artifacts == (ORPHAN,)
     assert garbage.bytes == sum(path.stat().st_size for path in gone.iterdir())
-    remove(fixture.root, garbage)
+    remove(Store(fixture.root), garbage)
     assert set(Store(fixture.root).list()) == before - {ORPHAN}
     assert not list((fixture.root / "work").rglob("*.lock"))
 
@@ -81,14 +81,14 @@ def test_the_inputs_of_what_is_referred_to_stay(fixture: RunFixture, directory: 
     orphan(fixture)
     inputs = store.directory(fixture.refs["train.seed-0"]) / "inputs.json"
     inputs.write_text(json.dumps({"data": fixture.refs["data"].model_dump(), "replay": {"old": ORPHAN.model_dump()}}))
-    assert find_garbage(fixture.root, MemoryRegistry()).artifacts == ()
+    assert find_garbage(Store(fixture.root), MemoryRegistry()).artifacts == ()
 
 
 def test_what_a_version_refers_to_outlives_its_run(fixture: RunFixture, directory: RunDirectory) -> None:
     registry = MemoryRegistry()
     record = load(Store(fixture.root), fixture.refs["register"])
     registry.register_version("triage", record.artifact, record.ref, record.content_digest, "artifacts/register/x")
-    garbage = find_garbage(fixture.root, registry, [directory.run])
+    garbage = find_garbage(Store(fixture.root), registry, [directory.run])
     assert record.ref not in garbage.artifacts
     assert len(garbage.artifacts) == len(set(fixture.refs.values())) - 1
 
@@ -97,45 +97,45 @@ def test_the_run_behind_a_champion_is_not_forgotten(fixture: RunFixture, directo
     registry = MemoryRegistry()
     Session(fixture.root, lambda: registry, LocalCaller()).track(Prepared(fixture.resolved(), directory), FINISHED)
     with pytest.raises(ConfigError, match="triage@1 is candidate, champion"):
-        find_garbage(fixture.root, registry, ["triage"])
+        find_garbage(Store(fixture.root), registry, ["triage"])
 
 
 def test_work_that_nobody_began_goes_with_its_lock(fixture: RunFixture) -> None:
     left = work(fixture.root, ORPHAN)
-    garbage = find_garbage(fixture.root, MemoryRegistry())
+    garbage = find_garbage(Store(fixture.root), MemoryRegistry())
     assert (garbage.work, garbage.bytes) == ((left,), 4)
-    remove(fixture.root, garbage)
+    remove(Store(fixture.root), garbage)
     assert not list(left.parent.iterdir())
 
 
 def test_work_that_a_process_holds_stays(fixture: RunFixture) -> None:
     left = work(fixture.root, ORPHAN)
-    found = find_garbage(fixture.root, MemoryRegistry())
+    found = find_garbage(Store(fixture.root), MemoryRegistry())
     with Store(fixture.root).leases.hold(ORPHAN):
-        assert is_held(left.with_name(f"{left.name}.lock"))
-        assert find_garbage(fixture.root, MemoryRegistry()).work == ()
-        remove(fixture.root, found)  # begun after it was listed
+        assert FileLeases(fixture.root).is_held(ORPHAN)
+        assert find_garbage(Store(fixture.root), MemoryRegistry()).work == ()
+        remove(Store(fixture.root), found)  # begun after it was listed
         assert left.is_dir()
-    assert not is_held(left.with_name(f"{left.name}.lock"))
+    assert not FileLeases(fixture.root).is_held(ORPHAN)
 
 
 def test_an_artifact_that_a_process_holds_stays(fixture: RunFixture) -> None:
     kept = orphan(fixture)
-    garbage = find_garbage(fixture.root, MemoryRegistry())
+    garbage = find_garbage(Store(fixture.root), MemoryRegistry())
     with Store(fixture.root).leases.hold(ORPHAN):
-        remove(fixture.root, garbage)
+        remove(Store(fixture.root), garbage)
     assert kept.is_dir()
 
 
 def test_work_that_a_run_can_resume_stays(fixture: RunFixture, directory: RunDirectory) -> None:
     begin(directory, "evaluate.other", ORPHAN)
-    assert find_garbage(fixture.root, MemoryRegistry()).work == ()
+    assert find_garbage(Store(fixture.root), MemoryRegistry()).work == ()
 
 
 def test_work_of_a_finished_call_goes(fixture: RunFixture, directory: RunDirectory) -> None:
     left = begin(directory, "data", fixture.refs["data"])
     end(directory, "data")
-    assert find_garbage(fixture.root, MemoryRegistry()).work == (left,)
+    assert find_garbage(Store(fixture.root), MemoryRegistry()).work == (left,)
 
 
 def test_a_stage_that_was_being_made_again_stays(fixture: RunFixture, directory: RunDirectory) -> None:
@@ -143,14 +143,14 @@ def test_a_stage_that_was_being_made_again_stays(fixture: RunFixture, directory:
     begin(directory, "train.seed-0", fixture.refs["train.seed-0"], time=1.0)
     end(directory, "train.seed-0", time=2.0)
     begin(directory, "train.seed-0", fixture.refs["train.seed-0"], time=3.0)
-    assert find_garbage(fixture.root, MemoryRegistry()).work == ()
+    assert find_garbage(Store(fixture.root), MemoryRegistry()).work == ()
 
 
 def test_work_on_other_data_than_the_recorded_stays(fixture: RunFixture, directory: RunDirectory) -> None:
     begin(directory, "data", fixture.refs["data"], time=1.0)
     end(directory, "data")
     begin(directory, "data", ORPHAN, time=2.0)
-    garbage = find_garbage(fixture.root, MemoryRegistry())
+    garbage = find_garbage(Store(fixture.root), MemoryRegistry())
     assert [path.name for path in garbage.work] == [fixture.refs["data"].fingerprint]
 
 
@@ -158,7 +158,7 @@ def test_an_artifact_that_is_finished_and_not_yet_recorded_stays(fixture: RunFix
     begin(directory, "data", ORPHAN)
     end(directory, "data")
     orphan(fixture)
-    assert find_garbage(fixture.root, MemoryRegistry()).artifacts == ()
+    assert find_garbage(Store(fixture.root), MemoryRegistry()).artifacts == ()
 
 
 def test_a_dry_run_counts_what_the_run_would_leave(fixture: RunFixture, directory: RunDirectory, hone: Hone) -> None:

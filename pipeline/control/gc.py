@@ -11,10 +11,10 @@ import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pipeline.control.runs import RunDirectory, RunList
 from pipeline.core.errors import ConfigError
-from pipeline.core.leases import is_held, unheld
 from pipeline.core.registry import Registry
 from pipeline.core.workspace import Store
 from schemas.base import ArtifactRef
@@ -29,8 +29,25 @@ class Garbage:
     work: tuple[Path, ...]
     bytes: int
 
+    def as_json(self) -> dict[str, Any]:
+        """Return it as JSON data."""
+        return {
+            "runs": [forgotten.run for forgotten in self.runs],
+            "artifacts": [str(ref) for ref in self.artifacts],
+            "work": [str(path) for path in self.work],
+            "bytes": self.bytes,
+        }
 
-def find_garbage(root: Path, registry: Registry, forget: Iterable[str] = ()) -> Garbage:
+    def sentence(self, verb: str) -> str:
+        """Return it in words."""
+        runs = f"{len(self.runs)} runs, " if self.runs else ""
+        return (
+            f"{verb} {runs}{len(self.artifacts)} artifacts and {len(self.work)} unfinished calls, "
+            f"{self.bytes / 2**20:.1f} MiB"
+        )
+
+
+def find_garbage(store: Store, registry: Registry, forget: Iterable[str] = ()) -> Garbage:
     """Return what nothing refers to once the runs called ``forget`` are forgotten.
 
     Work of a run that can be resumed stays; so does what a process holds.
@@ -38,7 +55,7 @@ def find_garbage(root: Path, registry: Registry, forget: Iterable[str] = ()) -> 
     Raises:
         ConfigError: there is no such run, or it is the one behind a version that an alias points at.
     """
-    store = Store(root)
+    root = store.root
     forgotten = tuple(_forgettable(root, registry, name) for name in forget)
     runs = [run for run in RunList(root).all() if run not in forgotten]
     listed = list(store.list())
@@ -46,7 +63,7 @@ def find_garbage(root: Path, registry: Registry, forget: Iterable[str] = ()) -> 
     begun = {ref for run in runs for ref in _begun(run)}
     kept = referenced(store, registry, runs)
     artifacts = tuple(ref for ref in listed if ref not in kept and str(ref) not in begun)
-    work = tuple(path for path in works if _short(path) not in begun and not is_held(_lock(path)))
+    work = tuple(path for path in works if _short(path) not in begun and not store.leases.is_held(_made_in(path)))
     size = sum(_size(store.directory(ref)) for ref in artifacts) + sum(_size(path) for path in work)
     return Garbage(forgotten, artifacts, work, size)
 
@@ -102,30 +119,26 @@ def _short(work: Path) -> str:
     return f"{work.parent.name}/{work.name[:12]}"
 
 
-def _lock(work: Path) -> Path:
-    return work.with_name(f"{work.name}.lock")
+def _made_in(work: Path) -> ArtifactRef:
+    return ArtifactRef.model_validate({"stage": work.parent.name, "fingerprint": work.name})
 
 
 def _size(directory: Path) -> int:
     return sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
 
 
-def remove(root: Path, garbage: Garbage) -> None:
-    """Remove it, but for what somebody began to use meanwhile; a lock file goes with what it guarded."""
-    store = Store(root)
+def remove(store: Store, garbage: Garbage) -> None:
+    """Remove it, but for what somebody began to use meanwhile."""
     for run in garbage.runs:
         shutil.rmtree(run.path)
     for ref in garbage.artifacts:
-        lock = _lock(store.work_directory(ref))
-        with unheld(lock) as free:
+        with store.leases.unheld(ref) as free:
             if free:
                 store.discard(ref)
-                lock.unlink(missing_ok=True)
     for path in garbage.work:
-        with unheld(_lock(path)) as free:
+        with store.leases.unheld(_made_in(path)) as free:
             if free:
                 shutil.rmtree(path, ignore_errors=True)
-                _lock(path).unlink(missing_ok=True)
 
 
 def _forgettable(root: Path, registry: Registry, name: str) -> RunDirectory:

@@ -1,0 +1,79 @@
+"""What a stage's container does: `pipeline.execute`, under a lease in a Dict and on a Volume.
+
+The Volume is reloaded before anything is read and committed after each checkpoint and artifact, so that a container
+that dies loses at most what a process that dies on one machine loses.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import modal
+
+from modal_app.envelope import Envelope, Reply
+from modal_app.leases import DictLeases
+from modal_app.meter import Meter
+from modal_app.pulse import Pulse
+from modal_app.settings import SETTINGS
+from modal_app.volumes import ARTIFACTS, LEASES, ROOT, STATE
+from pipeline.control.runs import RunDirectory, RunList
+from pipeline.core.secrets import visible_secrets
+from pipeline.execute import carry_out
+from schemas.events import Event
+
+COMMITTED_AFTER = ("started", "checkpoint", "finished", "failed")
+"""Events after which others must see what is on the Volume."""
+
+TOLD = ("started", "warning", "recovery", "finished", "failed")
+"""Events that go back with the result."""
+
+PROGRESS_SECONDS = 5.0
+"""One progress event is kept in this time: a follower reads the file again and again."""
+
+COMMIT_SECONDS = 5.0
+"""How often events are made visible to followers while nothing else is committed."""
+
+
+def stop_key(run: str) -> str:
+    """Return the key whose presence asks a run to stop."""
+    return f"stop:{run}"
+
+
+def attempt(text: str) -> str:
+    """Carry out the attempt that an envelope describes; errors of the stage are part of the reply."""
+    envelope = Envelope.model_validate_json(text)
+    ARTIFACTS.reload()
+    directory = RunList(ROOT).directory(envelope.run)
+    call_id = envelope.request.call.id
+    holder = modal.current_input_id() or call_id
+    told: list[Event] = []
+    here = {"root": ROOT, "secrets": visible_secrets()}
+    meter = Meter(STATE, envelope.run, call_id, f"{holder}-{time.time():.0f}", envelope.resources)
+
+    def goes_on() -> bool:
+        return not STATE.contains(stop_key(envelope.run))
+
+    with Pulse(SETTINGS.lease_seconds / 4) as pulse, meter, pulse.beat(meter.beat), pulse.beat(goes_on):
+        leases = DictLeases(LEASES, holder, SETTINGS.lease_seconds, pulse, entered=ARTIFACTS.reload)
+        request = envelope.for_attempt(meter.earlier).model_copy(update=here)
+        result = carry_out(request, _sink(directory, call_id, told), lambda: pulse.stopped, leases)
+    ARTIFACTS.commit()
+    return Reply(result=result, events=tuple(told)).model_dump_json()
+
+
+def _sink(directory: RunDirectory, call_id: str, told: list[Event]) -> Callable[[Event], None]:
+    """Return what writes events, commits where others wait for it, and keeps those that go back."""
+    write = directory.event_writer(call_id, PROGRESS_SECONDS)
+    committed = time.monotonic()
+
+    def sink(event: Event) -> None:
+        nonlocal committed
+        write(event)
+        if event.kind in TOLD:
+            told.append(event)
+        if event.kind in COMMITTED_AFTER or time.monotonic() - committed > COMMIT_SECONDS:
+            ARTIFACTS.commit()
+            committed = time.monotonic()
+
+    return sink

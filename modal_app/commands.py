@@ -1,0 +1,193 @@
+"""The verbs of `modal run -m modal_app.main`: what they take, and what they tell."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from modal_app.attempts import stop_key
+from modal_app.controller import collect_garbage
+from modal_app.leases import DictLeases
+from modal_app.money import agree_on_cap
+from modal_app.orders import Collected, ControlOrder, GarbageOrder
+from modal_app.pulse import Pulse
+from modal_app.settings import SETTINGS
+from modal_app.starting import DEFAULT_FOLDER, Client
+from modal_app.volumes import LEASES, STATE
+from pipeline.control.bill import summary, table
+from pipeline.control.conclusion import Conclusion, exit_code
+from pipeline.control.output import print_json
+from pipeline.control.plan_text import show_plan
+from pipeline.control.status import run_status
+from pipeline.core.errors import from_record
+from pipeline.core.workspace import Store
+from schemas.errors import ExitCode
+
+Config = Annotated[Path, typer.Option("--config", help="The run description, a YAML file.")]
+Set = Annotated[list[str] | None, typer.Option("--set", help="Override one key: train.learning_rate=1e-4.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Start without asking, under a default cap.")]
+MaxCost = Annotated[float | None, typer.Option(min=0.0, help="US dollars at which the run stops, with a checkpoint.")]
+Run = Annotated[str, typer.Option("--run", help="A run's id.")]
+To = Annotated[Path, typer.Option("--to", help="Folder that receives records and reports, laid out as a workspace.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+PriceScale = Annotated[float, typer.Option(min=0.0, help="Multiplies the price table: a contract's rate.")]
+
+
+def _messages() -> Console:
+    return Console(stderr=True, highlight=False)
+
+
+def _console() -> Console:
+    return Console(highlight=False, soft_wrap=False)
+
+
+def run(
+    config: Config,
+    overrides: Set = None,
+    first: Annotated[str | None, typer.Option("--from", help="Take earlier stages only as they are stored.")] = None,
+    last: Annotated[str | None, typer.Option("--until", help="Call nothing after this stage.")] = None,
+    fresh: Annotated[list[str] | None, typer.Option(help="Make this stage again even if it is stored.")] = None,
+    max_cost: MaxCost = None,
+    yes: Yes = False,
+    to: To = DEFAULT_FOLDER,
+    price_scale: PriceScale = 1.0,
+    as_json: Json = False,
+) -> int:
+    """Carry out a run on Modal and bring its report here; what is finished is not done again."""
+    client = Client(to, _messages(), quiet=as_json)
+    spec, prepared = client.prepare(config, overrides or [])
+    assert prepared.plan is not None and prepared.run is not None
+    if not as_json:
+        show_plan(prepared.plan, client.messages)
+    order = ControlOrder.model_validate(
+        {
+            "run": prepared.run,
+            "first": first,
+            "last": last,
+            "fresh": tuple(fresh or ()),
+            "max_cost": agree_on_cap(prepared.plan, spec.constraints, max_cost, yes=yes),
+            "max_gpu_hours": spec.constraints.max_gpu_hours,
+            "price_scale": price_scale,
+        }
+    )
+    return _follow(client, order, as_json)
+
+
+def plan(config: Config, overrides: Set = None, to: To = DEFAULT_FOLDER, as_json: Json = False) -> int:
+    """Plan a run: what it would do, take and show, before a GPU starts."""
+    client = Client(to, _messages(), quiet=as_json)
+    _, prepared = client.prepare(config, overrides or [])
+    assert prepared.plan is not None
+    if as_json:
+        print_json(prepared.model_dump(mode="json"))
+    else:
+        show_plan(prepared.plan, _console())
+    return int(ExitCode.OK if prepared.plan.feasible else ExitCode.BUDGET)
+
+
+def resume(
+    run: Run,
+    max_cost: MaxCost = None,
+    yes: Yes = False,
+    to: To = DEFAULT_FOLDER,
+    price_scale: PriceScale = 1.0,
+    as_json: Json = False,
+) -> int:
+    """Go on with a run that was stopped, under a higher cap if it was the cap that stopped it."""
+    client = Client(to, _messages(), quiet=as_json)
+    directory = client.mirror.run(run)
+    constraints = directory.read().spec.constraints
+    ledger = client.ledger(run)
+    if max_cost is None and constraints.max_cost is None and ledger is not None:
+        max_cost = ledger.caps.max_cost
+    order = ControlOrder(
+        run=run,
+        max_cost=agree_on_cap(client.plan(directory), constraints, max_cost, yes=yes),
+        max_gpu_hours=constraints.max_gpu_hours,
+        price_scale=price_scale,
+    )
+    return _follow(client, order, as_json)
+
+
+def _follow(client: Client, order: ControlOrder, as_json: bool) -> int:
+    client.announce(f"run {order.run} on Modal app {SETTINGS.app}")
+    follower = client.follower(order.run)
+    conclusion = client.follow(order.run, client.start(order), follower)
+    _tell(client, conclusion, as_json)
+    return int(exit_code(conclusion))
+
+
+def _tell(client: Client, conclusion: Conclusion, as_json: bool) -> None:
+    report = client.root / "runs" / conclusion.summary.run / "report" / "report.html"
+    if as_json:
+        print_json({**conclusion.as_json(), "report": str(report), "money": _money(client, conclusion.summary.run)})
+        return
+    conclusion.with_report(report).show(_console(), client.messages)
+    _tell_money(client, conclusion.summary.run)
+
+
+def _money(client: Client, run: str) -> dict[str, Any] | None:
+    ledger = client.ledger(run)
+    return None if ledger is None else table(ledger)
+
+
+def _tell_money(client: Client, run: str) -> None:
+    ledger = client.ledger(run)
+    if ledger is not None:
+        client.announce(summary(ledger))
+
+
+def status(run: Run = "", to: To = DEFAULT_FOLDER, as_json: Json = False) -> int:
+    """Show how a run stands, the newest if none is named: every call, live progress, losses, money."""
+    client = Client(to, _messages(), quiet=as_json)
+    directory = client.mirror.run(run or client.mirror.newest())
+    current = run_status(Store(to, DictLeases(LEASES, "", 0.0, Pulse(0.0))), directory)
+    if as_json:
+        print_json({**current.as_json(), "money": _money(client, current.run)})
+    else:
+        current.show(_console())
+        _tell_money(client, current.run)
+    return 0
+
+
+def fetch(
+    run: Run,
+    to: To = DEFAULT_FOLDER,
+    artifacts: Annotated[bool, typer.Option(help="Bring every artifact too, not only record and report.")] = True,
+) -> int:
+    """Bring a run's record, report, artifacts and the registry here: a workspace for `hone show` and `hone serve`."""
+    client = Client(to, _messages())
+    mirror = client.mirror
+    directory = mirror.run(run)
+    if artifacts:
+        mirror.artifacts(directory, client.announce)
+    mirror.file("mlflow.db")
+    client.announce(f"{run} is in {to}; for hone's commands: export HONE_WORKSPACE={to.absolute()}")
+    return 0
+
+
+def cancel(run: Run) -> int:
+    """Ask a run to stop with what it has saved."""
+    STATE.put(stop_key(run), True)
+    _messages().print(f"{run} stops after the current step; resume it to go on", markup=False)
+    return 0
+
+
+def gc(
+    run: Annotated[list[str] | None, typer.Option(help="Forget this run first, by id or name.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be removed.")] = False,
+    as_json: Json = False,
+) -> int:
+    """Remove from the Volume what no run and no version refers to."""
+    order = GarbageOrder(forget=tuple(run or ()), dry_run=dry_run)
+    answer = Collected.model_validate_json(collect_garbage.remote(order.model_dump_json()))
+    if answer.error is not None:
+        raise from_record(answer.error)
+    if as_json:
+        print_json({**(answer.garbage or {}), "removed": not dry_run})
+    else:
+        _console().print(answer.sentence, soft_wrap=True)
+    return 0

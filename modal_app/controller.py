@@ -1,0 +1,225 @@
+"""The controller on Modal: it resolves and plans runs, and carries them out from a CPU container.
+
+Its container may be preempted like any other. What it needs to go on is on the Volume and in the Dicts: the run's
+record, the artifacts, the function calls under way, the meters and the ledger.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import modal
+
+from modal_app.app import SECRETS, stages
+from modal_app.attempts import stop_key
+from modal_app.caller import HandOver, ModalCaller
+from modal_app.flights import Flights
+from modal_app.images import image
+from modal_app.leases import DictLeases
+from modal_app.meter import Meter, read_meters
+from modal_app.orders import Collected, Controlled, ControlOrder, GarbageOrder, PreparedRun, PrepareOrder
+from modal_app.pulse import Pulse
+from modal_app.purse import Purse
+from modal_app.registry import registry_to_read, registry_to_write
+from modal_app.settings import SETTINGS
+from modal_app.volumes import ARTIFACTS, LEASES, MODELS, ROOT, STATE, WORKSPACE
+from pipeline.control.allowance import resources_of
+from pipeline.control.conclusion import Conclusion, conclude
+from pipeline.control.controller import Controller, Outcome, RunOptions
+from pipeline.control.gc import find_garbage, remove
+from pipeline.control.here import CallerHere
+from pipeline.control.ledger import LEDGER, Caps, Ledger
+from pipeline.control.runs import RunDirectory, RunList
+from pipeline.control.session import Prepared, Session
+from pipeline.core.errors import HoneError, as_hone_error, from_record
+from pipeline.core.secrets import visible_secrets
+from pipeline.core.workspace import Store, write_record
+from pipeline.environments import MAIN
+from pipeline.execute import load
+from pipeline.plan.placement import orchestration
+from schemas.base import ArtifactRef
+from schemas.events import Event
+from schemas.ledger import AttemptKind
+from schemas.plan import PlanArtifact
+from schemas.resolved import ResolvedRun
+
+DAY = 86_400
+
+HAND_OVER_SECONDS = 23 * 3600.0
+"""How long a controller works before another container goes on: Modal ends a function after 24 hours."""
+
+CONCLUSION = "conclusion.json"
+
+_CPU = orchestration()
+
+
+def controller_key(run: str) -> str:
+    """Return the key of the function call that carries a run out."""
+    return f"controller:{run}"
+
+
+def served_key(name: str) -> str:
+    """Return the key of the version that is to be served under a name."""
+    return f"served:{name}"
+
+
+def _on_a_cpu(function: Callable[[str], str]) -> modal.Function[..., Any, Any]:
+    """Register one of the app's own functions: JSON text in, JSON text out, on a small CPU container."""
+    return stages.function(
+        image=image(MAIN),
+        volumes=WORKSPACE,
+        secrets=SECRETS,
+        cpu=_CPU.cpu,
+        memory=_CPU.memory,
+        timeout=DAY,
+        max_containers=SETTINGS.workers,
+        single_use_containers=True,
+    )(function)
+
+
+@_on_a_cpu
+def prepare_run(order: str) -> str:
+    """Resolve, write down and plan a run, and bring what it needs into the caches, before any GPU starts."""
+    with _container("preflight", "preflight") as leases:
+        try:
+            return _prepare(PrepareOrder.model_validate_json(order), leases).model_dump_json()
+        except Exception as error:  # noqa: BLE001 - the boundary: whatever a library raises becomes an answer
+            return PreparedRun(error=as_hone_error(error).record()).model_dump_json()
+
+
+def _prepare(order: PrepareOrder, leases: DictLeases) -> PreparedRun:
+    told: list[Event] = []
+    with registry_to_read() as registry:
+        session = Session(ROOT, lambda: registry, CallerHere(SETTINGS.device, leases), visible_secrets())
+        run = session.resolve_spec(order.spec, ROOT)
+        prepared = session.prepare(run)
+    controller = Controller(ROOT, session.caller, told.append, lambda: False, visible_secrets())
+    outcome = controller.carry_out(run, prepared.directory, RunOptions(last="plan"))
+    if outcome.error is not None:
+        raise from_record(outcome.error)
+    fetch_weights(run)
+    ARTIFACTS.commit()
+    warnings = tuple(event.message for event in told if event.kind == "warning")
+    return PreparedRun(run=prepared.directory.run, plan=_plan(prepared.directory), warnings=warnings)
+
+
+def fetch_weights(run: ResolvedRun) -> None:
+    """Bring a Hub base's weights into the model cache, at the commit that the run names.
+
+    Raises:
+        ModelError: the repository, its revision or the permission is missing.
+    """
+    from pipeline.backends.fetch_huggingface import fetch_model
+
+    weights = run.base.weights
+    if weights is not None and weights.digest is not None and not (ROOT / weights.location).exists():
+        fetch_model(weights.location, weights.digest, visible_secrets().get("HF_TOKEN"))
+        MODELS.commit()
+
+
+@_on_a_cpu
+def control_run(text: str) -> str:
+    """Carry out a run until it ends, is stopped, or this container's time is over."""
+    order = ControlOrder.model_validate_json(text)
+    hand_over_at = time.monotonic() + HAND_OVER_SECONDS
+    with _container(order.run, "controller") as leases, leases.named(f"run/{order.run}"):
+        try:
+            conclusion = _control(order, leases, hand_over_at)
+        except HandOver:
+            return _hand_over(text, order).model_dump_json()
+        except Exception as error:  # noqa: BLE001 - the boundary: whatever a library raises becomes an answer
+            return Controlled(error=as_hone_error(error).record()).model_dump_json()
+    return Controlled(conclusion=conclusion.as_json()).model_dump_json()
+
+
+@_on_a_cpu
+def collect_garbage(text: str) -> str:
+    """Remove from the Volume what nothing refers to; what a container holds stays."""
+    order = GarbageOrder.model_validate_json(text)
+    with _container("upkeep", "garbage") as leases, registry_to_read() as registry:
+        try:
+            store = Store(ROOT, leases)
+            garbage = find_garbage(store, registry, order.forget)
+            if not order.dry_run:
+                remove(store, garbage)
+        except HoneError as error:
+            return Collected(error=error.record()).model_dump_json()
+        ARTIFACTS.commit()
+    sentence = garbage.sentence("would remove" if order.dry_run else "removed")
+    return Collected(garbage=garbage.as_json(), sentence=sentence).model_dump_json()
+
+
+def _control(order: ControlOrder, leases: DictLeases, hand_over_at: float) -> Conclusion:
+    directory = RunList(ROOT).directory(order.run)
+    run = directory.read().resolved()
+    options = RunOptions(first=order.first, last=order.last, fresh=frozenset(order.fresh))
+    purse = Purse(_ledger(order, directory), STATE, directory)
+    caller = ModalCaller(_plan(directory), run.spec.hardware, Flights(STATE, order.run), purse, hand_over_at)
+    controller = Controller(ROOT, caller, _show, lambda: STATE.contains(stop_key(order.run)))
+    outcome = controller.carry_out(run, directory, options)
+    caller.sync()
+    return _conclude(Prepared(run, directory), caller, outcome, leases)
+
+
+def _conclude(prepared: Prepared, caller: ModalCaller, outcome: Outcome, leases: DictLeases) -> Conclusion:
+    """Register what came of the run, write its report, and tell the endpoint what to serve."""
+    with registry_to_write(leases) as registry:
+        session = Session(ROOT, lambda: registry, caller)
+        session.track(prepared, outcome)
+        conclusion = conclude(session, prepared, outcome)
+        name = prepared.run.spec.name
+        champion = registry.alias(name, "champion")
+    write_record(prepared.directory.path / CONCLUSION, conclusion.as_json())
+    ARTIFACTS.commit()
+    if champion is not None:
+        STATE.put(served_key(name), champion)
+    return conclusion
+
+
+def _ledger(order: ControlOrder, directory: RunDirectory) -> Ledger:
+    """Return the run's ledger under this order's caps, with what its containers have taken since it was written."""
+    caps = Caps(order.max_cost, order.max_gpu_hours)
+    path = directory.path / LEDGER
+    if not path.is_file():
+        return Ledger(caps, price_scale=order.price_scale)
+    ledger = Ledger.from_json(path.read_text(encoding="utf-8"), caps)
+    names = {allowance.call_id for allowance in ledger.record().allowances}
+    for attempt in read_meters(STATE, directory.run, names):
+        ledger.meter(attempt)
+    ledger.keep({name for name in names if STATE.contains(f"flight:{directory.run}:{name}")})
+    return ledger
+
+
+def _hand_over(text: str, order: ControlOrder) -> Controlled:
+    following = control_run.spawn(text)
+    STATE.put(controller_key(order.run), following.object_id)
+    return Controlled(handed_over_to=following.object_id)
+
+
+def _plan(directory: RunDirectory) -> PlanArtifact | None:
+    """Return the run's plan; None where it is not drawn up."""
+    fingerprint = directory.calls().get("plan", {}).get("fingerprint")
+    if fingerprint is None:
+        return None
+    artifact = load(Store(ROOT), ArtifactRef(stage="plan", fingerprint=fingerprint)).artifact
+    assert isinstance(artifact, PlanArtifact)
+    return artifact
+
+
+@contextmanager
+def _container(owner: str, call_id: str) -> Iterator[DictLeases]:
+    """Reload the Volume, and yield this container's leases while its pulse and meter go on."""
+    ARTIFACTS.reload()
+    holder = modal.current_input_id() or call_id
+    kind: AttemptKind = "controller" if call_id == "controller" else "preflight"
+    meter = Meter(STATE, owner, call_id, f"{holder}-{time.time():.0f}", resources_of(_CPU), kind)
+    with Pulse(SETTINGS.lease_seconds / 4) as pulse, meter, pulse.beat(meter.beat):
+        yield DictLeases(LEASES, holder, SETTINGS.lease_seconds, pulse, entered=ARTIFACTS.reload)
+
+
+def _show(event: Event) -> None:
+    """Write what an attempt told to the container's log."""
+    print(f"{event.call_id} {event.kind} {event.message}", flush=True)  # noqa: T201 - a container's log is its output

@@ -1,0 +1,34 @@
+"""What passes between the controller's container and a stage's: JSON text, never a pickle."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from schemas.artifacts import CallResult
+from schemas.base import Schema
+from schemas.events import Event
+from schemas.ledger import Allowance, Attempt, Resources
+from schemas.request import CallRequest
+
+
+class Envelope(Schema):
+    """A stage call of a run, what its container is billed for, and what all attempts at it may take."""
+
+    run: str
+    request: CallRequest
+    resources: Resources
+    allowance: Allowance
+
+    def for_attempt(self, earlier: Iterable[Attempt]) -> CallRequest:
+        """Return the request with the time that is left after earlier attempts: a preempted one has used some up."""
+        if self.request.seconds is None:
+            return self.request
+        gone = self.allowance.seconds - self.allowance.seconds_left(earlier)
+        return self.request.model_copy(update={"seconds": max(0.0, self.request.seconds - gone)})
+
+
+class Reply(Schema):
+    """How the attempt ended; ``events`` are those that a controller acts on or tells, without progress and metrics."""
+
+    result: CallResult
+    events: tuple[Event, ...] = ()

@@ -1,0 +1,74 @@
+"""Meters: what a container has taken so far, kept in a Dict while it lives, so that a killed one is charged too."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from types import TracebackType
+from typing import Self
+
+from modal_app.leases import Entries
+from schemas.ledger import Attempt, AttemptKind, Resources
+
+
+def meter_key(owner: str, call_id: str) -> str:
+    """Return the key under which the attempts at a call are kept; ``owner`` is a run, or what is served."""
+    return f"meter:{owner}:{call_id}"
+
+
+class Meter:
+    """The record of one attempt, renewed at every beat. Use as a context manager; it ends the record.
+
+    Args:
+        state: the Dict.
+        owner: the run that is charged.
+        call_id: what the container does.
+        attempt: names the attempt among those at this call.
+        resources: what the container is billed for.
+        kind: what the call is.
+
+    ``earlier`` has the attempts before this one.
+    """
+
+    def __init__(
+        self, state: Entries, owner: str, call_id: str, attempt: str, resources: Resources, kind: AttemptKind = "stage"
+    ) -> None:
+        self._state = state
+        self._key = meter_key(owner, call_id)
+        self.earlier: tuple[Attempt, ...] = ()
+        now = time.time()
+        self._record = Attempt(
+            **resources.model_dump(include=set(Resources.model_fields)),
+            call_id=call_id,
+            attempt=attempt,
+            kind=kind,
+            started=now,
+            last_seen=now,
+        )
+
+    def __enter__(self) -> Self:
+        self.earlier = tuple(Attempt.model_validate(record) for record in self._state.get(self._key, []))
+        self.beat()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        now = time.time()
+        self._put(self._record.model_copy(update={"last_seen": now, "ended": now}))
+
+    def beat(self) -> bool:
+        """Write down that the container lives."""
+        self._record = self._record.model_copy(update={"last_seen": time.time()})
+        self._put(self._record)
+        return True
+
+    def _put(self, record: Attempt) -> None:
+        self._state.put(self._key, [one.model_dump(mode="json") for one in (*self.earlier, record)])
+
+
+def read_meters(state: Entries, owner: str, call_ids: Iterable[str]) -> Iterator[Attempt]:
+    """Yield every attempt at these calls that was charged to ``owner``."""
+    for call_id in call_ids:
+        for record in state.get(meter_key(owner, call_id), []):
+            yield Attempt.model_validate(record)

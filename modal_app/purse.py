@@ -1,0 +1,66 @@
+"""What a run may still spend: its ledger, fed by the meters of its containers, for several threads at once."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+
+from modal_app.leases import Entries
+from modal_app.meter import read_meters
+from pipeline.control.allowance import Refusal, Request
+from pipeline.control.ledger import LEDGER, Ledger
+from pipeline.control.runs import RunDirectory
+from pipeline.core.workspace import write_atomic
+from schemas.ledger import Allowance
+
+GATHER_SECONDS = 0.5
+"""Calls that are begun within this time ask together, so that what is left is shared and not taken by the first."""
+
+
+@dataclass
+class Purse:
+    """The money of one run.
+
+    Args:
+        ledger: the run's ledger.
+        state: the Dict with the meters.
+        directory: the run's record, which keeps the ledger.
+    """
+
+    ledger: Ledger
+    state: Entries
+    directory: RunDirectory
+    _asking: dict[str, Request] = field(default_factory=dict, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def reserve(self, request: Request) -> Allowance | Refusal:
+        """Set aside what a call may take; see `Ledger.reserve`."""
+        with self._lock:
+            self._asking[request.call_id] = request
+        time.sleep(GATHER_SECONDS)
+        with self._lock:
+            del self._asking[request.call_id]
+            return self.ledger.reserve(request, tuple(self._asking.values()))
+
+    def settle(self, call_id: str) -> None:
+        """Charge every attempt at a call, and give back what it did not use."""
+        attempts = tuple(read_meters(self.state, self.directory.run, (call_id,)))
+        with self._lock:
+            for attempt in attempts:
+                self.ledger.meter(attempt)
+            self.ledger.settle(call_id)
+
+    def has_more_than(self, allowance: Allowance) -> bool:
+        """Tell whether a call that used its allowance up could have another one worth its start."""
+        again = Request(allowance.call_id, allowance.resources, allowance.seconds)
+        with self._lock:
+            given = self.ledger.reserve(again)
+            self.ledger.settle(allowance.call_id)
+        return not isinstance(given, Refusal) and given.seconds >= again.least
+
+    def write(self) -> None:
+        """Keep the ledger in the run's record."""
+        with self._lock:
+            text = self.ledger.to_json()
+        write_atomic(self.directory.path / LEDGER, text)

@@ -1,0 +1,14 @@
+"""Which environment variables are secrets that stages may ask for by name."""
+
+from __future__ import annotations
+
+import os
+
+
+def visible_secrets() -> dict[str, str]:
+    """Return the secrets of this process by name: ``HF_TOKEN``, ``*_API_KEY`` and ``HONE_SECRET_*``."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name == "HF_TOKEN" or name.endswith("_API_KEY") or name.startswith("HONE_SECRET_")
+    }
