@@ -12,7 +12,7 @@ from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 from trl.data_utils import pack_dataset
 
 from pipeline.backends.training.adapters import adapter_config
-from pipeline.backends.training.arguments import common_arguments
+from pipeline.backends.training.arguments import common_arguments, on_one_gpu
 from pipeline.backends.training.base_model import prepare_model
 from pipeline.backends.training.guarded import GuardedTrainer
 from pipeline.backends.training.job import Row, TrainJob, TrainOutcome
@@ -68,6 +68,7 @@ def build_sft(job: TrainJob, settings: AttemptSettings) -> GuardedTrainer:
         eval_packing=False,
         dataset_kwargs={"skip_prepare_dataset": True},
     )
+    on_one_gpu(arguments, job.context)
     train = _labelled(job.train)
     if config.packing:
         train = pack_dataset(train, config.max_length, "bfd")
@@ -95,6 +96,7 @@ def build_dpo(job: TrainJob, settings: AttemptSettings) -> GuardedTrainer:
         loss_type=list(config.dpo.loss_type),
         label_smoothing=config.dpo.label_smoothing,
     )
+    on_one_gpu(arguments, job.context)
     model = prepare_model(config, job.tokenizer, job.longest)
     copied = config.lora is None or changes_base(config.lora)
     return GuardedDPOTrainer(

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.backends.training.base_model import precision_of
 from pipeline.backends.training.job import TrainJob
 from pipeline.backends.training.settings import AttemptSettings
+from pipeline.core.context import CallContext
+
+if TYPE_CHECKING:
+    from transformers import TrainingArguments
 
 
 def common_arguments(job: TrainJob, settings: AttemptSettings) -> dict[str, Any]:
@@ -42,3 +46,13 @@ def common_arguments(job: TrainJob, settings: AttemptSettings) -> dict[str, Any]
         "disable_tqdm": True,
         "push_to_hub": False,
     }
+
+
+def on_one_gpu(arguments: TrainingArguments, context: CallContext) -> None:
+    """Let one GPU train: this is one process, in which transformers would split each batch by `DataParallel`.
+
+    TRL refuses that, and it would give other losses than one GPU.
+    """
+    if arguments.n_gpu > 1:
+        context.warn(f"{arguments.n_gpu} GPUs are there, and one of them trains", gpus=arguments.n_gpu)
+        arguments._n_gpu = 1  # noqa: SLF001  the property of this name has no setter
