@@ -16,7 +16,7 @@ from pipeline.data.sources import Source, open_source
 from schemas.base import Reference
 from schemas.data import BadRows, DataOptions, Split
 
-_PEEK = 1000
+PEEK = 1000
 """Rows from which columns and format are found."""
 
 _NAMED = 20
@@ -58,7 +58,7 @@ def load_source(reference: Reference, role: Split, options: DataOptions, context
         SourceError, DataError, ConfigError, IntegrityError: it cannot be read, holds no rows, or fits no format.
     """
     source = open_source(reference, role, context)
-    head = list(islice(source.rows, _PEEK))
+    head = list(islice(source.rows, PEEK))
     good = [row for row in head if isinstance(row, SourceRow)]
     if not good:
         raise _nothing_readable(source, head)

@@ -20,8 +20,10 @@ STATUS: Mapping[WebhookErrorCode, int] = {
     "unavailable": 503,
 }
 
-RETRY_AFTER = 60
-"""Seconds after which a sender may try again what failed here."""
+HEADERS: Mapping[WebhookErrorCode, Mapping[str, str]] = {
+    "unavailable": {"Retry-After": "60"},
+    "too_large": {"Connection": "close"},  # or the server goes on reading what the sender goes on sending
+}
 
 
 class Refused(Exception):
@@ -36,5 +38,6 @@ class Refused(Exception):
     def answer(self) -> JSONResponse:
         """Return the answer."""
         code = self.error.code
-        headers = {"Retry-After": str(RETRY_AFTER)} if code == "unavailable" else None
-        return JSONResponse(WebhookErrorAnswer(error=self.error).model_dump(mode="json"), STATUS[code], headers)
+        return JSONResponse(
+            WebhookErrorAnswer(error=self.error).model_dump(mode="json"), STATUS[code], HEADERS.get(code)
+        )
