@@ -27,7 +27,14 @@ from tests.support.registered import OneVersion
 from tests.test_flow import World
 
 PROJECT = Path(__file__).resolve().parent.parent
-SHIPPED = sorted([*(PROJECT / "examples").rglob("*.yaml"), *(PROJECT / "local_runner").rglob("demo/*.yaml")])
+SHIPPED = sorted(
+    [
+        *(PROJECT / "examples" / "real_data").glob("*.yaml"),
+        PROJECT / "examples" / "banking77-qwen3.yaml",
+        *(PROJECT / "local_runner").rglob("demo/*.yaml"),
+    ]
+)
+"""Descriptions that between them say something of every key."""
 
 FILLINGS: dict[str, Any] = {
     "base_model.revision": "abc",

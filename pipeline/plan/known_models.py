@@ -92,7 +92,7 @@ KNOWN: dict[str, Architecture] = {
 }
 """Architectures by Hub id; a sibling of the same sizes (tuned for instructions, or not) needs no entry of its own."""
 
-_SIBLING = re.compile(r"-(instruct|it|chat|base|pt)(?=-|$)|-(2507|hf)$")
+_SIBLING = re.compile(r"-(instruct|it|chat|base|pt)(?=-|$)|-(2507|hf|bf16)$")
 
 
 def _tail(name: str) -> str:

@@ -176,6 +176,7 @@ def _trained_on(plan: PlanArtifact) -> tuple[str, ...]:
             and option.count == chosen.count
             and option.dollars <= DEARER * chosen.dollars
             and (gpu_named(option.gpu).for_large or not large)
+            and gpu_named(option.gpu).has_bf16 == gpu_named(chosen.gpu).has_bf16
         ),
         key=lambda option: (option.dollars, option.gpu),
     )
