@@ -16,6 +16,9 @@ PAD = "<|endoftext|>"
 START = "<|im_start|>"
 END = "<|im_end|>"
 
+_OF_LOADING = ("is_local", "local_files_only")
+"""What transformers remembers of the place a tokenizer was loaded from; saved with it, a model's bytes would tell it."""
+
 
 def load_tokenizer(
     source: str,
@@ -46,6 +49,8 @@ def load_tokenizer(
             where=source,
             fix="name a folder that holds tokenizer.json, or a Hub id that this machine can reach",
         ) from error
+    for name in _OF_LOADING:
+        tokenizer.init_kwargs.pop(name, None)
     if chat_template is not None:
         tokenizer.chat_template = chat_template
     if tokenizer.pad_token is None:

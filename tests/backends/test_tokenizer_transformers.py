@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline.backends.tokenizer_transformers import load_tokenizer, train_bpe_tokenizer
 from pipeline.core.errors import ModelError
-from tests.support.tiny_model import TEXTS, tiny_tokenizer
+from tests.support.tiny_model import TEXTS, tiny_tokenizer, write_tiny_base
 
 
 def test_tokenizer_training_is_deterministic_and_lossless() -> None:
@@ -41,3 +42,16 @@ def test_any_text_survives(text: str) -> None:
     tokenizer = tiny_tokenizer()
     ids = tokenizer(text, add_special_tokens=False)["input_ids"]
     assert tokenizer.decode(ids) == text
+
+
+def test_what_is_saved_says_nothing_of_the_place_that_it_was_loaded_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_tiny_base(tmp_path / "base")
+    saved = []
+    for name, offline in (("online", False), ("offline", True)):
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", offline)
+        load_tokenizer(str(tmp_path / "base")).save_pretrained(tmp_path / name)
+        saved.append(json.loads((tmp_path / name / "tokenizer_config.json").read_text()))
+    assert saved[0] == saved[1]
+    assert not {"is_local", "local_files_only"} & set(saved[0])
