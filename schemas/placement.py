@@ -12,7 +12,6 @@ from typing import Annotated, Any, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from schemas.base import Schema
-from schemas.ledger import Resources
 
 GPU_TYPES: dict[str, int] = {
     "T4": 8,
@@ -180,9 +179,3 @@ class Placement(Schema):
     def gpus(self) -> tuple[str, ...]:
         """All GPUs that do, in order of preference; empty on a CPU."""
         return () if self.gpu is None else (self.gpu, *self.fallbacks)
-
-    @property
-    def resources(self) -> Resources:
-        """What is billed, with the first choice of GPU."""
-        name = None if self.gpu is None else split_gpu(self.gpu)[0]
-        return Resources(gpu=name, count=self.count, nodes=self.nodes, cpu=self.cpu, memory_gib=self.memory / 1024)
