@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -99,7 +100,7 @@ class Mirror:
         if not target.is_relative_to(self.root.resolve()):
             raise StorageError("the Volume names a file outside its root", where=entry.path)
         target.parent.mkdir(parents=True, exist_ok=True)
-        part = target.with_name(f".{target.name}.part")
+        part = target.with_name(f".{target.name}.{os.getpid()}.part")  # two commands may look at the same run
         with part.open("wb") as stream:
             for piece in self.volume.read_file(entry.path):
                 stream.write(piece)

@@ -5,13 +5,20 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 import local_runner.environments as local
 from pipeline.environments import environment_file, environment_names
+from tests.modal_plane.cloud import Options
+from tests.modal_plane.containers import Container
+from tests.modal_plane.fixture import why_not
 from tests.modal_plane.images import Image
 from tests.modal_plane.server import Plane
 
@@ -68,14 +75,66 @@ class ModalHome:
         words = ["run", *options, "-m", name, *map(str, arguments)]
         return self.plane.modal(*words, cwd=self.folder, env=self.environment, timeout=TIMEOUT)
 
-    def start(self, *arguments: str | Path) -> subprocess.Popen[str]:
+    def start(self, *arguments: str | Path, verb: str = "") -> subprocess.Popen[str]:
         """Begin ``modal run -m modal_app.main`` with these arguments."""
-        words = ["run", "-m", "modal_app.main", *map(str, arguments)]
+        words = ["run", "-m", "modal_app.main" + (f"::{verb}" if verb else ""), *map(str, arguments)]
         return self.plane.start_modal(*words, cwd=self.folder, env=self.environment)
 
     def files(self, volume: str = "artifacts") -> dict[str, bytes]:
-        """Return the committed files of one of the app's Volumes."""
-        return self.plane.volumes[f"{APP}-{volume}"].files()
+        """Return the committed files of one of the app's Volumes; none while it does not exist."""
+        found = self.plane.volumes.get(f"{APP}-{volume}")
+        return {} if found is None else found.files()
+
+    def calls(self, run: str) -> dict[str, dict[str, Any]]:
+        """Return the record of a run's calls on the Volume; nothing while there is none."""
+        text = self.files().get(f"runs/{run}/calls.json")
+        return {} if text is None else dict(json.loads(text))
+
+    def digests(self, run: str) -> dict[str, str]:
+        """Return the content digest of every finished call of a run."""
+        files = self.files()
+        return {
+            name: json.loads(files[f"artifacts/{call['stage']}/{call['fingerprint']}/manifest.json"])["content_digest"]
+            for name, call in self.calls(run).items()
+            if call["fingerprint"]
+        }
+
+    def events(self, call_id: str, kind: str) -> list[dict[str, Any]]:
+        """Return the committed events of one kind of a call, of whatever run."""
+        lines = (
+            line
+            for path, content in sorted(self.files().items())
+            if "/events/" in path and path.split("/")[-1].startswith(f"{call_id}.")
+            for line in content.decode().splitlines()
+        )
+        return [event for event in map(json.loads, lines) if event["kind"] == kind]
+
+    def containers(self, function: str) -> list[Container]:
+        """Return the running containers of a function that work on an input."""
+        return [one for one in self.plane.running if one.function.name == function and one.running]
+
+    def started(self, function: str) -> int:
+        """Return how many calls of a function were made."""
+        return sum(call.function.name == function for call in self.plane.calls)
+
+
+def wait_for(condition: Callable[[], object], command: subprocess.Popen[str]) -> None:
+    """Return when the condition holds; fail where the command ends before."""
+    deadline = time.monotonic() + TIMEOUT
+    while not condition():
+        assert command.poll() is None, command.communicate()[0]
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.2)
+
+
+@contextmanager
+def serve_plane(root: Path, **options: Any) -> Iterator[Plane]:
+    """Yield a plane for the tests of a module; a fault of the plane itself fails them."""
+    if reason := why_not():
+        pytest.skip(f"NO MODAL TESTS HERE: the machine allows no private mounts and processes ({reason})")
+    with Plane(root, Options(interpreter=interpreter, **options)) as plane:
+        yield plane
+    assert not plane.cloud.journal.faults, "\n".join(plane.cloud.journal.faults)
 
 
 def printed_json(text: str) -> Any:

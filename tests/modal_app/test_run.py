@@ -1,20 +1,105 @@
-"""``modal run -m modal_app.main``: a whole run through containers."""
+"""``modal run -m modal_app.main``: a whole run through containers, and the verbs that look at it afterwards."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
 import pytest
 
-from tests.modal_app.plane import StartHome, printed_json
-from tests.support.smoke import write_smoke
+from benchmarks.survival import contents
+from tests.e2e.conftest import GATE_FAILED, Finished, hone, smoke
+from tests.modal_app.plane import ModalHome, printed_json, serve_plane
 
-pytestmark = pytest.mark.modal
+__all__ = ["smoke"]
+
+pytestmark = [pytest.mark.modal, pytest.mark.slow]
 
 
-def test_a_run_goes_through_containers_and_its_report_comes_back(start_home: StartHome) -> None:
-    home = start_home()
-    spec = write_smoke(home.folder / "smoke")
-    done = home.run("--config", spec, "--yes", "--to", home.folder / "here", "--json")
-    print(done.stdout)
-    assert done.returncode == 10
-    ended = printed_json(done.stdout)
-    assert ended["status"] == "finished"
+class Done:
+    """The smoke run as Modal carried it out."""
+
+    def __init__(self, home: ModalHome, spec: Path) -> None:
+        self.home, self.spec = home, spec
+        self.here = home.folder / "here"
+        command = home.run("--config", spec, "--yes", "--to", self.here, "--json")
+        assert command.returncode == GATE_FAILED, command.stdout
+        self.printed: dict[str, Any] = printed_json(command.stdout)
+        self.run: str = self.printed["run"]
+
+
+@pytest.fixture(scope="module")
+def done(smoke: Finished, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Done]:
+    folder = tmp_path_factory.mktemp("modal")
+    with serve_plane(folder / "plane") as plane:
+        yield Done(ModalHome(plane, folder), smoke.spec)
+
+
+def test_every_artifact_is_the_one_that_is_made_on_one_machine(done: Done, smoke: Finished) -> None:
+    assert done.run == smoke.printed["run"]
+    assert done.home.digests(done.run) == contents(smoke.workspace, done.run)
+    assert sorted(done.printed["executed"]) == sorted(name for name in smoke.printed["executed"] if name != "plan")
+
+
+def test_the_report_comes_back(done: Done) -> None:
+    report = Path(done.printed["report"])
+    assert report == done.here / "runs" / done.run / "report" / "report.html"
+    assert "<svg" in report.read_text()
+    assert done.printed["summary"]["version"] == "support-triage@1"
+
+
+def test_each_stage_ran_once_in_the_image_of_its_environment(done: Done) -> None:
+    made = [call.function.name for call in done.home.plane.calls]
+    assert made.count("train_stage") == 1
+    assert made.count("prepare_run") == made.count("control_run") == 1
+    assert all(call.statuses == ["SUCCESS"] for call in done.home.plane.calls)
+    assert done.home.plane.running == []
+    assert done.home.plane.app("hone-test").stopped
+
+
+def test_the_money_is_told_by_call(done: Done) -> None:
+    money = done.printed["money"]
+    assert {row["call"] for row in money["calls"]} >= {"data", "train.seed-0", "register"}
+    assert 0.0 < money["spent"]["dollars"] < money["max_cost"]
+    assert money["reserved"]["dollars"] == 0.0
+
+
+def test_the_same_description_again_executes_nothing(done: Done) -> None:
+    before = done.home.started("train_stage")
+    again = done.home.run("--config", done.spec, "--yes", "--to", done.here, "--json")
+    assert again.returncode == GATE_FAILED, again.stdout
+    printed = printed_json(again.stdout)
+    assert (printed["run"], printed["executed"]) == (done.run, [])
+    assert done.home.started("train_stage") == before
+
+
+def test_status_is_that_of_the_newest_run(done: Done) -> None:
+    told = done.home.run("--to", done.here, "--json", verb="status")
+    assert told.returncode == 0, told.stdout
+    status = printed_json(told.stdout)
+    assert (status["run"], status["state"]) == (done.run, "finished")
+    assert {call["state"] for call in status["calls"]} == {"finished"}
+
+
+def test_what_is_fetched_is_a_workspace(done: Done) -> None:
+    there = done.home.folder / "fetched"
+    assert done.home.run("--run", done.run, "--to", there, verb="fetch").returncode == 0
+    shown = hone("show", "version", "support-triage@1", "--workspace", str(there), "--json")
+    assert shown.returncode == 0, shown.stderr
+    assert json.loads(shown.stdout)["name"] == "support-triage"
+    again = hone("run", str(done.spec), "--workspace", str(there), "--json")
+    assert json.loads(again.stdout)["executed"] == []
+
+
+def test_nothing_is_garbage_while_the_run_is_there(done: Done) -> None:
+    told = done.home.run("--dry-run", "--json", verb="gc")
+    assert told.returncode == 0, told.stdout
+    assert printed_json(told.stdout)["artifacts"] == []
+
+
+def test_an_unknown_run_is_told_by_name(done: Done) -> None:
+    told = done.home.run("--run", "nothing-123", verb="resume")
+    assert told.returncode == 3, told.stdout
+    assert "the Volume has no such run" in told.stdout and done.run in told.stdout

@@ -1,0 +1,91 @@
+"""Runs that share the Volume, and the money that they may take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.modal_app.plane import TIMEOUT, ModalHome, printed_json, serve_plane, wait_for
+from tests.support.smoke import write_smoke
+
+pytestmark = [pytest.mark.modal, pytest.mark.slow]
+
+BUDGET = 11
+CANCELLED = 130
+STEPS = 400
+
+
+@pytest.fixture(scope="module")
+def spec(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_smoke(tmp_path_factory.mktemp("spec"))
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModalHome]:
+    folder = tmp_path_factory.mktemp("sharing")
+    with serve_plane(folder / "plane") as plane:
+        yield ModalHome(plane, folder)
+
+
+def until_training(steps: int = 12, seed: int = 0) -> list[str]:
+    return [
+        "--set", f"train.max_steps={steps}", "--set", "train.save_steps=10", "--set", f"train.seeds=[{seed}]",
+        "--until", "train", "--yes", "--json",
+    ]  # fmt: skip
+
+
+def ended(command: Any) -> tuple[int, dict[str, Any]]:
+    output, _ = command.communicate(timeout=TIMEOUT)
+    return command.returncode, printed_json(output)
+
+
+def test_runs_at_once_share_what_is_equal_and_do_it_once(home: ModalHome, spec: Path) -> None:
+    """Two clients start the same run and a third another one: their data is the same, the training of two of them."""
+    commands = [home.start("--config", spec, *until_training(seed=seed)) for seed in (0, 0, 1)]
+    (code, first), (again, second), (other, third) = [ended(command) for command in commands]
+    assert (code, again, other) == (0, 0, 0)
+    assert first["run"] == second["run"] != third["run"]
+    assert len(home.events("data", "finished")) == 1
+    assert len(home.events("data.retention-commands", "finished")) == 1
+    assert len(home.events("train.seed-0", "finished")) == len(home.events("train.seed-1", "finished")) == 1
+    digests = home.digests(first["run"]), home.digests(third["run"])
+    assert digests[0]["data"] == digests[1]["data"]
+
+
+def test_the_cap_stops_a_run_with_a_checkpoint_and_a_higher_one_lets_it_finish(home: ModalHome, spec: Path) -> None:
+    """A thousandfold price makes seconds dollars: about 0.06 a second for a container of 4 cores and 8 GiB."""
+    options = until_training(STEPS, seed=2)
+    code, stopped = ended(home.start("--config", spec, *options, "--max-cost", "1.5", "--price-scale", "1000"))
+    assert code == BUDGET
+    assert stopped["failed_call"] == "train.seed-2"
+    assert "constraints.max_cost" in stopped["error"]["where"]
+    money = stopped["money"]
+    assert money["spent"]["dollars"] <= 1.5
+    saved = [event["data"]["step"] for event in home.events("train.seed-2", "checkpoint")]
+    assert 0 < saved[-1] < STEPS
+    assert any(path.startswith("work/train/") and "checkpoint" in path for path in home.files())
+
+    command = home.start("--run", stopped["run"], "--max-cost", "30", "--price-scale", "1000", "--json", verb="resume")
+    code, finished = ended(command)
+    assert code == 0
+    assert finished["money"]["spent"]["dollars"] > money["spent"]["dollars"]
+    steps = [event["data"]["step"] for event in home.events("train.seed-2", "checkpoint")]
+    assert steps[len(saved)] == saved[-1] + 10  # it went on from the last checkpoint
+    assert len(home.events("train.seed-2", "finished")) == 1
+
+
+def test_a_cancelled_run_stops_with_what_it_has_and_resumes(home: ModalHome, spec: Path) -> None:
+    command = home.start("--config", spec, *until_training(STEPS, seed=3))
+    wait_for(lambda: home.events("train.seed-3", "checkpoint"), command)
+    run = next(path.split("/")[1] for path in home.files() if path.endswith("/events") or "train.seed-3." in path)
+    assert home.run("--run", run, verb="cancel").returncode == 0
+    code, stopped = ended(command)
+    assert code == CANCELLED
+    assert stopped["error"]["code"] == "cancelled"
+    saved = home.events("train.seed-3", "checkpoint")
+    code, finished = ended(home.start("--run", run, "--yes", "--json", verb="resume"))
+    assert (code, finished["status"]) == (0, "finished")
+    assert home.events("train.seed-3", "checkpoint")[len(saved)]["data"]["step"] > saved[-1]["data"]["step"]
