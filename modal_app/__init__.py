@@ -29,12 +29,21 @@ def shadowed() -> str | None:
     return None
 
 
+def look_here_last() -> None:
+    """Put the current folder behind all others: ``modal run -m`` put it first, though hone lies elsewhere."""
+    here = Path.cwd().resolve()
+    last = [entry for entry in sys.path if not entry or Path(entry).resolve() == here]
+    sys.path[:] = [*(entry for entry in sys.path if entry not in last), *last]
+
+
 def check_parent() -> None:
     """End the process where something else would be run, or sent to Modal, as hone's code.
 
     Raises:
         SystemExit: another package of the same name is in the way; standard error names it.
     """
+    if shadowed() is not None:
+        look_here_last()
     problem = shadowed()
     if problem is not None:
         sys.stderr.write(f"error: {problem}\n")

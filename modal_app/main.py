@@ -16,6 +16,7 @@ from collections.abc import Callable
 import modal
 
 from modal_app import commands
+from modal_app import down as taking_down
 from modal_app.app import stages
 from modal_app.entry import carry_out
 from modal_app.settings import SETTINGS
@@ -29,21 +30,34 @@ def main(*arguments: str) -> None:
     sys.exit(carry_out(commands.run, arguments))
 
 
-def _verb(command: Callable[..., int]) -> modal.App:
-    """Return an app whose only entrypoint is ``command``."""
+def _verb(command: Callable[..., int], app: modal.App) -> modal.App:
+    """Return ``app`` with ``command`` as its only entrypoint."""
 
     def entrypoint(*arguments: str) -> None:
         sys.exit(carry_out(command, arguments))
 
     entrypoint.__qualname__ = command.__name__  # Modal wants a name that leads to it; an entrypoint is never looked up
-    verb = modal.App(SETTINGS.app, include_source=False).include(stages)
-    verb.local_entrypoint(name="run")(entrypoint)
-    return verb
+    app.local_entrypoint(name="run")(entrypoint)
+    return app
 
 
-plan = _verb(commands.plan)
-status = _verb(commands.status)
-resume = _verb(commands.resume)
-fetch = _verb(commands.fetch)
-cancel = _verb(commands.cancel)
-gc = _verb(commands.gc)
+def _working(command: Callable[..., int]) -> modal.App:
+    """Return the app of a verb that has containers work."""
+    return _verb(command, modal.App(SETTINGS.app, include_source=False).include(stages))
+
+
+def _looking(command: Callable[..., int]) -> modal.App:
+    """Return the app of a verb that reads and writes Volumes and Dicts only: no image is built for it.
+
+    It has a name of its own, so that ``::down`` does not stop itself.
+    """
+    return _verb(command, modal.App(f"{SETTINGS.app}-{command.__name__}", include_source=False))
+
+
+plan = _working(commands.plan)
+resume = _working(commands.resume)
+gc = _working(commands.gc)
+status = _looking(commands.status)
+fetch = _looking(commands.fetch)
+cancel = _looking(commands.cancel)
+down = _looking(taking_down.down)

@@ -20,7 +20,7 @@ from pipeline.control.conclusion import Conclusion
 from pipeline.control.display import Display
 from pipeline.control.ledger import LEDGER, Ledger
 from pipeline.control.runs import RunDirectory
-from pipeline.core.errors import ConfigError, from_record
+from pipeline.core.errors import Cancelled, ConfigError, from_record
 from pipeline.core.spec import read_spec
 from schemas.plan import PlanArtifact
 from schemas.run import RunSpec
@@ -91,7 +91,7 @@ class Client:
         """Have a run carried out, or find the controller that does it already."""
         STATE.pop(stop_key(order.run), None)
         known = STATE.get(controller_key(order.run))
-        if known is not None and _is_under_way(call := modal.FunctionCall.from_id(known)):
+        if known is not None and is_under_way(call := modal.FunctionCall.from_id(known)):
             self.announce(f"{order.run} is under way already")
             return call
         call = control_run.spawn(order.model_dump_json())
@@ -102,11 +102,12 @@ class Client:
         """Show a run's events until its controller ends, bring its record and report here, and say how it ended.
 
         Raises:
+            Cancelled: the controller was stopped with its app.
             HoneError: what the controller failed with.
         """
         with Display(self.messages, quiet=self.quiet) as display:
             while True:
-                ended = _ended(call)
+                ended = _ended(call, run)
                 for event in follower.new_events():
                     display(event)
                 if ended is None:
@@ -121,19 +122,27 @@ class Client:
         return Conclusion.from_json(ended.conclusion)
 
 
-def _ended(call: modal.FunctionCall[Any]) -> Controlled | None:
-    """Return how a controller ended; None while it has not, after a while of waiting."""
+def _ended(call: modal.FunctionCall[Any], run: str) -> Controlled | None:
+    """Return how a run's controller ended; None while it has not, after a while of waiting.
+
+    Raises:
+        Cancelled: it gave no answer: its app or its function call was stopped.
+    """
     try:
         return Controlled.model_validate_json(call.get(timeout=POLL_SECONDS))
     except TimeoutError:
         return None
+    except modal.exception.Error as error:
+        fix = f"modal run -m modal_app.main::resume --run {run}"
+        raise Cancelled(f"the run was stopped on Modal ({error})", where=run, fix=fix) from error
 
 
-def _is_under_way(call: modal.FunctionCall[Any]) -> bool:
+def is_under_way(call: modal.FunctionCall[Any]) -> bool:
+    """Tell whether a function call has not ended; one that Modal no longer knows has."""
     try:
         call.get(timeout=0)
     except TimeoutError:
         return True
-    except modal.exception.Error:
+    except Exception:  # noqa: BLE001 - whatever the call failed with
         return False
     return False

@@ -26,8 +26,9 @@ def _volume(name: str) -> modal.Volume:
 
 ARTIFACTS, MODELS, COMPILED = (_volume(name) for name in NAMES)
 
-LEASES = modal.Dict.from_name(f"{SETTINGS.app}-leases", create_if_missing=True)
-STATE = modal.Dict.from_name(f"{SETTINGS.app}-state", create_if_missing=True)
+DICTS = tuple(f"{SETTINGS.app}-{kind}" for kind in ("leases", "state"))
+
+LEASES, STATE = (modal.Dict.from_name(name, create_if_missing=True) for name in DICTS)
 
 WORKSPACE: dict[str | PurePosixPath, modal.Volume | modal.CloudBucketMount] = {
     str(ROOT): ARTIFACTS,

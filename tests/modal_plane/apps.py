@@ -204,6 +204,7 @@ class AppCalls:
                 created_at=app.created_at,
                 stopped_at=app.stopped_at,
                 n_running_tasks=live.count(app),
+                metadata=api_pb2.AppHandleMetadata(description=app.name, app_id=app.id, lifecycle=app.lifecycle),
             )
             for app in self._cloud.apps.values()
         ]
