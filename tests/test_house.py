@@ -30,6 +30,9 @@ HEAVY = (
     "vllm",
     "auto_gptq",
     "awq",
+    "fastapi",
+    "starlette",
+    "standardwebhooks",
 )
 
 

@@ -9,16 +9,18 @@ about the same version gives the same files, and so the same run.
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import yaml
 
 from pipeline.control.retraining_rows import OwnRows, is_hub, new_rows, new_source, write_rows
 from pipeline.control.runs import RunList
+from pipeline.control.session import Prepared, Session
 from pipeline.core.context import CallContext
 from pipeline.core.errors import IntegrityError
 from pipeline.core.integrity import verify_once
@@ -27,13 +29,14 @@ from pipeline.core.spec import set_keys, validate_spec
 from pipeline.core.workspace import Store, content_digest, fsync_tree, list_files
 from pipeline.embedded import EMBEDDED
 from pipeline.execute import load_held, load_version
+from pipeline.resolve import data_options
 from schemas.artifacts import Stored
 from schemas.base import Reference, canonical_digest
 from schemas.data import DataArtifact, Split
 from schemas.register import RegisterArtifact
 from schemas.resolved import ResolvedRetention, ResolvedRun, RunFile
 from schemas.run import RunSpec
-from schemas.webhook import RetrainRequest
+from schemas.webhook import UPLOADS, RetrainRequest
 
 DESCRIPTION = "retrain.yaml"
 _NAME_LENGTH = 16
@@ -65,13 +68,26 @@ class Retraining:
                 where="base_model",
                 fix="put back what it was, or retrain by hand",
             )
-        for metric, before in zip(run.metrics, self.origin.metrics, strict=True):
+        for metric, before in zip(run.metrics, self.origin.metrics, strict=False):
             if metric.code is not None and before.code is not None and metric.code.digest != before.code.digest:
                 raise IntegrityError(
                     f"the metric is no longer what {self.version} was measured by",
                     where=metric.code.location,
                     fix="put back what it was, or retrain by hand",
                 )
+
+
+def prepare_retraining(session: Session, request: RetrainRequest) -> Prepared:
+    """Write a retraining down as a run that `Session.carry_out` takes; the same request is the same run.
+
+    Raises:
+        HoneError: see `write_retraining` and `Retraining.check`, or whatever its description names cannot be had.
+    """
+    folder = session.root / UPLOADS / "retraining"
+    made = write_retraining(request, session.root, session.open_registry(), folder, session.secrets)
+    run = session.resolve_spec(made.spec, made.description.parent)
+    made.check(run)
+    return session.prepare(run)
 
 
 def write_retraining(
@@ -101,10 +117,11 @@ def write_retraining(
     origin = find_origin(root, version, record)
     data: Stored[DataArtifact] = load_held(store, record.artifact.lineage, record.artifact.lineage.data)
     verify_once(store, data.ref)
-    folder.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=folder))
+    draft = folder / f".draft-{uuid4().hex}"
+    draft.mkdir(parents=True)
     try:
-        own = OwnRows(str(version), origin.data, data, CallContext(call_id="retraining", secrets=secrets or {}))
+        context = CallContext(call_id="retraining", secrets=secrets or {})
+        own = OwnRows(str(version), origin.data, data_options(origin.spec.data), data, context)
         values = _described(request, origin, version, root)
         values["data"] |= _write_data(request, own, root, draft)
         spec = validate_spec(values, "overrides" if request.overrides else f"runs/{origin.run}/run.json")
@@ -155,14 +172,14 @@ def _metric_name(name: str, code: Reference | None) -> str:
     return name if code is None else f"{code.location}:{name.rpartition(':')[2]}"
 
 
-def _task_files(task: ResolvedRetention) -> dict[str, str | None]:
+def _task_files(task: ResolvedRetention) -> dict[str, str]:
+    """Return where a task's files are, and the commit of those on the Hub where it is one."""
     assert task.files is not None
-    return {
-        "path": task.files.train.location,
-        "validation_path": task.files.validation.location if task.files.validation else None,
-        "test_path": task.files.test.location if task.files.test else None,
-        "revision": _commit(task.files.train),
-    }
+    named = {"path": task.files.train, "validation_path": task.files.validation, "test_path": task.files.test}
+    found = {name: reference for name, reference in named.items() if reference is not None}
+    commits = {commit for reference in found.values() if (commit := _commit(reference)) is not None}
+    revision = {"revision": commits.pop()} if len(commits) == 1 else {}
+    return {name: reference.location for name, reference in found.items()} | revision
 
 
 def _base_model(origin: RunFile, root: Path) -> dict[str, Any]:
@@ -206,10 +223,12 @@ def _write_data(request: RetrainRequest, own: OwnRows, root: Path, draft: Path) 
     appended = request.combine == "append"
     rows = own.read([split for split in held_out if files[split] is None] + (["train"] if appended else []))
     paths = {f"{split}_path": str(path) if path is not None else f"{split}.jsonl" for split, path in files.items()}
-    if request.data is not None and not appended:
+    if request.data is not None and not appended and not own.keeps_groups:
         paths["path"] = new_source(request.data, root)
     else:
-        rows["train"] = rows.get("train", []) + new_rows(request, root, own.context)
+        aside = chain.from_iterable(rows[split] for split in held_out if split in rows)
+        new = own.without_held_out_groups(new_rows(request, root, own.context), aside)
+        rows["train"] = rows.get("train", []) + new
         paths["path"] = "train.jsonl"
     for split, values in rows.items():
         write_rows(draft / f"{split}.jsonl", values)

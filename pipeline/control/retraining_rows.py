@@ -19,14 +19,14 @@ from pipeline.core.context import CallContext
 from pipeline.core.errors import ConfigError, DataError, IntegrityError, SourceError
 from pipeline.core.examples import read_examples
 from pipeline.core.references import open_reference
-from pipeline.data.columns import columns_of
+from pipeline.data.columns import columns_of, usual_column
 from pipeline.data.load import PEEK, named_rows
 from pipeline.data.rows import BadRow, SourceRow
 from pipeline.data.sources import open_source
 from pipeline.data.turns import without_nulls
 from schemas.artifacts import Stored
 from schemas.base import Reference
-from schemas.data import DataArtifact, DataFiles, Split
+from schemas.data import DataArtifact, DataFiles, DataOptions, Split
 from schemas.webhook import UPLOADS, NamedData, RetrainRequest
 
 Values = dict[str, Any]
@@ -38,6 +38,7 @@ class OwnRows:
 
     version: str
     files: DataFiles
+    options: DataOptions
     data: Stored[DataArtifact]
     context: CallContext
 
@@ -63,6 +64,31 @@ class OwnRows:
         for role, parts in by_source.items():
             rows |= self._read_source(role, parts)
         return rows
+
+    @property
+    def keeps_groups(self) -> bool:
+        """Whether rows of one group are in one split."""
+        return self.options.split.by == "group"
+
+    def without_held_out_groups(self, new: list[Values], held_out: Iterable[Values]) -> list[Values]:
+        """Return the new rows whose group has no held-out row, where groups are kept together.
+
+        Raises:
+            DataError: none is left.
+        """
+        if not self.keeps_groups:
+            return new
+        rows = [*held_out]
+        column = self.options.columns.group or usual_column("group", [name for row in rows for name in row])
+        taken = {str(row[column]) for row in rows if column in row}
+        kept = [row for row in new if column not in row or str(row[column]) not in taken]
+        if new and not kept:
+            raise DataError(
+                f"every new row belongs to a group that {self.version} holds out",
+                where="rows",
+                fix=f"send rows with other values of {column}",
+            )
+        return kept
 
     def _read_source(self, role: Split, splits: Sequence[Split]) -> dict[Split, list[Values]]:
         reference: Reference = getattr(self.files, role)

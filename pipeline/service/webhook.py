@@ -128,7 +128,10 @@ class _Receiver:
             raise _failed(delivery, error) from error
         if not taken:
             raise Refused(
-                "repeated", "a delivery with this id was taken before", where="webhook-id", fix="nothing: it was done"
+                "repeated",
+                "a delivery with this id was taken before",
+                where="webhook-id",
+                fix="none is needed; another delivery needs another id",
             )
         try:
             run = self.start(asked)

@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 import yaml
 
+from local_runner.caller import LocalCaller
 from pipeline.backends.track_mlflow import MlflowRegistry
-from pipeline.control.retraining import Retraining, write_retraining
+from pipeline.control.retraining import Retraining, prepare_retraining, write_retraining
 from pipeline.control.runs import RunList
+from pipeline.control.session import Session
 from pipeline.control.versions import open_version
 from pipeline.core.context import CallContext
 from pipeline.core.errors import ConfigError, DataError, IntegrityError, RegistryError, SourceError
@@ -23,6 +25,7 @@ from pipeline.core.spec import read_spec
 from pipeline.core.workspace import Store
 from pipeline.embedded import EMBEDDED
 from pipeline.execute import execute, load
+from pipeline.flow import next_calls
 from pipeline.resolve import Resolver, data_options
 from schemas.artifacts import StageCall
 from schemas.base import ArtifactRef, Reference, canonical
@@ -211,6 +214,17 @@ def test_the_same_request_is_the_same_run(trained: Trained) -> None:
     assert folders == sorted({first.description.parent.name, other.description.parent.name})
 
 
+def test_a_prepared_retraining_is_a_run_that_has_the_champion_to_beat(trained: Trained) -> None:
+    session = Session(trained.root, lambda: trained.registry, LocalCaller())
+    request = RetrainRequest.model_validate({"type": "retrain", "version": "triage", "rows": NEW})
+    first, second = prepare_retraining(session, request), prepare_retraining(session, request)
+    assert first.directory.run == second.directory.run
+    assert first.run.champion is not None
+    assert first.run.champion.version == 1
+    assert [call.id for call in next_calls(first.run, {})][:1] == ["plan"]
+    assert len(session.runs.all()) == 2
+
+
 def test_the_file_says_what_it_is_and_reads_as_the_description(trained: Trained) -> None:
     made = trained.retrain()
     text = made.description.read_text()
@@ -308,6 +322,24 @@ def _as_folder(trained: Trained, rows: Sequence[Mapping[str, Any]]) -> None:
         trained._write(f"parts/{number}.jsonl", part)
 
 
+def test_tools_of_a_table_are_the_same_tools_again(tmp_path: Path) -> None:
+    """A table gives every tool the members of all others, as nulls; they are part of a row's id where they stay."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    tools = [[{"name": "look_up", "strict": True}], [{"name": "call", "about": "a number"}]]
+    rows = [
+        {"prompt": row["text"], "completion": row["intent"], "tools": tools[number % 2]}
+        for number, row in enumerate(messages(60))
+    ]
+    settings = {"columns": {}, "prompt_template": None, "path": "messages.parquet"}
+    trained = Trained(tmp_path, [], task="generation", data=settings)
+    parquet.write_table(pa.Table.from_pylist(rows), tmp_path / "messages.parquet")
+    trained.finish_run()
+    _, new = again(trained, trained.retrain(rows=[{"prompt": "what is new", "completion": "nothing"}]))
+    assert [row.id for row in examples(new, "test")] == [row.id for row in examples(before(trained), "test")]
+
+
 @pytest.mark.parametrize("write", [_as_csv, _as_parquet, _as_folder])
 def test_rows_of_any_source_are_the_same_rows_again(tmp_path: Path, write: Any) -> None:
     trained = Trained(tmp_path, messages(60))
@@ -330,6 +362,24 @@ def test_a_column_that_few_rows_have_may_still_be_named(tmp_path: Path) -> None:
     new_rows = [{"question": "what is new under the sun", "answer": "nothing that is"}]
     _, new = again(trained, trained.retrain(rows=new_rows))
     assert [row.id for row in examples(new, "test")] == [row.id for row in examples(old, "test")]
+
+
+@pytest.mark.parametrize("combine", ["append", "replace"])
+@pytest.mark.parametrize("named", [True, False])
+def test_new_rows_of_a_group_that_is_held_out_are_not_trained_on(tmp_path: Path, combine: str, named: bool) -> None:
+    rows = [{**row, "customer": number % 10} for number, row in enumerate(messages(60)[:-1])]
+    settings = {"columns": {"text": "text", "label": "intent", "group": "customer"}, "split": {"by": "group"}}
+    trained = Trained(tmp_path, rows, data=settings).finish_run()
+    taken, free = (examples(before(trained), "test")[0].row - 1) % 10, 77  # row 1 is customer 0's
+    new = [{**NEW[0], "customer": str(taken)}, *({**row, "customer": free} for row in NEW[1:])]
+    (trained.root / "uploads").mkdir()
+    upload = trained.root / "uploads" / "new.jsonl"
+    upload.write_text("".join(json.dumps(row) + "\n" for row in new))
+    given = {"data": {"path": "uploads/new.jsonl"}} if named else {"rows": new}
+    texts = trained_texts(again(trained, trained.retrain(**given, combine=combine))[1])
+    assert [asked(row) in texts for row in new] == [False, True, True]
+    with pytest.raises(DataError, match="every new row belongs to a group that triage@1 holds out"):
+        trained.retrain(rows=new[:1], combine=combine)
 
 
 def test_named_rows_are_read_below_uploads(trained: Trained) -> None:
@@ -410,18 +460,28 @@ def test_the_embedded_base_keeps_its_name(tmp_path: Path) -> None:
 
 
 class OnHub(Trained):
-    """A run whose base came from the Hub, at a commit."""
+    """A run whose base and retention task came from the Hub, each at a commit."""
 
     def resolved(self) -> ResolvedRun:
         run = super().resolved()
         base = BaseModelRef(name="org/tiny", weights=Reference(location="org/tiny", digest="c" * 40))
         spec = run.spec.model_copy(update={"base_model": run.spec.base_model.model_copy(update={"name": "org/tiny"})})
-        return run.model_copy(update={"base": base, "spec": spec})
+        files = DataFiles(train=Reference(location="org/commands", digest="d" * 40))
+        task = run.retention[0].model_copy(update={"files": files})
+        return run.model_copy(update={"base": base, "spec": spec, "retention": (task,)})
 
 
-def test_a_base_of_the_hub_is_pinned_to_its_commit(tmp_path: Path) -> None:
-    spec = OnHub(tmp_path, messages(60)).finish_run().retrain().spec
+def test_what_came_from_the_hub_is_pinned_to_its_commit(tmp_path: Path) -> None:
+    task = {"name": "commands", "data": {"path": "commands.jsonl"}}
+    trained = OnHub(tmp_path, messages(60), evaluate={"retention": [task]})
+    trained._write("commands.jsonl", [{"prompt": "a", "completion": "b"}])
+    spec = trained.finish_run().retrain().spec
     assert (spec.base_model.name, spec.base_model.revision) == ("org/tiny", "c" * 40)
+    assert spec.evaluate.retention is not None
+    assert (spec.evaluate.retention[0].data.path, spec.evaluate.retention[0].data.revision) == (
+        "org/commands",
+        "d" * 40,
+    )
 
 
 def test_a_base_without_weights_keeps_its_architecture(tmp_path: Path) -> None:

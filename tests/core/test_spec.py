@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pipeline.core.errors import ConfigError, SourceError
 from pipeline.core.foreign_names import FOREIGN_NAMES
-from pipeline.core.spec import apply_overrides, read_spec, validate_spec
+from pipeline.core.spec import apply_overrides, read_spec, set_keys, validate_spec
 from schemas.run import RunSpec
 
 MINIMAL: dict[str, Any] = {
@@ -161,3 +161,16 @@ def test_no_text_makes_anything_but_a_config_error(text: str) -> None:
         apply_overrides(MINIMAL, [text])
     with contextlib.suppress(ConfigError):
         validate_spec({**MINIMAL, "name": text}, "run.yaml")
+
+
+def test_typed_values_are_set_as_overrides_are() -> None:
+    """A number stays one however it is written: as YAML, 1e-05 would be a text."""
+    values = {**MINIMAL, "variants": [{"name": "a"}], "serve": False}
+    changed = set_keys(values, {"train.learning_rate": 1e-05, "variants.0.group_size": 32, "serve.engine": "vllm"})
+    assert changed["train"] == {"learning_rate": 1e-05}
+    assert changed["variants"] == [{"name": "a", "group_size": 32}]
+    assert changed["serve"] == {"engine": "vllm"}
+    assert values["variants"] == [{"name": "a"}]
+    with pytest.raises(ConfigError, match="'1' is no index of a list of 1") as caught:
+        set_keys(values, {"variants.1.group_size": 32})
+    assert caught.value.where == "variants.1.group_size"

@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import threading
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.core.errors import ConfigError, HoneError, IntegrityError, RegistryError
-from pipeline.service.deliveries import FileDeliveries, MemoryDeliveries
+from pipeline.service.deliveries import PENDING, FileDeliveries, MemoryDeliveries
 from pipeline.service.refusal import STATUS, Refused
 from pipeline.service.webhook import parse_body, webhook_app
 from schemas.webhook import RetrainRequest
@@ -200,6 +201,12 @@ def test_a_delivery_that_was_taken_is_not_taken_again(app: FastAPI, starts: Star
     assert error(deliver(app, name="msg_1", age=30)) == (409, "repeated", "webhook-id")
     assert deliver(app, name="msg_2").status_code == 202
     assert len(starts.asked) == 2
+
+
+def test_a_delivery_that_started_a_run_is_known_for_good(starts: Starts) -> None:
+    deliveries = MemoryDeliveries()
+    assert deliver(webhook_app(SECRET, starts, deliveries), name="msg_1").status_code == 202
+    assert not deliveries.claim("msg_1", time.time() + 2 * PENDING)
 
 
 def test_a_replay_at_another_instance_is_refused(starts: Starts, tmp_path: Path) -> None:
