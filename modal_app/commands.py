@@ -19,6 +19,7 @@ from modal_app.starting import DEFAULT_FOLDER, Client
 from modal_app.volumes import LEASES, STATE
 from pipeline.control.bill import summary, table
 from pipeline.control.conclusion import Conclusion, exit_code
+from pipeline.control.options import StageOption, run_options
 from pipeline.control.output import print_json
 from pipeline.control.plan_text import show_plan
 from pipeline.control.status import run_status
@@ -33,6 +34,7 @@ MaxCost = Annotated[float | None, typer.Option(min=0.0, help="US dollars at whic
 Run = Annotated[str, typer.Option("--run", help="A run's id.")]
 To = Annotated[Path, typer.Option("--to", help="Folder that receives records and reports, laid out as a workspace.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+Until = Annotated[StageOption | None, typer.Option("--until", help="Call nothing after this stage.")]
 PriceScale = Annotated[float, typer.Option(min=0.0, help="Multiplies the price table: a contract's rate.")]
 
 
@@ -47,9 +49,11 @@ def _console() -> Console:
 def run(
     config: Config,
     overrides: Set = None,
-    first: Annotated[str | None, typer.Option("--from", help="Take earlier stages only as they are stored.")] = None,
-    last: Annotated[str | None, typer.Option("--until", help="Call nothing after this stage.")] = None,
-    fresh: Annotated[list[str] | None, typer.Option(help="Make this stage again even if it is stored.")] = None,
+    first: Annotated[
+        StageOption | None, typer.Option("--from", help="Take earlier stages only as they are stored.")
+    ] = None,
+    last: Until = None,
+    fresh: Annotated[list[StageOption] | None, typer.Option(help="Make this stage again even if it is stored.")] = None,
     max_cost: MaxCost = None,
     yes: Yes = False,
     to: To = DEFAULT_FOLDER,
@@ -57,6 +61,7 @@ def run(
     as_json: Json = False,
 ) -> int:
     """Carry out a run on Modal and bring its report here; what is finished is not done again."""
+    options = run_options(first, last, fresh or ())
     client = Client(to, _messages(), quiet=as_json)
     spec, prepared = client.prepare(config, overrides or [])
     assert prepared.plan is not None and prepared.run is not None
@@ -65,9 +70,9 @@ def run(
     order = ControlOrder.model_validate(
         {
             "run": prepared.run,
-            "first": first,
-            "last": last,
-            "fresh": tuple(fresh or ()),
+            "first": options.first,
+            "last": options.last,
+            "fresh": tuple(sorted(options.fresh)),
             "max_cost": agree_on_cap(prepared.plan, spec.constraints, max_cost, yes=yes),
             "max_gpu_hours": spec.constraints.max_gpu_hours,
             "price_scale": price_scale,
@@ -90,6 +95,7 @@ def plan(config: Config, overrides: Set = None, to: To = DEFAULT_FOLDER, as_json
 
 def resume(
     run: Run,
+    last: Until = None,
     max_cost: MaxCost = None,
     yes: Yes = False,
     to: To = DEFAULT_FOLDER,
@@ -105,6 +111,7 @@ def resume(
         max_cost = ledger.caps.max_cost
     order = ControlOrder(
         run=run,
+        last=run_options(last=last).last,
         max_cost=agree_on_cap(client.plan(directory), constraints, max_cost, yes=yes),
         max_gpu_hours=constraints.max_gpu_hours,
         price_scale=price_scale,

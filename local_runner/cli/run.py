@@ -6,7 +6,6 @@ import shlex
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,6 +22,7 @@ from local_runner.cli.common import (
     workspace_root,
     writable_root,
 )
+from pipeline.control.options import StageOption, run_options
 from pipeline.control.output import print_json
 
 if TYPE_CHECKING:
@@ -30,18 +30,6 @@ if TYPE_CHECKING:
 
     from pipeline.control.controller import Outcome, RunOptions
     from pipeline.control.session import Prepared, Session
-
-
-class StageOption(StrEnum):
-    """The stages, as options name them."""
-
-    plan = "plan"
-    data = "data"
-    train = "train"
-    evaluate = "evaluate"
-    optimize = "optimize"
-    serve = "serve"
-    register = "register"
 
 
 SetOption = Annotated[list[str] | None, typer.Option("--set", help="Override one key: train.learning_rate=1e-4.")]
@@ -91,32 +79,8 @@ def run(
     as_json: JsonOption = False,
 ) -> int:
     """Carry out a run; what is finished is not done again."""
-    from pipeline.control.controller import RunOptions
-
-    options = RunOptions(
-        first=None if first is None else first.value,
-        last=None if last is None else last.value,
-        fresh=frozenset(stage.value for stage in fresh or ()),
-    )
-    check_order(options)
+    options = run_options(first, last, fresh or ())
     return carry_out(open_session(workspace, writes=True), spec, overrides or [], options, as_json)
-
-
-def check_order(options: RunOptions) -> None:
-    """Refuse a first stage that comes after the last: nothing would be called.
-
-    Raises:
-        ConfigError: it does.
-    """
-    from pipeline.core.errors import ConfigError
-
-    stages = [stage.value for stage in StageOption]
-    if options.first and options.last and stages.index(options.first) > stages.index(options.last):
-        raise ConfigError(
-            f"stage {options.first} comes after stage {options.last}, so nothing would be called",
-            where=f"--from {options.first} --until {options.last}",
-            fix=f"the order is {', '.join(stages)}",
-        )
 
 
 def carry_out(session: Session, spec: Path, overrides: list[str], options: RunOptions, as_json: bool) -> int:
