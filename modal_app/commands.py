@@ -34,6 +34,7 @@ MaxCost = Annotated[float | None, typer.Option(min=0.0, help="US dollars at whic
 Run = Annotated[str, typer.Option("--run", help="A run's id.")]
 To = Annotated[Path, typer.Option("--to", help="Folder that receives records and reports, laid out as a workspace.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+From = Annotated[StageOption | None, typer.Option("--from", help="Take earlier stages only as they are stored.")]
 Until = Annotated[StageOption | None, typer.Option("--until", help="Call nothing after this stage.")]
 PriceScale = Annotated[float, typer.Option(min=0.0, help="Multiplies the price table: a contract's rate.")]
 
@@ -49,9 +50,7 @@ def _console() -> Console:
 def run(
     config: Config,
     overrides: Set = None,
-    first: Annotated[
-        StageOption | None, typer.Option("--from", help="Take earlier stages only as they are stored.")
-    ] = None,
+    first: From = None,
     last: Until = None,
     fresh: Annotated[list[StageOption] | None, typer.Option(help="Make this stage again even if it is stored.")] = None,
     max_cost: MaxCost = None,
