@@ -1,6 +1,7 @@
 """One function for each kind of stage call: its stage in the image of the environment that it needs.
 
-What a call is given beyond that (GPU, cores, memory, timeout) is chosen by its plan when it is called.
+What a call is given beyond that (GPU, cores, memory, timeout) is chosen by its plan when it is called; a function is
+declared with what `modal_app.sizes` says of it.
 """
 
 from __future__ import annotations
@@ -14,19 +15,18 @@ from modal_app.app import SECRETS, stages
 from modal_app.attempts import attempt
 from modal_app.images import image
 from modal_app.settings import SETTINGS
+from modal_app.sizes import declared
 from modal_app.volumes import ENGINE, WORKSPACE
 from pipeline.catalog import OPTIMIZE_LEGACY, OPTIMIZE_LLMCOMPRESSOR, SERVE_VLLM, TRAIN
 from pipeline.environments import MAIN
 from schemas.base import StageName
 
-DAY = 86_400
-
 Stage = Callable[[str], str]
 """A stage function: an `Envelope` in, a `Reply` out, both as JSON text."""
 
 
-def _stage(role: str) -> Callable[[Stage], modal.Function[..., Any, Any]]:
-    """Return the decorator of a stage function in the image of ``role``.
+def _stage(stage: StageName, role: str) -> Callable[[Stage], modal.Function[..., Any, Any]]:
+    """Return the decorator of a stage's function in the image of ``role``.
 
     A container takes one call: what libraries leave behind in a process never meets the next one, and no file of the
     Volume is open when the next one reloads it. Retries are the controller's; a preempted call Modal itself repeats.
@@ -35,79 +35,79 @@ def _stage(role: str) -> Callable[[Stage], modal.Function[..., Any, Any]]:
         image=image(role),
         volumes=ENGINE if role == SERVE_VLLM else WORKSPACE,
         secrets=SECRETS,
-        timeout=DAY,
         max_containers=SETTINGS.workers,
         single_use_containers=True,
+        **declared(stage, role),
     )
 
 
-@_stage(MAIN)
+@_stage("plan", MAIN)
 def plan_stage(envelope: str) -> str:
     """Plan a run."""
     return attempt(envelope)
 
 
-@_stage(MAIN)
+@_stage("data", MAIN)
 def data_stage(envelope: str) -> str:
     """Read, clean, split and render data."""
     return attempt(envelope)
 
 
-@_stage(TRAIN)
+@_stage("train", TRAIN)
 def train_stage(envelope: str) -> str:
     """Train one seed."""
     return attempt(envelope)
 
 
-@_stage(MAIN)
+@_stage("evaluate", MAIN)
 def evaluate_reference_stage(envelope: str) -> str:
     """Score what answers elsewhere or without a model: an endpoint, TF-IDF."""
     return attempt(envelope)
 
 
-@_stage(TRAIN)
+@_stage("evaluate", TRAIN)
 def evaluate_stage(envelope: str) -> str:
     """Score a model that transformers runs."""
     return attempt(envelope)
 
 
-@_stage(SERVE_VLLM)
+@_stage("evaluate", SERVE_VLLM)
 def evaluate_vllm_stage(envelope: str) -> str:
     """Score a model that vLLM runs."""
     return attempt(envelope)
 
 
-@_stage(MAIN)
+@_stage("optimize", MAIN)
 def merge_stage(envelope: str) -> str:
     """Merge an adapter into its base."""
     return attempt(envelope)
 
 
-@_stage(OPTIMIZE_LLMCOMPRESSOR)
+@_stage("optimize", OPTIMIZE_LLMCOMPRESSOR)
 def optimize_stage(envelope: str) -> str:
     """Quantize with llm-compressor."""
     return attempt(envelope)
 
 
-@_stage(OPTIMIZE_LEGACY)
+@_stage("optimize", OPTIMIZE_LEGACY)
 def optimize_legacy_stage(envelope: str) -> str:
     """Quantize with auto-gptq or autoawq."""
     return attempt(envelope)
 
 
-@_stage(SERVE_VLLM)
+@_stage("serve", SERVE_VLLM)
 def serve_stage(envelope: str) -> str:
     """Start vLLM, check parity, and stop it."""
     return attempt(envelope)
 
 
-@_stage(TRAIN)
+@_stage("serve", TRAIN)
 def serve_transformers_stage(envelope: str) -> str:
     """Start transformers serve, check parity, and stop it."""
     return attempt(envelope)
 
 
-@_stage(MAIN)
+@_stage("register", MAIN)
 def register_stage(envelope: str) -> str:
     """Decide by the gate and describe the version."""
     return attempt(envelope)

@@ -119,7 +119,7 @@ class Resolver:
         path = self._path(text)
         if path.exists():
             return Reference(location=str(path.resolve()), digest=self._cache().digest(path))
-        if _HUB_ID.match(text) and not path.suffix:
+        if is_hub_id(text):
             return Reference(location=text, digest=self._commit(text, "dataset", revision, key))
         siblings = [found.name for found in path.parent.iterdir()] if path.parent.is_dir() else []
         near = difflib.get_close_matches(path.name, siblings, n=1)
@@ -294,6 +294,11 @@ class Resolver:
             base=record.artifact.base,
             only_vllm=only_vllm(model.artifact),
         )
+
+
+def is_hub_id(text: str) -> bool:
+    """Tell whether data that are not on this machine are named as the Hub names data sets: ``owner/name``, no file."""
+    return bool(_HUB_ID.match(text)) and not Path(text).suffix
 
 
 def data_options(data: DataSpec) -> DataOptions:
