@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.backends.attention_torch import without_plans
 from pipeline.backends.bars import no_bars
 from pipeline.core.errors import ModelError
 from pipeline.core.models import ModelFiles
@@ -74,6 +75,7 @@ def load_causal_lm(files: ModelFiles, *, dtype: str = "auto", device: str = "aut
     import torch
 
     _check_folder(files)
+    without_plans()
     spread = device == "auto" and torch.cuda.is_available()
     place = torch.device("cpu" if device == "auto" else device)
     chosen: Any = dtype

@@ -6,6 +6,7 @@ import difflib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.backends.attention_torch import without_plans
 from pipeline.backends.training.job import Precision
 from pipeline.core.errors import ConfigError, EnvironmentMissing, ModelError
 from pipeline.core.models import model_files
@@ -26,6 +27,7 @@ def prepare_model(config: TrainConfig, tokenizer: Tokenizer, longest: int) -> An
         ModelError: the base is missing, is no causal language model in safetensors, or does not fit the tokenizer.
         ConfigError: the longest row, of ``longest`` tokens, has more positions than the model.
     """
+    without_plans()
     init = config.base.init
     model = _load(config) if init is None else _initialize(init, tokenizer, config.seed)
     positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
