@@ -91,7 +91,7 @@ def _value_name(option: Any, context: Any) -> str:
     label = str(option.display_type(context)).strip("<>").removeprefix("list[").removesuffix("]")
     if "|" in label:
         return label.replace("|", "\\|")
-    return {"str": "TEXT", "int": "N", "int range": "N", "float": "X"}.get(label, label.upper())
+    return {"str": "TEXT", "int": "N", "int range": "N", "float": "X", "float range": "X"}.get(label, label.upper())
 
 
 def _default(parameter: Any) -> str:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-PROJECT = Path(__file__).resolve().parent.parent
+from tests.modal_app.conftest import start_home
+from tests.modal_app.plane import ModalHome, StartHome, printed_json
+from tests.modal_plane.fixture import start_plane
+from tests.support.wheel import build_wheel, write_decoys
+
+__all__ = ["start_home", "start_plane"]
 
 pytestmark = pytest.mark.slow
 
@@ -19,28 +24,16 @@ pytestmark = pytest.mark.slow
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder into which the wheel, built from this tree, is installed."""
     folder = tmp_path_factory.mktemp("wheel")
-    source = (
-        folder / "source"
-    )  # a copy: building writes beside the sources, and would pack what is left of older builds
-    for name in ("schemas", "pipeline", "local_runner"):
-        shutil.copytree(PROJECT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copyfile(PROJECT / name, source / name)
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
-    build = [*pip, "wheel", str(source), "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder / "dist")]
-    subprocess.run(build, check=True, cwd=folder)
-    wheel = next((folder / "dist").glob("hone_llm-*.whl"))
-    subprocess.run([*pip, "install", "--no-deps", "--target", str(folder / "site"), str(wheel)], check=True, cwd=folder)
+    install = [*pip, "install", "--no-deps", "--target", str(folder / "site"), str(build_wheel(folder))]
+    subprocess.run(install, check=True, cwd=folder)
     return folder / "site"
 
 
 @pytest.fixture
 def decoys(tmp_path: Path) -> Path:
     """Return a folder with a ``pipeline`` and a ``schemas`` of somebody else's."""
-    for name in ("pipeline", "schemas"):
-        (tmp_path / "decoys" / name).mkdir(parents=True)
-        (tmp_path / "decoys" / name / "__init__.py").write_text("raise RuntimeError('the decoy was imported')\n")
-    return tmp_path / "decoys"
+    return write_decoys(tmp_path / "decoys")
 
 
 def hone(path: list[Path], cwd: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -64,6 +57,7 @@ def test_the_wheel_holds_everything_that_is_not_python(installed: Path) -> None:
         "pipeline/embedded/tiny_base/chat_template.jinja",
         "local_runner/demo/triage.yaml",
         "pipeline/environments/main.cpu.txt",
+        "pipeline/environments/train.cuda.txt",
         "pipeline/report/templates/report.html",
     ):
         assert (installed / name).is_file(), name
@@ -74,3 +68,49 @@ def test_what_shadows_a_package_is_named(installed: Path, decoys: Path) -> None:
     assert done.returncode == 5
     assert str(decoys / "schemas") in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def sent(home: ModalHome, function: str) -> dict[str, str]:
+    """Return the digest of every file that reached the plane for a function's containers, by path."""
+    found = home.plane.functions[function]
+    mounts = [home.plane.cloud.mounts[mount_id] for mount_id in found.definition.mount_ids]
+    return {path: digest for mount in mounts for path, (digest, _) in mount.files.items()}
+
+
+def files_of(installed: Path) -> dict[str, str]:
+    """Return the digest of every file of the wheel that containers get, by its path there."""
+    return {
+        f"/root/{path.relative_to(installed).as_posix()}": hashlib.sha256(path.read_bytes()).hexdigest()
+        for package in ("schemas", "pipeline", "modal_app")
+        for path in (installed / package).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+
+
+@pytest.mark.modal
+@pytest.mark.parametrize("command", ["run", "deploy"])
+def test_modal_runs_and_deploys_the_wheel_beside_decoys(
+    installed: Path, decoys: Path, start_home: StartHome, command: str
+) -> None:
+    """``modal run -m`` looks in the current folder first, where the decoys are."""
+    home = start_home({"PYTHONPATH": str(installed)})
+    home.folder = decoys
+    if command == "run":
+        done = home.run("--dry-run", "--json", verb="gc")
+        assert done.returncode == 0, done.stdout
+        assert printed_json(done.stdout)["removed"] is False  # as the wheel's code in its container says it
+    else:
+        done = home.plane.modal("deploy", "-m", "modal_app.main", cwd=decoys, env=home.environment)
+        assert done.returncode == 0, done.stdout
+    assert sent(home, "train_stage") == files_of(installed)
+
+
+@pytest.mark.modal
+def test_modal_names_what_shadows_a_package_and_sends_nothing(
+    installed: Path, decoys: Path, start_home: StartHome
+) -> None:
+    home = start_home({"PYTHONPATH": os.pathsep.join((str(decoys), str(installed)))})
+    done = home.plane.modal("deploy", "-m", "modal_app.main", cwd=home.folder, env=home.environment)
+    assert done.returncode == 5
+    assert f"package 'schemas' is found at {decoys / 'schemas'}" in done.stdout
+    assert home.plane.functions == {}

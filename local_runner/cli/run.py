@@ -6,6 +6,7 @@ import shlex
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -30,6 +31,13 @@ if TYPE_CHECKING:
 
     from pipeline.control.controller import Outcome, RunOptions
     from pipeline.control.session import Prepared, Session
+
+
+class PlaceOption(StrEnum):
+    """Where the stages of a run are carried out."""
+
+    here = "here"
+    modal = "modal"
 
 
 SetOption = Annotated[list[str] | None, typer.Option("--set", help="Override one key: train.learning_rate=1e-4.")]
@@ -76,11 +84,51 @@ def run(
     last: Annotated[StageOption | None, typer.Option("--until", help="Call nothing after this stage.")] = None,
     fresh: Annotated[list[StageOption] | None, typer.Option(help="Make this stage again even if it is stored.")] = None,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    place: Annotated[
+        PlaceOption,
+        typer.Option("--on", help="Where stages run. With modal, --workspace receives record and report."),
+    ] = PlaceOption.here,
+    max_cost: Annotated[
+        float | None, typer.Option(min=0.0, help="With --on modal: US dollars at which the run stops.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="With --on modal: take the default cap unasked.")] = False,
+    detach: Annotated[bool, typer.Option("--detach", help="With --on modal: go on without this machine.")] = False,
     as_json: JsonOption = False,
 ) -> int:
     """Carry out a run; what is finished is not done again."""
     options = run_options(first, last, fresh or ())
-    return carry_out(open_session(workspace, writes=True), spec, overrides or [], options, as_json)
+    if place is PlaceOption.here:
+        refuse_here({"--max-cost": max_cost is not None, "--yes": yes, "--detach": detach})
+        return carry_out(open_session(workspace, writes=True), spec, overrides or [], options, as_json)
+    from local_runner.on_modal import ModalRun, run_on_modal
+
+    modal_run = ModalRun(
+        spec=spec,
+        overrides=tuple(overrides or ()),
+        first=options.first,
+        last=options.last,
+        fresh=tuple(sorted(options.fresh)),
+        max_cost=max_cost,
+        yes=yes,
+        to=None if workspace == DEFAULT_WORKSPACE else absolute(workspace),
+        detach=detach,
+        as_json=as_json,
+    )
+    return run_on_modal(modal_run)
+
+
+def refuse_here(given: dict[str, bool]) -> None:
+    """Refuse options that say something about a run on Modal only.
+
+    Raises:
+        UsageError: one was given.
+    """
+    from pipeline.core.errors import UsageError
+
+    for option, was_given in given.items():
+        if was_given:
+            fix = f"add --on modal, or drop {option}"
+            raise UsageError(f"{option} is for runs on Modal", where="hone run", fix=fix)
 
 
 def carry_out(session: Session, spec: Path, overrides: list[str], options: RunOptions, as_json: bool) -> int:

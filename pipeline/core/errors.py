@@ -174,6 +174,11 @@ _FILE_SYSTEM = frozenset(
 )
 """Numbers by which the file system reports a failure; an `OSError` may also come of the network or of a library."""
 
+_OWN = frozenset(("", "schemas", "pipeline", "local_runner", "modal_app"))
+"""A module of these that is missing is a defect."""
+
+_INSTALL = "pip install 'hone-llm[local]' (in a checkout: make setup), or let Modal do it: hone run SPEC --on modal"
+
 
 def as_hone_error(error: Exception, where: str | None = None) -> HoneError:
     """Return what any exception means for the user; ``where`` names the call for one that names no place itself."""
@@ -183,6 +188,9 @@ def as_hone_error(error: Exception, where: str | None = None) -> HoneError:
         return OutOfMemory("memory is used up", where=where, fix="lower the batch sizes")
     if isinstance(error, OSError) and error.errno in _FILE_SYSTEM:
         return _storage_error(error)
+    if isinstance(error, ModuleNotFoundError) and _package(error) not in _OWN:
+        message = f"this needs the package {_package(error)}, which is not installed here"
+        return EnvironmentMissing(message, where=where, fix=_INSTALL)
     if isinstance(error, (ConnectionError, TimeoutError)):
         fix = "check the network, then run the same command again"
         return SourceError(f"{type(error).__name__}: {error}", where=where, fix=fix)
@@ -192,6 +200,10 @@ def as_hone_error(error: Exception, where: str | None = None) -> HoneError:
         fix="this is a defect of hone or of a library; the detail has the traceback",
         detail="".join(traceback.format_exception(error)),
     )
+
+
+def _package(error: ModuleNotFoundError) -> str:
+    return (error.name or "").partition(".")[0]
 
 
 def _storage_error(error: OSError) -> StorageError:

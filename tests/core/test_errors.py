@@ -54,8 +54,10 @@ class LibraryConnectionError(OSError):
         (MemoryError(), "memory"),
         (ZeroDivisionError("x"), "internal"),
         (errors.DataError("bad"), "data"),
+        (ModuleNotFoundError("No module named 'torch'", name="torch.nn"), "environment"),
+        (ModuleNotFoundError("No module named 'pipeline.gone'", name="pipeline.gone"), "internal"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else value,
 )
-def test_only_failures_of_the_file_system_are_about_storage(error: Exception, code: str) -> None:
+def test_what_an_exception_means_is_found_from_its_kind(error: Exception, code: str) -> None:
     assert as_hone_error(error, "train.seed-0").code == code

@@ -53,7 +53,7 @@ def wait_until(condition: Callable[[], object], process: subprocess.Popen[str], 
 
 def trains(home: ModalHome) -> bool:
     """Tell whether a training container has left a checkpoint on the Volume and works on."""
-    return bool(home.containers("train_stage") and home.events("train", "checkpoint"))
+    return bool(home.containers("train_stage") and home.events("train.seed-0", "checkpoint"))
 
 
 def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
@@ -120,7 +120,7 @@ def test_everything_that_runs_is_stopped(home: ModalHome, spec: Path) -> None:
 
 
 def test_what_was_saved_stays_and_is_listed_again(home: ModalHome) -> None:
-    assert home.events("train", "checkpoint")
+    assert home.events("train.seed-0", "checkpoint")
     told = printed_json(home.run("--json", verb="down").stdout)
     assert told["stopped"] == [] and told["cancelled_calls"] == 0
     assert told["kept"]["dicts"] == [f"{APP}-leases", f"{APP}-state"]

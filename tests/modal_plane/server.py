@@ -164,23 +164,32 @@ class Plane:
         }
 
     def start_modal(
-        self, *arguments: str, cwd: Path | None = None, env: Mapping[str, str] | None = None
+        self,
+        *arguments: str,
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        python: str | Path = sys.executable,
     ) -> subprocess.Popen[str]:
-        """Start the ``modal`` command; stderr is in its stdout, and it ends with this process at the latest."""
+        """Start the ``modal`` command of ``python``; stderr is in its stdout, and it ends with this process at most."""
         return start_kept(
-            [sys.executable, "-m", "modal", *arguments], cwd=cwd, env={**self.environment, **(env or {})},
+            [python, "-m", "modal", *arguments], cwd=cwd, env={**self.environment, **(env or {})},
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
 
     def modal(
-        self, *arguments: str, cwd: Path | None = None, env: Mapping[str, str] | None = None, timeout: float = 120.0
+        self,
+        *arguments: str,
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        timeout: float = 120.0,
+        python: str | Path = sys.executable,
     ) -> subprocess.CompletedProcess[str]:
-        """Run the ``modal`` command to its end; stderr is in its stdout.
+        """Run the ``modal`` command of ``python`` to its end; stderr is in its stdout.
 
         Raises:
             subprocess.TimeoutExpired: It took longer than ``timeout`` seconds; it is stopped.
         """
-        with self.start_modal(*arguments, cwd=cwd, env=env) as process:
+        with self.start_modal(*arguments, cwd=cwd, env=env, python=python) as process:
             try:
                 output, _ = process.communicate(timeout=timeout)
             except BaseException:
