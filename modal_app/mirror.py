@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -11,12 +12,17 @@ import modal
 import modal.exception
 from modal.types import FileEntry, FileEntryType
 
+from modal_app.settings import SETTINGS
 from pipeline.control.runs import RunDirectory
 from pipeline.core.errors import ConfigError, StorageError
+from pipeline.core.workspace import write_atomic
 from schemas.base import ArtifactRef
 from schemas.events import Event
 
 DATABASE = "mlflow.db"
+
+MARKER = "modal.json"
+"""Names the app whose records a folder holds."""
 
 
 @dataclass
@@ -92,10 +98,29 @@ class Mirror:
         self.bring(place, lambda path: not path.endswith("/manifest.json"))
         self.bring(place)
 
+    def claim(self) -> None:
+        """Make the folder this app's; one that is a workspace of this machine, or another app's, is left alone.
+
+        Raises:
+            ConfigError: it is; its registry and records would be overwritten.
+        """
+        marker = self.root / MARKER
+        fix = "name another folder with --to"
+        if marker.is_file():
+            app = json.loads(marker.read_text(encoding="utf-8"))["app"]
+            if app != SETTINGS.app:
+                raise ConfigError(f"this folder holds what was fetched of app {app}", where=str(self.root), fix=fix)
+            return
+        if any((self.root / name).exists() for name in (DATABASE, "runs", "artifacts")):
+            raise ConfigError("this folder is a workspace of this machine", where=str(self.root), fix=fix)
+        self.root.mkdir(parents=True, exist_ok=True)
+        write_atomic(marker, json.dumps({"app": SETTINGS.app}) + "\n")
+
     def _is_new(self, entry: FileEntry) -> bool:
         return self._known.get(entry.path) != (entry.size, entry.mtime)
 
     def _fetch(self, entry: FileEntry) -> Path:
+        self.claim()
         target = (self.root / entry.path.strip("/")).resolve()
         if not target.is_relative_to(self.root.resolve()):
             raise StorageError("the Volume names a file outside its root", where=entry.path)

@@ -88,7 +88,12 @@ class Client:
         return spec, prepared
 
     def start(self, order: ControlOrder) -> modal.FunctionCall[Any]:
-        """Have a run carried out, or find the controller that does it already."""
+        """Have a run carried out, or find the controller that does it already.
+
+        Raises:
+            ConfigError: the folder that receives its record is not for that.
+        """
+        self.mirror.claim()
         STATE.pop(stop_key(order.run), None)
         known = STATE.get(controller_key(order.run))
         if known is not None and is_under_way(call := modal.FunctionCall.from_id(known)):
