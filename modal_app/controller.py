@@ -22,7 +22,7 @@ from modal_app.leases import DictLeases
 from modal_app.meter import Meter, read_meters
 from modal_app.orders import Collected, Controlled, ControlOrder, GarbageOrder, PreparedRun, PrepareOrder
 from modal_app.pulse import Pulse
-from modal_app.purse import Purse
+from modal_app.purse import CONTROLLER, Purse
 from modal_app.registry import registry_to_read, registry_to_write
 from modal_app.settings import SETTINGS
 from modal_app.volumes import ARTIFACTS, LEASES, MODELS, ROOT, STATE, WORKSPACE
@@ -32,6 +32,7 @@ from pipeline.control.controller import Controller, Outcome, RunOptions
 from pipeline.control.gc import find_garbage, remove
 from pipeline.control.here import CallerHere
 from pipeline.control.ledger import LEDGER, Caps, Ledger
+from pipeline.control.retraining import prepare_retraining
 from pipeline.control.runs import RunDirectory, RunList
 from pipeline.control.session import Prepared, Session
 from pipeline.core.errors import HoneError, as_hone_error, from_record
@@ -45,6 +46,7 @@ from schemas.events import Event
 from schemas.ledger import AttemptKind
 from schemas.plan import PlanArtifact
 from schemas.resolved import ResolvedRun
+from schemas.webhook import RetrainRequest
 
 DAY = 86_400
 
@@ -83,27 +85,44 @@ def _on_a_cpu(function: Callable[[str], str]) -> modal.Function[..., Any, Any]:
 @_on_a_cpu
 def prepare_run(order: str) -> str:
     """Resolve, write down and plan a run, and bring what it needs into the caches, before any GPU starts."""
+
+    def written_down(session: Session) -> Prepared:
+        return session.prepare(session.resolve_spec(PrepareOrder.model_validate_json(order).spec, ROOT))
+
+    return _prepare(written_down)
+
+
+@_on_a_cpu
+def prepare_retraining_run(request: str) -> str:
+    """Do the same for the retraining of a registered version."""
+    return _prepare(lambda session: prepare_retraining(session, RetrainRequest.model_validate_json(request)))
+
+
+def _prepare(written_down: Callable[[Session], Prepared]) -> str:
     with _container("preflight", "preflight") as leases:
         try:
-            return _prepare(PrepareOrder.model_validate_json(order), leases).model_dump_json()
+            with registry_to_read() as registry:
+                session = Session(ROOT, lambda: registry, CallerHere(SETTINGS.device, leases), visible_secrets())
+                prepared = written_down(session)
+            return _plan_run(session, prepared).model_dump_json()
         except Exception as error:  # noqa: BLE001 - the boundary: whatever a library raises becomes an answer
             return PreparedRun(error=as_hone_error(error).record()).model_dump_json()
 
 
-def _prepare(order: PrepareOrder, leases: DictLeases) -> PreparedRun:
+def _plan_run(session: Session, prepared: Prepared) -> PreparedRun:
     told: list[Event] = []
-    with registry_to_read() as registry:
-        session = Session(ROOT, lambda: registry, CallerHere(SETTINGS.device, leases), visible_secrets())
-        run = session.resolve_spec(order.spec, ROOT)
-        prepared = session.prepare(run)
     controller = Controller(ROOT, session.caller, told.append, lambda: False, visible_secrets())
-    outcome = controller.carry_out(run, prepared.directory, RunOptions(last="plan"))
+    outcome = controller.carry_out(prepared.run, prepared.directory, RunOptions(last="plan"))
     if outcome.error is not None:
         raise from_record(outcome.error)
-    fetch_weights(run)
+    fetch_weights(prepared.run)
     ARTIFACTS.commit()
-    warnings = tuple(event.message for event in told if event.kind == "warning")
-    return PreparedRun(run=prepared.directory.run, plan=_plan(prepared.directory), warnings=warnings)
+    return PreparedRun(
+        run=prepared.directory.run,
+        plan=_plan(prepared.directory),
+        constraints=prepared.run.spec.constraints,
+        warnings=tuple(event.message for event in told if event.kind == "warning"),
+    )
 
 
 def fetch_weights(run: ResolvedRun) -> None:
@@ -125,7 +144,7 @@ def control_run(text: str) -> str:
     """Carry out a run until it ends, is stopped, or this container's time is over."""
     order = ControlOrder.model_validate_json(text)
     hand_over_at = time.monotonic() + HAND_OVER_SECONDS
-    with _container(order.run, "controller") as leases, leases.named(f"run/{order.run}"):
+    with _container(order.run, CONTROLLER) as leases, leases.named(f"run/{order.run}"):
         try:
             conclusion = _control(order, leases, hand_over_at)
         except HandOver:
@@ -214,7 +233,7 @@ def _container(owner: str, call_id: str) -> Iterator[DictLeases]:
     """Reload the Volume, and yield this container's leases while its pulse and meter go on."""
     ARTIFACTS.reload()
     holder = modal.current_input_id() or call_id
-    kind: AttemptKind = "controller" if call_id == "controller" else "preflight"
+    kind: AttemptKind = "controller" if call_id == CONTROLLER else "preflight"
     meter = Meter(STATE, owner, call_id, f"{holder}-{time.time():.0f}", resources_of(_CPU), kind)
     with Pulse(SETTINGS.lease_seconds / 4) as pulse, meter, pulse.beat(meter.beat):
         yield DictLeases(LEASES, holder, SETTINGS.lease_seconds, pulse, entered=ARTIFACTS.reload)

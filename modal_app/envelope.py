@@ -10,6 +10,9 @@ from schemas.events import Event
 from schemas.ledger import Allowance, Attempt, Resources
 from schemas.request import CallRequest
 
+STOP_SECONDS, STOP_SHARE = 5.0, 0.1
+"""Of a call's time, what is kept for stopping: seconds, and at most this share."""
+
 
 class Envelope(Schema):
     """A stage call of a run, what its container is billed for, and what all attempts at it may take."""
@@ -20,11 +23,15 @@ class Envelope(Schema):
     allowance: Allowance
 
     def for_attempt(self, earlier: Iterable[Attempt]) -> CallRequest:
-        """Return the request with the time that is left after earlier attempts: a preempted one has used some up."""
+        """Return the request with the time that is left after earlier attempts: a preempted one has used some up.
+
+        A part of it is kept for stopping: the container is paid for until it has saved and committed.
+        """
         if self.request.seconds is None:
             return self.request
         gone = self.allowance.seconds - self.allowance.seconds_left(earlier)
-        return self.request.model_copy(update={"seconds": max(0.0, self.request.seconds - gone)})
+        left = max(0.0, self.request.seconds - gone)
+        return self.request.model_copy(update={"seconds": left - min(STOP_SECONDS, STOP_SHARE * left)})
 
 
 class Reply(Schema):

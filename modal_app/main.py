@@ -19,9 +19,10 @@ from modal_app import commands
 from modal_app import down as taking_down
 from modal_app.app import stages
 from modal_app.entry import carry_out
+from modal_app.service import hooks
 from modal_app.settings import SETTINGS
 
-app = modal.App(SETTINGS.app, include_source=False).include(stages)
+app = modal.App(SETTINGS.app, include_source=False).include(stages).include(hooks)
 
 
 @stages.local_entrypoint()

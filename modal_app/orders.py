@@ -8,7 +8,7 @@ from pydantic import Field
 
 from schemas.base import Schema, StageName
 from schemas.errors import ErrorRecord
-from schemas.plan import PlanArtifact
+from schemas.plan import Constraints, PlanArtifact
 from schemas.run import RunSpec
 
 
@@ -23,6 +23,7 @@ class PreparedRun(Schema):
 
     run: str | None = None
     plan: PlanArtifact | None = None
+    constraints: Constraints | None = None
     warnings: tuple[str, ...] = ()
     error: ErrorRecord | None = None
 

@@ -14,6 +14,9 @@ from pipeline.control.runs import RunDirectory
 from pipeline.core.workspace import write_atomic
 from schemas.ledger import Allowance
 
+CONTROLLER = "controller"
+"""What the controller's own attempts are called."""
+
 GATHER_SECONDS = 0.5
 """Calls that are begun within this time ask together, so that what is left is shared and not taken by the first."""
 
@@ -60,7 +63,10 @@ class Purse:
         return not isinstance(given, Refusal) and given.seconds >= again.least
 
     def write(self) -> None:
-        """Keep the ledger in the run's record."""
+        """Keep the ledger in the run's record, with what the controller itself has taken."""
+        own = tuple(read_meters(self.state, self.directory.run, (CONTROLLER,)))
         with self._lock:
+            for attempt in own:
+                self.ledger.meter(attempt)
             text = self.ledger.to_json()
         write_atomic(self.directory.path / LEDGER, text)

@@ -107,7 +107,7 @@ class ModalHome:
             if "/events/" in path and path.split("/")[-1].startswith(f"{call_id}.")
             for line in content.decode().splitlines()
         )
-        return [event for event in map(json.loads, lines) if event["kind"] == kind]
+        return [event for event in map(json.loads, lines) if (event["call_id"], event["kind"]) == (call_id, kind)]
 
     def containers(self, function: str) -> list[Container]:
         """Return the running containers of a function that work on an input."""
