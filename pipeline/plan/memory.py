@@ -7,10 +7,15 @@ gradients (4) and two moments (8). Frozen weights are kept in bfloat16, under QL
 (ZeRO-3).
 
 Activations: Korthikanti et al., Reducing Activation Recomputation (arXiv:2205.05198), section 4: bytes saved for the
-backward pass per token and layer, and 2 bytes x hidden per layer where layers are recomputed, plus one layer being so.
-Deviations, for today's layers: no attention matrix is stored (fused attention), no dropout masks, the feed-forward
-layer is gated, and RMSNorm computes in float32. The logits, which the paper leaves out, are the largest tensor of a
-small model with a large vocabulary: kept in the model's type, in float32 and as a float32 gradient.
+backward pass per token and layer, and the layers' inputs where layers are recomputed, plus one layer being so. What a
+layer saves is counted for today's layers, as transformers and PEFT compute them: no attention matrix (fused attention),
+no dropout masks, a gated feed-forward layer, and RMSNorm in float32. A test counts it in a real forward pass.
+
+Logits, which the paper leaves out: TRL computes the loss in tiles of the vocabulary and of the tokens
+(``trl/kernels/chunked_logprob.py``), so that no more than a tile of them exists at a time.
+
+Measured on an H200 (docs/gpu.md): the peak of 18 trainings was 0.86 to 1.02 of the sum of parts; less where all weights
+are trained in one micro-batch a step, whose gradients come as its activations go.
 """
 
 from __future__ import annotations
@@ -32,8 +37,11 @@ PROCESS_FLOOR = 600 << 20
 (resident, 2026-11-25); what the earlier stages of the same process leave makes up the rest."""
 LOCAL_MEMORY_ERROR = 1.5
 """Factor to which the memory of a training process on a CPU is right."""
-FRAGMENTATION = 1.1
-"""PyTorch's allocator holds about a tenth more than the tensors in it."""
+FRAGMENTATION = 1.2
+"""What PyTorch's allocator holds over the tensors in it: 1.01 to 1.21 on an H200 (2026-11-26), most where rows are of
+many lengths."""
+TILE_TOKENS, TILE_VOCABULARY = 4096, 32_768
+"""The most of the logits that TRL 1.16 holds at a time."""
 
 
 @dataclass(frozen=True)
@@ -59,16 +67,13 @@ def estimate_memory(footprint: Footprint, gpus: int = 1) -> MemoryEstimate:
     """Return peak bytes on each of ``gpus`` GPUs."""
     architecture, trainable = footprint.architecture, footprint.trainable
     element = 2 if footprint.bf16 else 4
-    trained = (6 if footprint.bf16 else 4) * trainable
-    weights = (trained + _frozen_bytes(footprint, element)) // gpus
     tokens = footprint.length * footprint.batch * footprint.sequences
-    logits = tokens * architecture.vocabulary * (element + 4 + 4)
     parts = {
-        "weights": weights,
+        "weights": (4 * trainable + _copied_bytes(footprint) + _frozen_bytes(footprint, element)) // gpus,
         "gradients": 4 * trainable // gpus,
         "optimizer": 8 * trainable // gpus,
         "activations": tokens * _activation_bytes(footprint, element),
-        "logits": logits,
+        "logits": _logit_bytes(architecture, tokens, element),
     }
     return MemoryEstimate(**parts, total=sum(parts.values()))
 
@@ -98,28 +103,57 @@ def _frozen_bytes(footprint: Footprint, element: int) -> int:
             return int(NF4_BYTES * linear) + element * (architecture.parameters - linear + unpacked)
 
 
-def layer_activation_bytes(architecture: Architecture, element: int) -> int:
-    """Return the bytes that one layer saves per token, its elements having ``element`` bytes.
+def _copied_bytes(footprint: Footprint) -> int:
+    """Return the bytes of the bfloat16 copies of trained weights that the backward pass waits for.
 
-    Per layer: two RMSNorms keep input in float32 and output, as do norms of queries and keys; attention its queries,
-    keys, values (before and after the rotation of queries and keys) and output; the gated feed-forward layer gate, its
-    activation, up, and their product.
+    Embeddings are looked up and not copied, the output layer by the tile. Layers that are recomputed copy again.
+    """
+    architecture = footprint.architecture
+    if not footprint.bf16:
+        return 0
+    if footprint.adapter != "full":
+        return 2 * footprint.trainable
+    if footprint.gradient_checkpointing:
+        return 0
+    return 2 * (architecture.parameters - architecture.embedding_parameters * (1 if architecture.tied else 2))
+
+
+def layer_activation_bytes(architecture: Architecture, adapter: AdapterKind, *, bf16: bool) -> int:
+    """Return the bytes that one layer saves per token: in bfloat16 under autocast, or in float32.
+
+    - Two RMSNorms keep their input in float32, and what they normalized where their weights are trained; so do norms of
+      queries and keys.
+    - The five linear layers behind them (queries, keys, values, gate, up) share their input in float32. Under autocast
+      each casts it for itself; of a QLoRA, whose adapters leave the cast to autocast, they share it.
+    - Attention keeps the rotated queries, its output, and keys and values, which are repeated for each query head where
+      rows are padded; the output layer's adapter, except a QLoRA's, casts that output for itself.
+    - The gated feed-forward layer keeps gate, its activation, up, and their product.
     """
     hidden, queries = architecture.hidden, architecture.heads * architecture.head_dim
     keys = architecture.kv_heads * architecture.head_dim
     intermediate = architecture.intermediate * architecture.experts_per_token
-    norms = (4 + element) * 2 * hidden
-    if architecture.has_head_norms:
-        norms += (4 + element) * (queries + keys)
-    attention = element * (2 * queries + 2 * keys + keys + queries)
-    feed_forward = element * 4 * intermediate
-    return norms + attention + feed_forward
+    element, trained, shared = 2 if bf16 else 4, adapter == "full", adapter == "qlora" or not bf16
+    norms = 2 * (4 + (4 if trained else 0)) * hidden
+    inputs = element * (2 if shared else 5) * hidden
+    head_norms = (4 + (element if trained else 0)) * (queries + keys) if architecture.has_head_norms else 0
+    attention = element * (4 if shared or trained else 5) * queries
+    return norms + inputs + head_norms + attention + element * 4 * intermediate
 
 
 def _activation_bytes(footprint: Footprint, element: int) -> int:
-    """Return the bytes of all layers per token."""
+    """Return the bytes of all layers per token; what runs through them is in float32 where all weights are."""
     architecture = footprint.architecture
-    layer = layer_activation_bytes(architecture, element)
+    layer = layer_activation_bytes(architecture, footprint.adapter, bf16=footprint.bf16)
     if footprint.gradient_checkpointing:
-        return architecture.layers * element * architecture.hidden + layer
+        return architecture.layers * (4 if footprint.adapter == "full" else element) * architecture.hidden + layer
     return architecture.layers * layer
+
+
+def _logit_bytes(architecture: Architecture, tokens: int, element: int) -> int:
+    """Return the bytes of a tile of logits and its weights, and of the hidden states that are scored.
+
+    These are picked, cast, and have a gradient, which is summed up in float32.
+    """
+    vocabulary = min(architecture.vocabulary, TILE_VOCABULARY)
+    tile = element * vocabulary * (min(tokens, TILE_TOKENS) + architecture.hidden)
+    return tile + tokens * architecture.hidden * (4 + 3 * element)

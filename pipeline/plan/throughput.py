@@ -15,14 +15,25 @@ from pipeline.plan.memory import LOCAL_MEMORY_ERROR, MEMORY_ERROR
 from pipeline.plan.prices import Gpu
 from schemas.train import AdapterKind
 
-MFU: dict[AdapterKind, float] = {"full": 0.35, "lora": 0.30, "qlora": 0.20}
-"""Assumed share of a GPU's peak that training reaches; QLoRA unpacks its weights at each use."""
+MFU: dict[AdapterKind, float] = {"full": 0.35, "lora": 0.30, "qlora": 0.27}
+"""Share of a GPU's peak that training reaches, times the GPU's ``reach``.
+
+Bases of 1.7B and 4B reached 24 to 31% (full), 20 to 26% (LoRA) and 19 to 27% of an H200's (QLoRA, which unpacks its
+weights at each use; 2026-11-26, docs/gpu.md).
+"""
 
 MULTI_GPU_EFFICIENCY = 0.85
 """Assumed speed of n GPUs that shard a model, over n times the speed of one."""
 
-STEP_SECONDS = 0.05
-"""Assumed least time of an optimizer step on a GPU, whatever the model: launches and data loading."""
+LAYER_SECONDS: dict[AdapterKind, float] = {"full": 0.0043, "lora": 0.0063, "qlora": 0.0090}
+"""Least time of an optimizer step on a GPU for each layer, whatever its size: Python launches each operation.
+
+A 0.6B base of 28 layers took 0.119, 0.176 and 0.251 s over 64 tokens on an H200, a LoRA 0.335 s with gradient
+checkpointing (2026-11-26, docs/gpu.md).
+"""
+
+RECOMPUTED = 1.9
+"""What gradient checkpointing multiplies that least time by."""
 
 START_SECONDS = 120.0
 """Assumed time to start a container and load a model."""
@@ -92,10 +103,16 @@ def answering_operations(work: Work) -> float:
     return per_token * (work.evaluations * work.answered_tokens + calibration)
 
 
+def step_floor(work: Work) -> float:
+    """Return the least seconds of an optimizer step."""
+    recomputed = RECOMPUTED if work.gradient_checkpointing else 1.0
+    return work.architecture.layers * LAYER_SECONDS[work.adapter] * recomputed
+
+
 def gpu_seconds(work: Work, gpu: Gpu, count: int) -> float:
     """Return the wall-clock seconds of the whole run on ``count`` GPUs."""
     peak = gpu.tflops * gpu.reach * 1e12 * (count * MULTI_GPU_EFFICIENCY if count > 1 else 1.0)
-    training = max(training_operations(work) / (peak * MFU[work.adapter]), work.steps * STEP_SECONDS)
+    training = max(training_operations(work) / (peak * MFU[work.adapter]), work.steps * step_floor(work))
     answering = answering_operations(work) / (peak * GENERATION_MFU)
     return work.seeds * (training + START_SECONDS) + answering + work.variants * VARIANT_SECONDS
 
@@ -114,7 +131,7 @@ def assumptions(work: Work) -> tuple[str, ...]:
         errors,
         speed,
         f"rows of a batch are padded to its longest: {work.padding:g} tokens computed for each",
-        f"each training starts in {START_SECONDS:g} s, and a step takes {1000 * STEP_SECONDS:g} ms at least",
+        f"each training starts in {START_SECONDS:g} s, and a step takes {1000 * step_floor(work):.0f} ms at least",
     )
 
 
