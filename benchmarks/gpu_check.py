@@ -1,10 +1,11 @@
 """Run hone's own stages on a real GPU and write what only a GPU can show as one page.
 
-    python -m benchmarks.gpu_check --figures gpu.jsonl --page docs/gpu.md [--work FOLDER] [--only agreement ...]
+    python -m benchmarks.gpu_check --figures gpu.jsonl --page gpu.md [--work FOLDER] [--only agreement ...]
 
+``benchmarks/gpu/figures.jsonl`` holds the figures of docs/gpu.md: with ``--only-page`` the page is made of them again.
 Each part is a process of its own; what it measures is written to the file of figures line by line, so that a part that
-fails takes no other with it. ``--page`` without a GPU makes the page of figures that are there. ``--device cpu`` tries
-the script itself out with models that a CPU can train; its figures mean nothing.
+fails takes no other with it. ``--device cpu`` tries the script itself out with models that a CPU can train; its figures
+mean nothing.
 """
 
 from __future__ import annotations

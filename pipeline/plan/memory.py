@@ -14,7 +14,7 @@ no dropout masks, a gated feed-forward layer, and RMSNorm in float32. A test cou
 Logits, which the paper leaves out: TRL computes the loss in tiles of the vocabulary and of the tokens
 (``trl/kernels/chunked_logprob.py``), so that no more than a tile of them exists at a time.
 
-Measured on an H200 (docs/gpu.md): the peak of 18 trainings was 0.86 to 1.02 of the sum of parts; less where all weights
+Measured on an H200 (docs/gpu.md): the peak of 18 trainings was 0.84 to 1.02 of the sum of parts; less where all weights
 are trained in one micro-batch a step, whose gradients come as its activations go.
 """
 

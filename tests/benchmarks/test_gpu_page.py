@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,6 +9,9 @@ import pytest
 from benchmarks.gpu.page import page
 from benchmarks.gpu.shapes import SHAPES, Shape, card_named
 from pipeline.plan.prices import GIB
+
+PROJECT = Path(__file__).resolve().parents[2]
+FIGURES = "benchmarks/gpu/figures.jsonl"
 
 MACHINE = {
     "part": "machine",
@@ -32,6 +37,12 @@ def sized(peak: float, **more: Any) -> dict[str, Any]:
         "step_seconds": 0.273,
         **more,
     }
+
+
+def test_the_page_compares_with_the_plan_as_it_is() -> None:
+    records = [json.loads(line) for line in (PROJECT / FIGURES).read_text(encoding="utf-8").splitlines()]
+    command = f"python -m benchmarks.gpu_check --figures {FIGURES} --only-page --page docs/gpu.md"
+    assert page(records) == (PROJECT / "docs" / "gpu.md").read_text(encoding="utf-8"), f"run {command}"
 
 
 def test_what_was_measured_last_is_shown_beside_the_plan() -> None:
