@@ -28,10 +28,11 @@ from modal_app.settings import SETTINGS
 from modal_app.volumes import ARTIFACTS, LEASES, MODELS, ROOT, STATE, WORKSPACE
 from pipeline.control.allowance import resources_of
 from pipeline.control.conclusion import Conclusion, conclude
-from pipeline.control.controller import Controller, Outcome, RunOptions
+from pipeline.control.controller import Controller, Outcome
 from pipeline.control.gc import find_garbage, remove
 from pipeline.control.here import CallerHere
 from pipeline.control.ledger import LEDGER, Caps, Ledger
+from pipeline.control.options import RunOptions
 from pipeline.control.retraining import prepare_retraining
 from pipeline.control.runs import RunDirectory, RunList
 from pipeline.control.session import Prepared, Session

@@ -29,7 +29,8 @@ from pipeline.control.output import print_json
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from pipeline.control.controller import Outcome, RunOptions
+    from pipeline.control.controller import Outcome
+    from pipeline.control.options import RunOptions
     from pipeline.control.session import Prepared, Session
 
 
@@ -171,7 +172,7 @@ def demo(
 ) -> int:
     """Run the main job on a synthetic task and a tiny base model that come with hone."""
     from local_runner.demo.spec import write_demo
-    from pipeline.control.controller import RunOptions
+    from pipeline.control.options import RunOptions
 
     session = open_session(folder / ".hone", writes=True)
     spec = write_demo(folder, rows=rows, seed=seed)

@@ -16,7 +16,7 @@ from typing import Any
 from local_runner.caller import LocalCaller
 from local_runner.demo.card import base_card
 from local_runner.demo.corpus import write_base_corpus
-from pipeline.control.controller import RunOptions
+from pipeline.control.options import RunOptions
 from pipeline.control.session import Prepared, Session
 from pipeline.core.errors import from_record
 from pipeline.core.workspace import write_atomic

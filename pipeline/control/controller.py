@@ -15,6 +15,7 @@ from typing import Any, Literal
 from pipeline.catalog import CATALOG
 from pipeline.control.caller import Caller
 from pipeline.control.crew import Crew
+from pipeline.control.options import RunOptions
 from pipeline.control.renewal import Renewal
 from pipeline.control.runs import RunDirectory
 from pipeline.core.context import CallContext
@@ -36,19 +37,6 @@ ORDER: dict[StageName, int] = {name: index for index, name in enumerate(CATALOG)
 
 ENDS_ALL: frozenset[ErrorCode] = frozenset({"budget", "cancelled"})
 """Failures after which nothing else is begun."""
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """Which part of a run to carry out.
-
-    ``first``: stages before it are only taken as they are stored. ``last``: nothing after it is called. ``fresh``:
-    what is stored of these stages is made again, from the beginning, and stays until the new one is whole.
-    """
-
-    first: StageName | None = None
-    last: StageName | None = None
-    fresh: frozenset[StageName] = frozenset()
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,14 @@
-"""The options of commands that carry out a part of a run."""
+"""Which part of a run to carry out, as options ask for it. Nothing heavy: `hone --help` imports it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from pipeline.control.controller import RunOptions
-from pipeline.core.errors import ConfigError
+if TYPE_CHECKING:
+    from schemas.base import StageName
 
 
 class StageOption(StrEnum):
@@ -21,6 +23,19 @@ class StageOption(StrEnum):
     register = "register"
 
 
+@dataclass(frozen=True)
+class RunOptions:
+    """Which part of a run to carry out.
+
+    ``first``: stages before it are only taken as they are stored. ``last``: nothing after it is called. ``fresh``:
+    what is stored of these stages is made again, from the beginning, and stays until the new one is whole.
+    """
+
+    first: StageName | None = None
+    last: StageName | None = None
+    fresh: frozenset[StageName] = frozenset()
+
+
 def run_options(
     first: StageOption | None = None, last: StageOption | None = None, fresh: Sequence[StageOption] = ()
 ) -> RunOptions:
@@ -29,6 +44,8 @@ def run_options(
     Raises:
         ConfigError: the first stage comes after the last, so that nothing would be called.
     """
+    from pipeline.core.errors import ConfigError
+
     stages = list(StageOption)
     if first and last and stages.index(first) > stages.index(last):
         raise ConfigError(

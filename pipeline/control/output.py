@@ -6,11 +6,11 @@ import json
 import sys
 from typing import Any
 
-from pydantic import BaseModel
-
 
 def print_json(value: Any) -> None:
     """Print one JSON object, a pydantic model included, on standard output."""
+    from pydantic import BaseModel
+
     if isinstance(value, BaseModel):
         value = value.model_dump(mode="json")
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")

@@ -9,7 +9,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from pipeline.control.caller import Caller
-from pipeline.control.controller import Controller, Outcome, RunOptions
+from pipeline.control.controller import Controller, Outcome
+from pipeline.control.options import RunOptions
 from pipeline.control.runs import RunDirectory, RunList
 from pipeline.core.errors import RegistryError, from_record
 from pipeline.core.registry import Registry, RunStatus, TrackedCall

@@ -9,7 +9,8 @@ import pytest
 import pipeline.control.controller
 import pipeline.execute
 from local_runner.caller import LocalCaller
-from pipeline.control.controller import Controller, Outcome, RunOptions
+from pipeline.control.controller import Controller, Outcome
+from pipeline.control.options import RunOptions
 from pipeline.control.runs import RunDirectory
 from pipeline.core.context import CallContext
 from pipeline.core.errors import IntegrityError
