@@ -2,10 +2,11 @@
 # make test     set up, and run every test that this machine can run
 # make check    style, types, imports and the fast tests
 # make test-full  the long counts, the real-data chain and the benchmarks as well
+# make modal-smoke  the tiny run on your Modal account, on CPUs, for cents
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check test-full fast docs clean
+.PHONY: help setup demo test check test-full modal-smoke fast docs clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 # Where the CPU build of torch comes from; where this index cannot be reached, pip's own configuration decides.
@@ -18,6 +19,7 @@ MAIN := pipeline/environments/main.cpu.txt
 SERVE := pipeline/environments/serve-vllm.cpu.txt
 LEGACY := pipeline/environments/optimize-legacy.cpu.txt
 DEMO := hone-demo
+CLIENT := .venv-client
 FAST := $(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 help:
@@ -79,6 +81,20 @@ test: setup
 test-full: setup
 	$(BIN)/python -m pytest -m "not (full and real_data)" --durations=30
 	$(BIN)/python -m benchmarks.all --out docs/results.md
+
+# What a user of Modal installs, without machine learning.
+$(CLIENT)/.ready: pyproject.toml
+	"$(PYTHON)" -m venv $(CLIENT)
+	$(CLIENT)/bin/python -m pip install --disable-pip-version-check --no-input --quiet --editable .
+	@touch $@
+
+# A version that its gate refuses (exit code 10) is an answer, too: this shows that everything runs.
+modal-smoke: export HONE_MODAL_APP = hone-smoke
+modal-smoke: export HONE_MODAL_DEVICE = cpu
+modal-smoke: $(CLIENT)/.ready
+	code=0; $(CLIENT)/bin/hone run examples/smoke.yaml --on modal --yes --max-cost 0.5 || code=$$?; \
+	  $(CLIENT)/bin/python -P -m modal run -m modal_app.main::down; \
+	  [ $$code -eq 10 ] || exit $$code
 
 docs: demo $(VENV)/.dev
 	$(BIN)/python docs/generate_commands.py

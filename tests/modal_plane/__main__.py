@@ -6,6 +6,7 @@ It prints the variables to export and runs until Ctrl-C; everything that it star
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import signal
 import sys
@@ -22,14 +23,22 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=0, help="port of loopback (default: a free one)")
     parser.add_argument("--root", type=Path, required=True, help="new folder for Volumes, blobs and containers")
     parser.add_argument("--secrets", type=Path, help="JSON file: {name: {VARIABLE: value}}")
+    parser.add_argument(
+        "--interpreter",
+        help="MODULE:FUNCTION, which returns the Python that runs an image's bodies (default: this one for all)",
+    )
     arguments = parser.parse_args()
     if reason := why_not():
         parser.exit(1, f"this machine allows no private mounts and processes: {reason}\n")
     secrets = json.loads(arguments.secrets.read_text(encoding="utf-8")) if arguments.secrets else {}
+    options = Options(secrets=secrets)
+    if arguments.interpreter:
+        module, _, function = arguments.interpreter.partition(":")
+        options.interpreter = getattr(importlib.import_module(module), function)
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
-    with Plane(arguments.root, Options(secrets=secrets), arguments.port) as plane:
+    with Plane(arguments.root, options, arguments.port) as plane:
         names = ("SERVER_URL", "TOKEN_ID", "TOKEN_SECRET", "CONFIG_PATH", "DISABLE_API_PROXY")
         sys.stdout.write("".join(f"export MODAL_{name}={plane.environment[f'MODAL_{name}']}\n" for name in names))
         sys.stdout.flush()
