@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.modal_app.plane import APP, ModalHome, printed_json, serve_plane
+from tests.modal_app.secrets import SECRETS
 from tests.support.smoke import write_smoke
 from tests.support.wheel import build_wheel
 from tests.test_house import HEAVY
@@ -79,7 +80,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModalHome]:
     """Return the app on a plane whose containers have the environments of this project."""
     folder = tmp_path_factory.mktemp("plane")
-    with serve_plane(folder / "plane") as plane:
+    with serve_plane(folder / "plane", secrets=SECRETS) as plane:
         yield ModalHome(plane, folder, {"PYTHONPATH": ""})
 
 

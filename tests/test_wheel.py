@@ -12,6 +12,7 @@ import pytest
 
 from tests.modal_app.conftest import start_home
 from tests.modal_app.plane import ModalHome, StartHome, printed_json
+from tests.modal_app.secrets import SECRETS
 from tests.modal_plane.fixture import start_plane
 from tests.support.wheel import build_wheel, write_decoys
 
@@ -93,7 +94,7 @@ def test_modal_runs_and_deploys_the_wheel_beside_decoys(
     installed: Path, decoys: Path, start_home: StartHome, command: str
 ) -> None:
     """``modal run -m`` looks in the current folder first, where the decoys are."""
-    home = start_home({"PYTHONPATH": str(installed)})
+    home = start_home({"PYTHONPATH": str(installed)}, secrets=SECRETS)
     home.folder = decoys
     if command == "run":
         done = home.run("--dry-run", "--json", verb="gc")

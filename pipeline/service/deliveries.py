@@ -20,7 +20,9 @@ from filelock import FileLock
 
 from pipeline.core.errors import IntegrityError
 from pipeline.core.workspace import write_atomic
-from pipeline.service.signature import TOLERANCE
+
+TOLERANCE: Final = 5 * 60
+"""Seconds by which a timestamp may differ from the clock here: what ``standardwebhooks`` allows."""
 
 PENDING: Final = 3 * TOLERANCE
 """Seconds of an unsettled claim: more than the `TOLERANCE` before and after the clock in which a message is valid."""

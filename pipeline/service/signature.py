@@ -18,10 +18,8 @@ from typing import Final
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from pipeline.core.errors import ConfigError
+from pipeline.service.deliveries import TOLERANCE
 from pipeline.service.refusal import Refused
-
-TOLERANCE: Final = 5 * 60
-"""Seconds by which a timestamp may differ from the clock here: what ``standardwebhooks`` allows."""
 
 MIN_SECRET_BYTES: Final = 24
 _MIN_DISTINCT_BYTES: Final = 8

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.modal_app.plane import APP, ModalHome, printed_json, serve_plane
+from tests.modal_app.secrets import SECRETS
 from tests.support.smoke import write_smoke
 
 pytestmark = [pytest.mark.modal, pytest.mark.slow]
@@ -27,7 +28,7 @@ print(modal.Function.from_name({APP!r}, "control_run").spawn(sys.argv[1]).object
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModalHome]:
     """Return the app on a plane that all tests here share: what one has saved, the next goes on with."""
     folder = tmp_path_factory.mktemp("down")
-    with serve_plane(folder / "plane") as plane:
+    with serve_plane(folder / "plane", secrets=SECRETS) as plane:
         yield ModalHome(plane, folder)
 
 
@@ -88,7 +89,7 @@ def test_a_run_that_is_asked_first_saves_what_it_has(home: ModalHome, spec: Path
 
 def test_everything_that_runs_is_stopped(home: ModalHome, spec: Path) -> None:
     """A run of ``modal run`` that trains, and a deployed app whose controller waits for that run's lease."""
-    deployed = home.plane.modal("deploy", "-m", "modal_app.controller::stages", cwd=home.folder, env=home.environment)
+    deployed = home.plane.modal("deploy", "-m", "modal_app.main", cwd=home.folder, env=home.environment)
     assert deployed.returncode == 0, deployed.stdout
     before = len(home.plane.calls)
     process = home.start("--config", spec, "--yes", "--to", home.folder / "here")

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.core.errors import IntegrityError
-from pipeline.service.deliveries import KEEP, PENDING, Deliveries, FileDeliveries, MemoryDeliveries
-from pipeline.service.signature import TOLERANCE
+from pipeline.service.deliveries import KEEP, PENDING, TOLERANCE, Deliveries, FileDeliveries, MemoryDeliveries
 
 NOW = 1_800_000_000.0
 

@@ -6,7 +6,8 @@ import secrets
 import pytest
 
 from pipeline.core.errors import ConfigError
-from pipeline.service.signature import TOLERANCE, Verifier, read_signature
+from pipeline.service.deliveries import TOLERANCE
+from pipeline.service.signature import Verifier, read_signature
 from tests.service.support import SECRET, signed
 
 
