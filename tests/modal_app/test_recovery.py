@@ -14,7 +14,7 @@ from tests.e2e.conftest import hone
 from tests.modal_app.plane import TIMEOUT, ModalHome, printed_json, serve_plane, wait_for
 from tests.support.smoke import write_smoke
 
-pytestmark = [pytest.mark.modal, pytest.mark.slow]
+pytestmark = [pytest.mark.modal, pytest.mark.slow, pytest.mark.timeout(1800)]
 
 KILLS = 3
 STEPS = 60

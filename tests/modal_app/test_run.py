@@ -15,7 +15,7 @@ from tests.modal_app.plane import ModalHome, printed_json, serve_plane
 
 __all__ = ["smoke"]
 
-pytestmark = [pytest.mark.modal, pytest.mark.slow]
+pytestmark = [pytest.mark.modal, pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
 class Done:

@@ -11,14 +11,14 @@ import pytest
 from tests.modal_app.plane import TIMEOUT, ModalHome, printed_json, serve_plane, wait_for
 from tests.support.smoke import write_smoke
 
-pytestmark = [pytest.mark.modal, pytest.mark.slow]
+pytestmark = [pytest.mark.modal, pytest.mark.slow, pytest.mark.timeout(1800)]
 
 BUDGET = 11
 CANCELLED = 130
 UNTIL = ("--until", "train")
 INTERVAL = 0.6
 """Dollars of ten seconds: more than lies between two checkpoints."""
-STEPS, SAVED_EVERY = 800, 10
+STEPS, SAVED_EVERY = 300, 10
 
 
 @pytest.fixture(scope="module")

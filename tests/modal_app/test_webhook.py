@@ -16,7 +16,7 @@ from standardwebhooks import Webhook
 from local_runner.environments import environment
 from tests.modal_app.plane import APP, PROJECT, TIMEOUT, ModalHome, printed_json, serve_plane
 
-pytestmark = [pytest.mark.modal, pytest.mark.slow, pytest.mark.vllm]
+pytestmark = [pytest.mark.modal, pytest.mark.slow, pytest.mark.vllm, pytest.mark.timeout(1800)]
 
 SECRET = "whsec_" + base64.b64encode(b"a key of the test, 32 bytes long").decode()
 EXAMPLE = PROJECT / "examples" / "smoke.yaml"
