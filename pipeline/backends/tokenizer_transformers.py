@@ -17,7 +17,7 @@ START = "<|im_start|>"
 END = "<|im_end|>"
 
 _OF_LOADING = ("is_local", "local_files_only")
-"""What transformers remembers of the place a tokenizer was loaded from; with it, a saved model's bytes would tell it."""
+"""What transformers keeps of the place a tokenizer was loaded from; with it, a saved model's bytes would tell it."""
 
 
 def load_tokenizer(
