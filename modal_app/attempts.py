@@ -56,7 +56,7 @@ def attempt(text: str) -> str:
 
     with Pulse(SETTINGS.lease_seconds / 4) as pulse, meter, pulse.beat(meter.beat), pulse.beat(goes_on):
         leases = DictLeases(LEASES, holder, SETTINGS.lease_seconds, pulse, entered=ARTIFACTS.reload)
-        request = envelope.for_attempt(meter.earlier).model_copy(update=here)
+        request = envelope.for_attempt(holder, meter.earlier).model_copy(update=here)
         result = carry_out(request, _sink(directory, call_id, told), lambda: pulse.stopped, leases)
     ARTIFACTS.commit()
     return Reply(result=result, events=tuple(told)).model_dump_json()

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import modal
 import modal.exception
@@ -68,7 +67,6 @@ class ModalCaller:
     hand_over_at: float
     workers: int = SETTINGS.workers
     device: Device = SETTINGS.device
-    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def sync(self) -> None:
         """See `Caller.sync`."""
@@ -139,6 +137,7 @@ class ModalCaller:
                 reply = self._wait(flight, cancelled)
             except modal.exception.Error as error:
                 self.flights.landed(envelope)
+                self._check(cancelled)
                 if lost == LOST_CONTAINERS:
                     raise InternalError(
                         f"the container of {prepared.call.id} was lost {lost + 1} times: {error}",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from schemas.artifacts import CallResult
 from schemas.base import Schema
@@ -22,16 +22,19 @@ class Envelope(Schema):
     resources: Resources
     allowance: Allowance
 
-    def for_attempt(self, earlier: Iterable[Attempt]) -> CallRequest:
-        """Return the request with the time that is left after earlier attempts: a preempted one has used some up.
+    def for_attempt(self, holder: str, earlier: Sequence[Attempt]) -> CallRequest:
+        """Return the request as it is after ``earlier`` attempts, those of ``holder``'s lost containers among them.
 
-        A part of it is kept for stopping: the container is paid for until it has saved and committed.
+        The time that they took is gone, and what they saved is taken up even where the call was to begin anew. A part
+        of the time is kept for stopping: the container is paid for until it has saved and committed.
         """
-        if self.request.seconds is None:
-            return self.request
+        lost = any(attempt.attempt.startswith(f"{holder}-") for attempt in earlier)
+        request = self.request.model_copy(update={"restart": self.request.restart and not lost})
+        if request.seconds is None:
+            return request
         gone = self.allowance.seconds - self.allowance.seconds_left(earlier)
-        left = max(0.0, self.request.seconds - gone)
-        return self.request.model_copy(update={"seconds": left - min(STOP_SECONDS, STOP_SHARE * left)})
+        left = max(0.0, request.seconds - gone)
+        return request.model_copy(update={"seconds": left - min(STOP_SECONDS, STOP_SHARE * left)})
 
 
 class Reply(Schema):
