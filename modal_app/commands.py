@@ -177,8 +177,13 @@ def fetch(
 
 def cancel(run: Run) -> int:
     """Ask a run to stop with what it has saved."""
+    client = Client(DEFAULT_FOLDER, _messages())
+    client.mirror.require(run)
+    if client.controller(run) is None:
+        client.announce(f"{run} is not under way")
+        return 0
     STATE.put(stop_key(run), True)
-    _messages().print(f"{run} stops after the current step; resume it to go on", markup=False)
+    client.announce(f"{run} stops after the current step; resume it to go on")
     return 0
 
 

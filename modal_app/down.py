@@ -61,7 +61,8 @@ class TakenDown:
             f"stopped: {', '.join(self.apps) or 'nothing, no app of this name was running'}",
             f"calls in flight cancelled: {self.calls}",
             f"kept: {', '.join((*self.volumes, *self.dicts)) or 'nothing'}",
-            *(f"  to delete it: {command}" for command in self.deletions),
+            *(["what is kept is deleted by:"] if self.deletions else []),
+            *(f"  {command}" for command in self.deletions),
             f"nothing of {SETTINGS.app} runs on Modal now",
         ]
         console.print("\n".join(lines), markup=False, soft_wrap=True)

@@ -21,7 +21,7 @@ def carry_out(command: Callable[..., int], arguments: Sequence[str]) -> int:
     cli = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
     cli.command()(command)
     try:
-        code = cli(args=list(arguments), prog_name="modal run -m modal_app.main", standalone_mode=False)
+        code = cli(args=list(arguments), prog_name=_name(command), standalone_mode=False)
         return int(code) if isinstance(code, int) else 0
     except typer.Exit as stop:
         return stop.exit_code
@@ -38,3 +38,9 @@ def carry_out(command: Callable[..., int], arguments: Sequence[str]) -> int:
         else:
             show_error(Console(stderr=True, highlight=False), known)
         return int(known.exit_code)
+
+
+def _name(command: Callable[..., int]) -> str:
+    """Return how a verb is called; the run itself is what is called without one."""
+    verb = "" if command.__name__ == "run" else f"::{command.__name__}"
+    return f"modal run -m modal_app.main{verb}"

@@ -66,11 +66,20 @@ class Mirror:
             ConfigError: the Volume has no such run.
         """
         if not self.bring(f"runs/{run}") and not (self.root / "runs" / run / "run.json").is_file():
+            self.require(run)
+        return RunDirectory(self.root / "runs" / run)
+
+    def require(self, run: str) -> None:
+        """Refuse to go on with a run that the Volume does not have.
+
+        Raises:
+            ConfigError: it has none.
+        """
+        if not self.entries(f"runs/{run}"):
             known = sorted({entry.path.strip("/").split("/")[1] for entry in self.entries("runs")})
             raise ConfigError(
                 "the Volume has no such run", where=run, fix=f"known: {', '.join(known[-5:])}" if known else "start one"
             )
-        return RunDirectory(self.root / "runs" / run)
 
     def newest(self) -> str:
         """Return the id of the run whose record was written last.

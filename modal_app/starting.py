@@ -95,13 +95,18 @@ class Client:
         """
         self.mirror.claim()
         STATE.pop(stop_key(order.run), None)
-        known = STATE.get(controller_key(order.run))
-        if known is not None and is_under_way(call := modal.FunctionCall.from_id(known)):
+        if (known := self.controller(order.run)) is not None:
             self.announce(f"{order.run} is under way already")
-            return call
+            return known
         call = control_run.spawn(order.model_dump_json())
         STATE.put(controller_key(order.run), call.object_id)
         return call
+
+    def controller(self, run: str) -> modal.FunctionCall[Any] | None:
+        """Return the function call that carries a run out; None where none is under way."""
+        known = STATE.get(controller_key(run))
+        call = None if known is None else modal.FunctionCall.from_id(known)
+        return call if call is not None and is_under_way(call) else None
 
     def follow(self, run: str, call: modal.FunctionCall[Any], follower: Follower) -> Conclusion:
         """Show a run's events until its controller ends, bring its record and report here, and say how it ended.

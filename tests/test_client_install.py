@@ -161,7 +161,12 @@ def test_a_run_is_planned_and_looked_at_on_modal(modal: Modal, home: ModalHome, 
     fetch = modal("run", "-m", "modal_app.main::fetch", "--run", run, "--to", here)
     assert fetch.returncode == 0, fetch.stdout
     assert list(here.glob("artifacts/plan/*/manifest.json"))
-    assert modal("run", "-m", "modal_app.main::cancel", "--run", run).returncode == 0
+    cancel = modal("run", "-m", "modal_app.main::cancel", "--run", run)
+    assert cancel.returncode == 0 and f"{run} is not under way" in cancel.stdout
+    unknown = modal("run", "-m", "modal_app.main::cancel", "--run", "another")
+    assert unknown.returncode == 3 and f"known: {run}" in unknown.stdout
+    usage = modal("run", "-m", "modal_app.main::fetch", "--", "--help")
+    assert usage.returncode == 0 and "Usage: modal run -m modal_app.main::fetch [OPTIONS]" in usage.stdout
 
 
 @pytest.mark.modal

@@ -79,7 +79,7 @@ def test_a_run_that_is_asked_first_saves_what_it_has(home: ModalHome, spec: Path
     done = home.run("--graceful", verb="down")
     assert done.returncode == 0, done.stdout
     assert "asking support-triage-" in done.stdout
-    assert f"  to delete it: modal volume delete {APP}-artifacts\n" in done.stdout
+    assert f"  modal volume delete {APP}-artifacts\n" in done.stdout
     assert done.stdout.rstrip().endswith(f"nothing of {APP} runs on Modal now")
     assert home.plane.running == []
     code, output = ended(process)
