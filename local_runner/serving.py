@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import socket
 import sys
@@ -11,23 +10,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from local_runner.environments import environment
-from pipeline.backends.engine import EngineRequest
+from pipeline.control.launching import describe_version, serve_config
 from pipeline.control.versions import VersionFiles
 from pipeline.core.errors import Cancelled, ConfigError, EngineError, EnvironmentMissing
-from pipeline.core.examples import read_examples
 from pipeline.core.models import ModelFiles
 from pipeline.core.process import describe_exit
 from pipeline.environments import requirements
-from pipeline.serve import backends
-from pipeline.serve.front import write_front
 from pipeline.serve.launch import Places
 from pipeline.serve.process import free_port, start_engine
-from pipeline.serve.stage import cpu_dtype
 from schemas.optimize import only_vllm
-from schemas.serve import Engine, EngineOptions, LaunchDescription
+from schemas.serve import Engine, LaunchDescription
 
 VLLM = "serve-vllm"
 
@@ -35,7 +29,6 @@ STOP_SECONDS = 40.0
 """Time for requests in flight after a signal; vLLM itself cuts them off after 20 s."""
 
 _POLL_SECONDS = 0.2
-_SMOKE_TOKENS = 64
 
 
 @dataclass(frozen=True)
@@ -78,9 +71,6 @@ def plan_serving(version: VersionFiles, folder: Path, variant: str | None = None
             return Serving(launch, version.serve.path, files, Path(sys.executable), tried=True)
         if vllm.installed:
             return Serving(launch, version.serve.path, files, vllm.python, tried=True)
-    config = _serve_config(version)
-    tokenizer = backends.tokenizer(files)
-    options = EngineOptions.model_validate(config.get("options", {}))
     vllm_alone = only_vllm(model.artifact)
     if vllm_alone and not vllm.installed:
         raise EnvironmentMissing(
@@ -88,17 +78,9 @@ def plan_serving(version: VersionFiles, folder: Path, variant: str | None = None
             where=VLLM,
             fix=f"hone env create {VLLM}, or serve another variant",
         )
-    by_vllm = vllm.installed and (vllm_alone or config.get("engine", "vllm") == "vllm")
+    by_vllm = vllm.installed and (vllm_alone or serve_config(version).get("engine", "vllm") == "vllm")
     engine: Engine = "vllm" if by_vllm else "transformers"
-    request = EngineRequest(
-        files=files,
-        served_model_name=config.get("served_model_name", version.version.name),
-        options=options,
-        cpu_dtype=cpu_dtype(model, options) if engine == "vllm" else "float32",
-        front=write_front(folder, files, tokenizer),
-        smoke_request=_smoke_request(version),
-    )
-    launch = backends.describe(engine, request, requirements(VLLM))
+    launch = describe_version(version, folder, engine, requirements(VLLM), variant)
     note = None
     if not vllm.installed:
         note = f"vLLM's environment is not installed (hone env create {VLLM}), so transformers serve takes its place"
@@ -190,20 +172,3 @@ def _check_port(places: Places) -> None:
         raise ConfigError(
             f"cannot listen there: {error.strerror}", where=f"{places.host}:{places.port}", fix="give another --port"
         ) from error
-
-
-def _serve_config(version: VersionFiles) -> dict[str, Any]:
-    """Return the config of the version's serve stage; empty where it was never served."""
-    if version.serve is None:
-        return {}
-    config: dict[str, Any] = json.loads(version.serve.file("config.json").read_text(encoding="utf-8"))
-    return config
-
-
-def _smoke_request(version: VersionFiles) -> dict[str, Any]:
-    """Return a chat request made of the first test row."""
-    if version.serve is not None:
-        return {key: value for key, value in version.launch().smoke_request.items() if key != "model"}
-    (example,) = read_examples(version.data.file(version.data.artifact.files["test"]), 1)
-    messages = [message.for_template() for message in example.prompt]
-    return {"messages": messages, "max_tokens": _SMOKE_TOKENS, "temperature": 0}

@@ -24,6 +24,7 @@ from modal_app.orders import Collected, Controlled, ControlOrder, GarbageOrder, 
 from modal_app.pulse import Pulse
 from modal_app.purse import CONTROLLER, Purse
 from modal_app.registry import registry_to_read, registry_to_write
+from modal_app.serving_keys import served_key
 from modal_app.settings import SETTINGS
 from modal_app.volumes import ARTIFACTS, LEASES, MODELS, ROOT, STATE, WORKSPACE
 from pipeline.control.allowance import resources_of
@@ -64,12 +65,7 @@ def controller_key(run: str) -> str:
     return f"controller:{run}"
 
 
-def served_key(name: str) -> str:
-    """Return the key of the version that is to be served under a name."""
-    return f"served:{name}"
-
-
-def _on_a_cpu(function: Callable[[str], str]) -> modal.Function[..., Any, Any]:
+def on_a_cpu(function: Callable[[str], str]) -> modal.Function[..., Any, Any]:
     """Register one of the app's own functions: JSON text in, JSON text out, on a small CPU container."""
     return stages.function(
         image=image(MAIN),
@@ -83,7 +79,7 @@ def _on_a_cpu(function: Callable[[str], str]) -> modal.Function[..., Any, Any]:
     )(function)
 
 
-@_on_a_cpu
+@on_a_cpu
 def prepare_run(order: str) -> str:
     """Resolve, write down and plan a run, and bring what it needs into the caches, before any GPU starts."""
 
@@ -93,14 +89,14 @@ def prepare_run(order: str) -> str:
     return _prepare(written_down)
 
 
-@_on_a_cpu
+@on_a_cpu
 def prepare_retraining_run(request: str) -> str:
     """Do the same for the retraining of a registered version."""
     return _prepare(lambda session: prepare_retraining(session, RetrainRequest.model_validate_json(request)))
 
 
 def _prepare(written_down: Callable[[Session], Prepared]) -> str:
-    with _container("preflight", "preflight") as leases:
+    with working_container("preflight", "preflight") as leases:
         try:
             with registry_to_read() as registry:
                 session = Session(ROOT, lambda: registry, CallerHere(SETTINGS.device, leases), visible_secrets())
@@ -140,12 +136,12 @@ def fetch_weights(run: ResolvedRun) -> None:
         MODELS.commit()
 
 
-@_on_a_cpu
+@on_a_cpu
 def control_run(text: str) -> str:
     """Carry out a run until it ends, is stopped, or this container's time is over."""
     order = ControlOrder.model_validate_json(text)
     hand_over_at = time.monotonic() + HAND_OVER_SECONDS
-    with _container(order.run, CONTROLLER) as leases, leases.named(f"run/{order.run}"):
+    with working_container(order.run, CONTROLLER) as leases, leases.named(f"run/{order.run}"):
         try:
             conclusion = _control(order, leases, hand_over_at)
         except HandOver:
@@ -155,11 +151,11 @@ def control_run(text: str) -> str:
     return Controlled(conclusion=conclusion.as_json()).model_dump_json()
 
 
-@_on_a_cpu
+@on_a_cpu
 def collect_garbage(text: str) -> str:
     """Remove from the Volume what nothing refers to; what a container holds stays."""
     order = GarbageOrder.model_validate_json(text)
-    with _container("upkeep", "garbage") as leases, registry_to_read() as registry:
+    with working_container("upkeep", "garbage") as leases, registry_to_read() as registry:
         try:
             store = Store(ROOT, leases)
             garbage = find_garbage(store, registry, order.forget)
@@ -230,7 +226,7 @@ def _plan(directory: RunDirectory) -> PlanArtifact | None:
 
 
 @contextmanager
-def _container(owner: str, call_id: str) -> Iterator[DictLeases]:
+def working_container(owner: str, call_id: str) -> Iterator[DictLeases]:
     """Reload the Volume, and yield this container's leases while its pulse and meter go on."""
     ARTIFACTS.reload()
     holder = modal.current_input_id() or call_id

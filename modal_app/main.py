@@ -1,7 +1,7 @@
 """hone on Modal: what ``modal run`` and ``modal deploy`` name.
 
     modal run -m modal_app.main --config SPEC.yaml [--set a.b=c]     a whole run, its report brought here
-    modal run -m modal_app.main::plan | status | resume | fetch | cancel | gc | down
+    modal run -m modal_app.main::plan | status | resume | fetch | cancel | gc | down | promote | rollback
     modal deploy -m modal_app.main                                   stages, endpoint and webhook
 
 A verb is an app of its own with one entrypoint, because ``modal run`` without a verb wants the one entrypoint that
@@ -15,14 +15,18 @@ from collections.abc import Callable
 
 import modal
 
-from modal_app import commands
+from modal_app import commands, serving_commands
 from modal_app import down as taking_down
 from modal_app.app import stages
+from modal_app.deployed_cost import before_deploying
+from modal_app.endpoint import endpoint
 from modal_app.entry import carry_out
 from modal_app.service import hooks
 from modal_app.settings import SETTINGS
 
-app = modal.App(SETTINGS.app, include_source=False).include(stages).include(hooks)
+app = modal.App(SETTINGS.app, include_source=False).include(stages).include(endpoint).include(hooks)
+
+before_deploying()
 
 
 @stages.local_entrypoint()
@@ -58,6 +62,8 @@ def _looking(command: Callable[..., int]) -> modal.App:
 plan = _working(commands.plan)
 resume = _working(commands.resume)
 gc = _working(commands.gc)
+promote = _working(serving_commands.promote)
+rollback = _working(serving_commands.rollback)
 status = _looking(commands.status)
 fetch = _looking(commands.fetch)
 cancel = _looking(commands.cancel)

@@ -25,6 +25,7 @@ _APP_LENGTH = 54
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _APP_ID = re.compile(r"ap-[A-Za-z0-9]{22}")
 """Modal takes such a name for an id."""
+_SERVED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(@(champion|[1-9][0-9]*))?")
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,9 @@ class Settings:
         secrets: names of the Modal Secrets that stages get, separated by commas in the variable.
         workers: calls of one kind that may be under way at once.
         lease_seconds: how long an artifact's lease is good without being renewed.
+        serve: what the endpoint serves: ``name`` or ``name@champion``, or ``name@3`` whatever becomes champion; None
+            is the only name that is registered.
+        port: the port that the endpoint's engine listens on in its container.
     """
 
     app: str = "hone"
@@ -46,6 +50,8 @@ class Settings:
     secrets: tuple[str, ...] = ()
     workers: int = 4
     lease_seconds: float = 40.0
+    serve: str | None = None
+    port: int = 8000
 
     @classmethod
     def read(cls, variables: Mapping[str, str]) -> Settings:
@@ -57,7 +63,7 @@ class Settings:
         given = {name: value.strip() for name, value in variables.items() if name.startswith(PREFIX) and value.strip()}
         readers = {
             "app": _app, "device": _device, "config": _config, "secrets": _secrets,
-            "workers": _workers, "lease_seconds": _lease_seconds,
+            "workers": _workers, "lease_seconds": _lease_seconds, "serve": _serve, "port": _port,
         }  # fmt: skip
         known = {_variable(field): field for field in readers}
         for name in given:
@@ -76,6 +82,8 @@ class Settings:
             "secrets": ",".join(self.secrets),
             "workers": str(self.workers),
             "lease_seconds": repr(self.lease_seconds),
+            "serve": self.serve or "",
+            "port": str(self.port),
         }
         return {_variable(field): value for field, value in values.items() if value}
 
@@ -127,6 +135,19 @@ def _lease_seconds(where: str, value: str) -> float:
     if not 0.0 < seconds < float("inf"):
         raise ConfigError(f"{value!r} is not a number of seconds", where=where, fix="a number above 0")
     return seconds
+
+
+def _serve(where: str, value: str) -> str:
+    if not _SERVED.fullmatch(value):
+        fix = "write name, name@champion or name@<number>"
+        raise ConfigError(f"{value!r} names nothing that can be served", where=where, fix=fix)
+    return value
+
+
+def _port(where: str, value: str) -> int:
+    if not value.isdecimal() or not 1024 <= int(value) <= 65535:
+        raise ConfigError(f"{value!r} is not a port", where=where, fix="a whole number from 1024 to 65535")
+    return int(value)
 
 
 def _settings() -> Settings:

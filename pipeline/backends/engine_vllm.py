@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
+from pathlib import Path
 
 from pipeline.backends.engine import BASE, FRONT, HOST, LAUNCH, MODEL, PORT, EngineRequest
 from pipeline.backends.settings_vllm import CPU_ENVIRONMENT, ENVIRONMENT, lora_rank
@@ -17,6 +18,9 @@ MODULE = "vllm.entrypoints.openai.api_server"
 
 SHUTDOWN_SECONDS = 20
 """How long requests in flight may take after SIGTERM."""
+
+MOST_LORAS = 8
+"""Adapters that are on the GPU at once; more of them take turns."""
 
 _OFFLINE = {"HF_HUB_OFFLINE": "1"}
 """A server loads what is there."""
@@ -51,6 +55,24 @@ def describe(request: EngineRequest, build: Build) -> LaunchDescription:
         adapter=request.files.adapter is not None,
         smoke_request={"model": request.served_model_name, **request.smoke_request},
     )
+
+
+def with_adapters(launch: LaunchDescription, adapters: Mapping[str, Path]) -> LaunchDescription:
+    """Return the description of a served adapter with further ones of the same base beside it, each under its name.
+
+    Raises:
+        EngineError: an adapter's rank is above what vLLM serves.
+    """
+    if not adapters:
+        return launch
+    arguments = list(launch.arguments)
+    rank = arguments.index("--max-lora-rank") + 1
+    arguments[rank] = str(max(int(arguments[rank]), *(lora_rank(path) for path in adapters.values())))
+    modules = arguments.index("--lora-modules") + 2
+    arguments[modules:modules] = [f"{name}={path}" for name, path in adapters.items()]
+    count = 1 + len(adapters)
+    arguments += ["--max-loras", str(min(count, MOST_LORAS)), "--max-cpu-loras", str(count)]
+    return launch.model_copy(update={"arguments": tuple(arguments)})
 
 
 def installed() -> Build:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import shutil
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
 from pipeline.backends.engine import BASE, FRONT, HOST, LAUNCH, MODEL, PORT, EngineRequest
+from pipeline.core.errors import ConfigError
 from pipeline.core.models import ModelFiles
 from pipeline.render import Tokenizer
+from pipeline.serve import guard
 from schemas.serve import Engine, LaunchDescription
 
 if TYPE_CHECKING:
@@ -23,11 +26,15 @@ __all__ = [
     "PORT",
     "EngineRequest",
     "describe",
+    "guarded",
     "prepare",
     "stop_ids",
     "token_ids_request",
     "tokenizer",
+    "with_adapters",
 ]
+
+_GUARD = "hone_guard"
 
 
 def describe(engine: Engine, request: EngineRequest, requirements: Iterable[str] | None = None) -> LaunchDescription:
@@ -47,6 +54,36 @@ def describe(engine: Engine, request: EngineRequest, requirements: Iterable[str]
             return engine_transformers.describe(request)
         case _:
             assert_never(engine)
+
+
+def with_adapters(launch: LaunchDescription, adapters: Mapping[str, Path]) -> LaunchDescription:
+    """Return how the engine of a served adapter serves further ones of the same base beside it, each under its name."""
+    match launch.engine:
+        case "vllm":
+            from pipeline.backends import engine_vllm
+
+            return engine_vllm.with_adapters(launch, adapters)
+        case "transformers":
+            raise ConfigError("transformers serve serves one model", where="serve.engine", fix="serve it by vllm")
+        case _:
+            assert_never(launch.engine)
+
+
+def guarded(launch: LaunchDescription, folder: Path) -> LaunchDescription:
+    """Return the description of an engine that asks for its key at every path; what it needs is laid in ``folder``.
+
+    Raises:
+        ConfigError: the engine knows no keys.
+    """
+    match launch.engine:
+        case "vllm":
+            shutil.copyfile(guard.__file__, folder / f"{_GUARD}.py")
+            arguments = (*launch.arguments, "--middleware", f"{_GUARD}.{guard.Guard.__name__}")
+            return launch.model_copy(update={"arguments": arguments})
+        case "transformers":
+            raise ConfigError("transformers serve knows no API keys", where="serve.engine", fix="serve it by vllm")
+        case _:
+            assert_never(launch.engine)
 
 
 def prepare(launch: LaunchDescription, places: Places, folder: Path) -> None:

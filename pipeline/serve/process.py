@@ -16,6 +16,7 @@ from pipeline.core.process import describe_exit, start_kept, stop_kept
 from pipeline.core.temporary import private_folder
 from pipeline.serve import backends
 from pipeline.serve.client import Client
+from pipeline.serve.guard import KEY_VARIABLE
 from pipeline.serve.launch import Places, arguments
 from schemas.serve import LaunchDescription
 
@@ -25,7 +26,11 @@ READY_SECONDS = 900.0
 
 _POLL_SECONDS = 0.25
 _LOG_TAIL = 4000
-_PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "CUDA_VISIBLE_DEVICES", "HF_HOME", "HF_HUB_CACHE", "LD_LIBRARY_PATH")
+_PASSED_ON = (
+    "PATH", "HOME", "LANG", "LC_ALL", "CUDA_VISIBLE_DEVICES", "HF_HOME", "HF_HUB_CACHE", "LD_LIBRARY_PATH",
+    "VLLM_CACHE_ROOT", "VLLM_USE_FLASHINFER_SAMPLER",
+)  # fmt: skip
+"""What belongs to the machine or the image, and not to a description."""
 
 
 def free_port() -> int:
@@ -122,20 +127,21 @@ def start_engine(
         launch: the description.
         places: what it leaves open.
         python: the interpreter of the engine's environment.
-        extra: environment variables that no description holds, such as an API key.
+        extra: environment variables that no description holds; with ``VLLM_API_KEY`` every path asks for that key.
         grace: seconds that it may take to stop.
 
     Yields:
         The engine, not yet ready.
     """
-    key = (extra or {}).get("VLLM_API_KEY")
+    key = (extra or {}).get(KEY_VARIABLE)
     with private_folder("engine") as folder:
         environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
         environment |= {**launch.environment, "TMPDIR": str(folder), "PYTHONNOUSERSITE": "1", **(extra or {})}
         backends.prepare(launch, places, folder)
+        command = backends.guarded(launch, folder) if key is not None else launch
         with (folder / "engine.log").open("w", encoding="utf-8") as output:
             process = start_kept(
-                [python, *arguments(launch, places)],
+                [python, *arguments(command, places)],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

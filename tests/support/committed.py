@@ -11,8 +11,10 @@ from schemas.base import ArtifactRef
 
 
 def commit(root: Path, found: Stored[Artifact]) -> ArtifactRef:
-    """Copy what a stage's run left into the store below ``root``, with a manifest."""
+    """Copy what a stage's run left into the store below ``root``, with a manifest, unless it is there."""
     store = Store(root)
+    if store.manifest(found.ref) is not None:
+        return found.ref
     work = store.open_work(found.ref)
     shutil.copytree(found.path, work.output, dirs_exist_ok=True)
     files = list_files(work.output)

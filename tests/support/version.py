@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +30,13 @@ def version_files(
     served: str,
     launch: LaunchDescription | None,
     options: EngineOptions | None = None,
+    name: str = "triage",
 ) -> VersionFiles:
-    """Commit the artifacts below ``root`` and return version 1 of ``triage``; ``launch`` None was never served."""
+    """Commit the artifacts below ``root`` and return version 1 of ``name``; ``launch`` None was never served."""
     store = Store(root)
     commit(root, trained)
     commit(root, data)
-    serve = _serve(root, base, launch, options or EngineOptions()) if launch is not None else None
+    serve = _serve(root, base, launch, options or EngineOptions(), name) if launch is not None else None
     lineage = Lineage(
         data=data.ref,
         data_source_digest="0" * 64,
@@ -47,7 +49,7 @@ def version_files(
         spec_digest="0" * 64,
     )
     artifact = RegisterArtifact(
-        name="triage",
+        name=name,
         base=base_ref(base),
         metric=MetricSpec(name="exact_match"),
         target={},
@@ -62,12 +64,12 @@ def version_files(
         seeds=SeedSpread(values={"0": 1.0}, mean=1.0, standard_deviation=None, low=None, high=None),
         lineage=lineage,
     )
-    folder = root / "register"
+    folder = root / f"register-{name}-{trained.ref.fingerprint[:8]}"
     folder.mkdir()
-    (folder / "decision.json").write_text("{}", encoding="utf-8")
+    (folder / "decision.json").write_text(json.dumps([name, trained.ref.fingerprint]), encoding="utf-8")
     ref = commit(root, stored("register", folder, artifact))
     version = RegisteredVersion(
-        name="triage",
+        name=name,
         version=1,
         ref=ref,
         content_digest="0" * 64,
@@ -82,8 +84,8 @@ def version_files(
     )
 
 
-def _serve(root: Path, base: Path, launch: LaunchDescription, options: EngineOptions) -> ArtifactRef:
-    config = ServeConfig(engine=launch.engine, options=options, base=base_ref(base), served_model_name="triage")
+def _serve(root: Path, base: Path, launch: LaunchDescription, options: EngineOptions, name: str) -> ArtifactRef:
+    config = ServeConfig(engine=launch.engine, options=options, base=base_ref(base), served_model_name=name)
     artifact = ServeArtifact(
         engine=launch.engine,
         engine_version=launch.engine_version,
