@@ -21,6 +21,7 @@ from modal_app.serving_switch import Switch
 from modal_app.serving_version import Served, describe_served, find_version
 from modal_app.settings import SETTINGS
 from modal_app.volumes import ARTIFACTS, COMPILED, ROOT, STATE
+from pipeline.control.allowance import resources_of
 from pipeline.control.versions import VersionFiles
 from pipeline.core.process import describe_exit
 from pipeline.core.temporary import private_folder
@@ -65,7 +66,7 @@ class ServingContainer:
         cold = ColdStart.begun()
         with ExitStack() as held:
             pulse = held.enter_context(Pulse(SETTINGS.lease_seconds / 4))
-            meter = Meter(STATE, SERVING, container_id(), container_id(), self._placement.resources, "serving")
+            meter = Meter(STATE, SERVING, container_id(), container_id(), resources_of(self._placement), "serving")
             held.enter_context(meter)
             held.enter_context(pulse.beat(meter.beat))
             served = self._find(cold, held.enter_context(private_folder("launch")))

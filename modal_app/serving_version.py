@@ -13,7 +13,7 @@ from pipeline.control.launching import describe_version
 from pipeline.control.versions import VersionFiles, open_version
 from pipeline.core.models import ModelFiles
 from pipeline.core.registry import Registry
-from pipeline.environments import environment_digest
+from pipeline.environments import environment_digest, requirements
 from pipeline.serve import backends
 from schemas.serve import LaunchDescription
 
@@ -71,7 +71,7 @@ def describe_served(root: Path, registry: Registry, version: VersionFiles, folde
     if tried and version.serve is not None:
         launch, folder = version.launch(), version.serve.path
     else:
-        launch = describe_version(version, folder, "vllm")
+        launch = describe_version(version, folder, "vllm", requirements(*environment(SERVE_VLLM)))
     beside = adapters_beside(root, registry, version)
     launch = backends.with_adapters(launch, beside.adapters)
     return Served(version, _divided(launch, gpus), folder, version.files(), tried, beside)

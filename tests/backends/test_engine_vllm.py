@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.backends.engine import EngineRequest
-from pipeline.backends.engine_vllm import Build, describe, pinned
+from pipeline.backends.engine_vllm import Build, describe, pinned, with_adapters
 from pipeline.core.errors import EnvironmentMissing
 from pipeline.core.models import ModelFiles
 from pipeline.environments import requirements
@@ -58,6 +58,21 @@ def test_an_adapter_is_served_over_its_base(tmp_path: Path) -> None:
     assert _value(launch.arguments, "--generation-config") == "{launch}/tokenizer"
     assert launch.adapter
     assert str(tmp_path) not in launch.model_dump_json()
+
+
+def test_adapters_beside_an_adapter_are_named_and_the_largest_rank_holds(tmp_path: Path) -> None:
+    places = [tmp_path / name for name in ("own", "router", "tagger")]
+    for place in places:
+        place.mkdir()
+    own, router, tagger = (_adapter(place, r=rank) for place, rank in zip(places, (8, 24, 4), strict=True))
+    launch = describe(_request(ModelFiles("org/base", None, own, str(own), False)), GPU)
+    assert with_adapters(launch, {}) == launch
+    both = with_adapters(launch, {"router": router, "tagger": tagger})
+    modules = both.arguments.index("--lora-modules")
+    assert both.arguments[modules + 1 : modules + 4] == ("triage={model}", f"router={router}", f"tagger={tagger}")
+    assert _value(both.arguments, "--max-lora-rank") == "32"  # the least that vLLM offers for 24
+    assert _value(both.arguments, "--max-loras") == _value(both.arguments, "--max-cpu-loras") == "3"
+    assert both.smoke_request == launch.smoke_request
 
 
 @pytest.mark.parametrize(("build", "dtype", "eager"), [(CPU, "float16", True), (GPU, "auto", False)])

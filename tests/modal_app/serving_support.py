@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from schemas.artifacts import Stored
 from schemas.data import DataArtifact
 from schemas.serve import EngineOptions
 from schemas.train import TrainArtifact
-from tests.modal_app.plane import APP, ModalHome
+from tests.modal_app.plane import APP, TIMEOUT, ModalHome
 from tests.modal_plane.containers import Container
 from tests.support.version import version_files
 
@@ -67,7 +69,6 @@ class Site:
     """The deployed endpoint."""
 
     home: ModalHome
-    answers: list[str] = field(default_factory=list)
 
     @property
     def url(self) -> str:
@@ -75,7 +76,7 @@ class Site:
 
     @property
     def log(self) -> str:
-        return self.home.plane.app(APP).logs.text
+        return self.home.plane.functions["Endpoint"].app.logs.text
 
     @property
     def containers(self) -> list[Container]:
@@ -91,8 +92,43 @@ class Site:
     def client(self, key: str = KEY) -> openai.OpenAI:
         return openai.OpenAI(base_url=f"{self.url}/v1", api_key=key, timeout=SECONDS, max_retries=0)
 
-    def ask(self, client: openai.OpenAI, model: str, text: str = "hello", **more: Any) -> str:
+    def ask(self, model: str = "triage", text: str = "hello", tokens: int = 12) -> str:
         """Return the greedy answer to one message."""
         asked: Any = [{"role": "user", "content": text}]
-        answer = client.chat.completions.create(model=model, messages=asked, temperature=0, max_tokens=12, **more)
+        answer = self.client().chat.completions.create(
+            model=model, messages=asked, temperature=0, max_tokens=tokens, extra_body={"ignore_eos": True}
+        )
         return str(answer.choices[0].message.content)
+
+    def deploy(self, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Carry out ``modal deploy -m modal_app.main``."""
+        variables = {**self.home.environment, **environment}
+        return self.home.plane.modal(
+            "deploy", "-m", "modal_app.main", cwd=self.home.folder, env=variables, timeout=TIMEOUT
+        )
+
+
+class Asking:
+    """Asks again and again in a thread while used as a context manager; ``answers`` and ``errors`` as they came."""
+
+    def __init__(self, site: Site) -> None:
+        self.answers: list[str] = []
+        self.errors: list[Exception] = []
+        self._site = site
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._ask, daemon=True)
+
+    def __enter__(self) -> Asking:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _ask(self) -> None:
+        while not self._ended.is_set():
+            try:
+                self.answers.append(self._site.ask(tokens=100))
+            except openai.OpenAIError as error:
+                self.errors.append(error)

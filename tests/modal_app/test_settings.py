@@ -18,16 +18,19 @@ ALL = {
     "HONE_MODAL_SECRETS": "huggingface, openai,huggingface",
     "HONE_MODAL_WORKERS": "2",
     "HONE_MODAL_LEASE_SECONDS": "8.5",
+    "HONE_MODAL_SERVE": "triage@3",
+    "HONE_MODAL_PORT": "8001",
 }
 
 
 def test_without_variables_stages_run_on_gpus_under_the_apps_own_name() -> None:
-    assert Settings.read({}) == Settings("hone", "cuda", None, (), 4, 40.0)
+    assert Settings.read({}) == Settings("hone", "cuda", None, (), 4, 40.0, None, 8000)
 
 
 def test_every_variable_is_read_and_others_are_left_alone() -> None:
     read = Settings.read({**ALL, "HONE_DATA": "/data", "MODAL_TOKEN_ID": "x", "HOME": "/root"})
-    assert read == Settings("triage", "cpu", "examples/a run.yaml", ("huggingface", "openai"), 2, 8.5)
+    secrets = ("huggingface", "openai")
+    assert read == Settings("triage", "cpu", "examples/a run.yaml", secrets, 2, 8.5, "triage@3", 8001)
 
 
 def test_an_empty_variable_is_as_none() -> None:
@@ -55,6 +58,10 @@ def test_the_variables_of_an_image_give_the_same_settings(given: dict[str, str])
         ("LEASE_SECONDS", "0", "'0' is not a number of seconds"),
         ("LEASE_SECONDS", "inf", "'inf' is not a number of seconds"),
         ("LEASE_SECONDS", "soon", "'soon' is not a number of seconds"),
+        ("SERVE", "triage@candidate", "'triage@candidate' names nothing that can be served"),
+        ("SERVE", "triage@0", "'triage@0' names nothing that can be served"),
+        ("PORT", "80", "'80' is not a port"),
+        ("PORT", "65536", "'65536' is not a port"),
     ],
 )
 def test_what_cannot_be_is_refused_with_its_variable(name: str, value: str, told: str) -> None:
