@@ -10,20 +10,22 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from modal_app import endpoint
-from modal_app.deployed_sizes import deploying, size
+from modal_app import endpoint, service
 from modal_app.endpoint_key import KEY, checked
 from modal_app.functions import FUNCTIONS
 from modal_app.settings import SETTINGS
+from modal_app.sizes import deploying, size
 from pipeline.control.allowance import dollars
 from pipeline.core.errors import ConfigError
+from pipeline.plan.machine import Machine
 from pipeline.plan.placement import orchestration
 from pipeline.plan.prices import PRICES_DATED
+from schemas.base import StageName
 from schemas.placement import Placement
 
 HOUR, DAY = 3600, 86_400
 
-ON_A_CPU = ("prepare_run", "control_run", "collect_garbage", "move_champion")
+ON_A_CPU = ("prepare_run", "prepare_retraining_run", "control_run", "collect_garbage", "move_champion")
 """The app's own functions."""
 
 _SHOWN = 4
@@ -51,10 +53,20 @@ def deployed() -> tuple[Deployed, ...]:
     """Return everything that `modal_app.main.app` consists of."""
     workers = SETTINGS.workers
     return (
-        *(Deployed(f"{stage} in {role}", size(stage, role), workers) for stage, role in FUNCTIONS),
+        *(Deployed(_name(stage, role), size(stage, role), workers) for stage, role in FUNCTIONS),
         *(Deployed(name, orchestration(), workers) for name in ON_A_CPU),
         Deployed("Endpoint", endpoint.placement(), endpoint.MOST_CONTAINERS),
+        Deployed("webhook", _of_the_webhook(), 1),
     )
+
+
+def _name(stage: StageName, role: str) -> str:
+    alike = [other for other, _ in FUNCTIONS if other == stage]
+    return stage if len(alike) == 1 else f"{stage} by {role}"
+
+
+def _of_the_webhook() -> Placement:
+    return Machine((), service.CORES, service.MEMORY_MIB, HOUR).placed()
 
 
 def cost_lines(parts: Sequence[Deployed]) -> Iterable[str]:

@@ -36,7 +36,7 @@ def placement() -> Placement:
     given = os.environ.get(PLACEMENT)
     if given is not None:
         return Placement.model_validate_json(given)
-    from modal_app.deployed_sizes import size  # which is nothing that a cold start should wait for
+    from modal_app.sizes import size  # which is nothing that a cold start should wait for
 
     return size("serve", SERVE_VLLM)
 

@@ -23,6 +23,10 @@ from tests.modal_plane.containers import Container
 from tests.support.version import version_files
 
 KEY = "f3a9c17e5b0d48269ce1a7b35d80f642"
+SECRET = f"{APP}-endpoint"
+SECRETS = {SECRET: {"HONE_API_KEY": KEY}, f"{APP}-webhook": {"HONE_WEBHOOK_SECRET": f"whsec_{32 * 'Zm9v'}"}}
+"""What a deployment needs."""
+
 SECONDS = 240.0
 """How long an engine may take to start on a machine that does other work as well."""
 

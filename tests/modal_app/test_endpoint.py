@@ -17,8 +17,8 @@ import pytest
 
 from schemas.artifacts import Stored
 from schemas.data import DataArtifact
-from tests.modal_app.plane import APP, ModalHome, StartHome, serve_plane
-from tests.modal_app.serving_support import KEY, Asking, Site, add_version, free_port, wait_until
+from tests.modal_app.plane import ModalHome, StartHome, serve_plane
+from tests.modal_app.serving_support import KEY, SECRET, SECRETS, Asking, Site, add_version, free_port, wait_until
 from tests.support import served
 from tests.support.variants import random_adapter
 
@@ -26,7 +26,6 @@ pytestmark = [pytest.mark.modal, pytest.mark.vllm]
 
 base, data = served.base, served.data  # fixtures
 
-SECRET = f"{APP}-endpoint"
 IDLE_SECONDS = 15.0
 
 
@@ -46,8 +45,7 @@ def site(
     assert add_version(workspace, "triage", base, first, data, champion=True) == 1
     assert add_version(workspace, "triage", base, second, data, champion=False) == 2
     assert add_version(workspace, "router", base, router, data, champion=True) == 1
-    secrets = {SECRET: {"HONE_API_KEY": KEY}}
-    with serve_plane(folder / "plane", secrets=secrets, visible=[base], idle_seconds=IDLE_SECONDS) as plane:
+    with serve_plane(folder / "plane", secrets=SECRETS, visible=[base], idle_seconds=IDLE_SECONDS) as plane:
         settings = {"HONE_MODAL_PORT": str(free_port()), "HONE_MODAL_SERVE": "triage"}
         found = Site(ModalHome(plane, folder, settings))
         done = found.deploy()
@@ -131,7 +129,7 @@ def test_a_rollback_is_served_and_an_idle_endpoint_costs_nothing(site: Site) -> 
 
 
 def test_a_weak_key_starts_no_engine(start_home: StartHome, vllm_python: Path) -> None:
-    secrets = {SECRET: {"HONE_API_KEY": "hunter2"}}
+    secrets = {**SECRETS, SECRET: {"HONE_API_KEY": "hunter2"}}
     site = Site(start_home({"HONE_MODAL_PORT": str(free_port())}, secrets=secrets))
     assert site.deploy().returncode == 0
     assert httpx.get(f"{site.url}/health", timeout=120).status_code == 503
@@ -140,10 +138,10 @@ def test_a_weak_key_starts_no_engine(start_home: StartHome, vllm_python: Path) -
 
 
 def test_a_deployment_needs_its_secret_and_a_strong_key_where_it_is_seen(start_home: StartHome) -> None:
-    without = Site(start_home(secrets={SECRET: {"API_KEY": KEY}})).deploy()
+    without = Site(start_home(secrets={**SECRETS, SECRET: {"API_KEY": KEY}})).deploy()
     assert without.returncode != 0
     assert f"Secret '{SECRET}' is missing key(s): HONE_API_KEY" in without.stdout
-    weak = Site(start_home(secrets={SECRET: {"HONE_API_KEY": KEY}})).deploy(HONE_API_KEY=12 * "ab")
+    weak = Site(start_home(secrets=SECRETS)).deploy(HONE_API_KEY=12 * "ab")
     assert weak.returncode == 3
     assert "error: HONE_API_KEY: the endpoint's key is weak: it repeats itself or is a sequence" in weak.stdout
     assert "Created" not in weak.stdout

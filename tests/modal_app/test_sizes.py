@@ -78,7 +78,10 @@ class Deployment:
 @pytest.fixture
 def deployment(tmp_path: Path) -> Iterator[Deployment]:
     """Nothing runs here, so no container starts: this needs no mount namespaces."""
-    secrets = {"hone-endpoint": ENDPOINT_KEY, "hub": {"HF_TOKEN": "hf_x"}, "openai": {"OPENAI_API_KEY": "sk-x"}}
+    secrets = {
+        "hone-endpoint": ENDPOINT_KEY, "hone-webhook": {"HONE_WEBHOOK_SECRET": "whsec_x"},
+        "hub": {"HF_TOKEN": "hf_x"}, "openai": {"OPENAI_API_KEY": "sk-x"},
+    }  # fmt: skip
     with Plane(tmp_path / "plane", Options(secrets=secrets)) as plane:
         yield Deployment(plane, tmp_path)
 
