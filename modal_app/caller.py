@@ -20,11 +20,11 @@ from pipeline.control.runs import RunDirectory
 from pipeline.core.context import CallContext
 from pipeline.core.errors import Cancelled, HoneError, InternalError
 from pipeline.execute import Prepared, failed
-from pipeline.plan.placement import placement
+from pipeline.plan.placement import orchestration, placement
 from schemas.artifacts import CallResult
 from schemas.base import Device
 from schemas.events import Event
-from schemas.ledger import Allowance
+from schemas.ledger import Allowance, Resources
 from schemas.placement import HardwareSpec, Placement
 from schemas.plan import PlanArtifact
 from schemas.request import CallRequest
@@ -104,7 +104,7 @@ class ModalCaller:
         """Return what the call may take; waits while calls under way may give enough back."""
         asked = Request(
             call_id=prepared.call.id,
-            resources=resources_of(place),
+            resources=_with_controller(resources_of(place)),
             estimate_seconds=_estimate(prepared, self.plan),
             limit_seconds=_attempt_seconds(place),
         )
@@ -127,7 +127,7 @@ class ModalCaller:
         envelope = Envelope(
             run=self.flights.run,
             request=_within(request, allowance),
-            resources=allowance.resources,
+            resources=resources_of(place),
             allowance=allowance,
         )
         function = _sized(FUNCTIONS[prepared.call.stage, prepared.entry.role(prepared.config)], place)
@@ -169,6 +169,17 @@ class ModalCaller:
     def _check_hand_over(self) -> None:
         if time.monotonic() > self.hand_over_at:
             raise HandOver
+
+
+def _with_controller(resources: Resources) -> Resources:
+    """Return what a call costs while it is under way: its container, and the controller's that waits for it."""
+    own = orchestration()
+    return resources.model_copy(
+        update={
+            "cpu": resources.cpu + own.cpu / resources.nodes,
+            "memory_gib": resources.memory_gib + own.memory / 1024 / resources.nodes,
+        }
+    )
 
 
 def _sized(function: modal.Function[..., str, str], place: Placement) -> modal.Function[..., str, str]:

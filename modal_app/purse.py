@@ -39,6 +39,7 @@ class Purse:
 
     def reserve(self, request: Request) -> Allowance | Refusal:
         """Set aside what a call may take; see `Ledger.reserve`."""
+        self._meter(CONTROLLER)
         with self._lock:
             self._asking[request.call_id] = request
         time.sleep(GATHER_SECONDS)
@@ -48,10 +49,8 @@ class Purse:
 
     def settle(self, call_id: str) -> None:
         """Charge every attempt at a call, and give back what it did not use."""
-        attempts = tuple(read_meters(self.state, self.directory.run, (call_id,)))
+        self._meter(call_id)
         with self._lock:
-            for attempt in attempts:
-                self.ledger.meter(attempt)
             self.ledger.settle(call_id)
 
     def has_more_than(self, allowance: Allowance) -> bool:
@@ -64,9 +63,13 @@ class Purse:
 
     def write(self) -> None:
         """Keep the ledger in the run's record, with what the controller itself has taken."""
-        own = tuple(read_meters(self.state, self.directory.run, (CONTROLLER,)))
+        self._meter(CONTROLLER)
         with self._lock:
-            for attempt in own:
-                self.ledger.meter(attempt)
             text = self.ledger.to_json()
         write_atomic(self.directory.path / LEDGER, text)
+
+    def _meter(self, call_id: str) -> None:
+        attempts = tuple(read_meters(self.state, self.directory.run, (call_id,)))
+        with self._lock:
+            for attempt in attempts:
+                self.ledger.meter(attempt)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import modal
 
+from modal_app.app import stages
 from modal_app.controller import control_run, controller_key, prepare_retraining_run
 from modal_app.deliveries import DictDeliveries
 from modal_app.images import image
@@ -32,7 +33,8 @@ CORES, MEMORY_MIB = 0.25, 512
 MAX_INPUTS = 20
 """Deliveries that one container answers at once: it mostly waits."""
 
-hooks = modal.App(SETTINGS.app, include_source=False)
+hooks = modal.App(SETTINGS.app, include_source=False).include(stages)
+"""The webhook's app; it includes what the webhook calls, for a container knows the functions of its own app only."""
 
 
 def start(request: RetrainRequest) -> str:
