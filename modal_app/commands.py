@@ -62,6 +62,7 @@ def run(
     """Carry out a run on Modal and bring its report here; what is finished is not done again."""
     options = run_options(first, last, fresh or ())
     client = Client(to, _messages(), quiet=as_json)
+    client.mirror.claim()
     spec, prepared = client.prepare(config, overrides or [])
     assert prepared.plan is not None and prepared.run is not None
     if not as_json:

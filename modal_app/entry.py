@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import typer
 from rich.console import Console
@@ -19,14 +21,13 @@ def carry_out(command: Callable[..., int], arguments: Sequence[str]) -> int:
     from typer._click.exceptions import ClickException  # Typer has its own; the click package is another class
 
     cli = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-    cli.command()(command)
+    cli.command()(_interruptible(command))
     try:
         code = cli(args=list(arguments), prog_name=_name(command), standalone_mode=False)
         return int(code) if isinstance(code, int) else 0
     except typer.Exit as stop:
         return stop.exit_code
-    except (typer.Abort, KeyboardInterrupt):
-        sys.stderr.write("\nstopped watching; the run goes on if it was started with modal run --detach\n")
+    except typer.Abort:
         return int(ExitCode.CANCELLED)
     except ClickException as error:
         error.show()
@@ -38,6 +39,20 @@ def carry_out(command: Callable[..., int], arguments: Sequence[str]) -> int:
         else:
             show_error(Console(stderr=True, highlight=False), known)
         return int(known.exit_code)
+
+
+def _interruptible(command: Callable[..., int]) -> Callable[..., int]:
+    """Return a verb that says what Ctrl-C means; Typer would end it without a word."""
+
+    @functools.wraps(command)
+    def carried_out(*arguments: Any, **options: Any) -> int:
+        try:
+            return command(*arguments, **options)
+        except KeyboardInterrupt:
+            sys.stderr.write("\nstopped watching; a run goes on where it was started with modal run --detach\n")
+            return int(ExitCode.CANCELLED)
+
+    return carried_out
 
 
 def _name(command: Callable[..., int]) -> str:

@@ -14,6 +14,7 @@ from modal_app.attempts import stop_key
 from modal_app.controller import control_run, controller_key, prepare_run
 from modal_app.mirror import Follower, Mirror
 from modal_app.orders import Controlled, ControlOrder, PreparedRun, PrepareOrder
+from modal_app.settings import SETTINGS
 from modal_app.uploads import upload_sources
 from modal_app.volumes import ARTIFACTS, STATE
 from pipeline.control.conclusion import Conclusion
@@ -28,7 +29,7 @@ from schemas.run import RunSpec
 POLL_SECONDS = 2.0
 """How often the Volume is asked for new events."""
 
-DEFAULT_FOLDER = Path("hone-modal")
+DEFAULT_FOLDER = Path(f"{SETTINGS.app}-modal")
 
 
 @dataclass(frozen=True)

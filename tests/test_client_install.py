@@ -178,7 +178,7 @@ def test_hone_run_on_modal_goes_through_the_same_command(client: Path, home: Mod
     assert done.returncode == 0, done.stdout + done.stderr
     told = json.loads(done.stdout)
     assert told["status"] == "stopped" and "data" in told["executed"]
-    assert (home.folder / "hone-modal" / "runs" / told["run"] / "report" / "report.html").is_file()
+    assert (home.folder / f"{APP}-modal" / "runs" / told["run"] / "report" / "report.html").is_file()
 
 
 @pytest.mark.modal
