@@ -128,6 +128,15 @@ def test_a_rollback_is_served_and_an_idle_endpoint_costs_nothing(site: Site) -> 
     assert site.home.plane.containers[-1].status == 0
 
 
+def test_taking_the_app_down_ends_a_container_that_serves(site: Site) -> None:
+    site.ask()
+    assert len(site.containers) == 1
+    done = site.home.run(verb="down")
+    assert done.returncode == 0, done.stdout
+    assert site.home.plane.running == []
+    assert all(app.stopped for app in site.home.plane.apps)
+
+
 def test_a_weak_key_starts_no_engine(start_home: StartHome, vllm_python: Path) -> None:
     secrets = {**SECRETS, SECRET: {"HONE_API_KEY": "hunter2"}}
     site = Site(start_home({"HONE_MODAL_PORT": str(free_port())}, secrets=secrets))
