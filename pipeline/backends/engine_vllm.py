@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
 from pipeline.backends.engine import BASE, FRONT, HOST, LAUNCH, MODEL, PORT, EngineRequest
-from pipeline.backends.settings_vllm import CPU_ENVIRONMENT, ENVIRONMENT, lora_rank
+from pipeline.backends.settings_vllm import CPU_ENVIRONMENT, ENVIRONMENT, lora_rank, tensor_parallel_size
 from pipeline.core.errors import EnvironmentMissing
+from pipeline.core.gpus import visible_gpus
+from pipeline.core.models import ModelFiles
 from schemas.serve import LaunchDescription
 
 MODULE = "vllm.entrypoints.openai.api_server"
@@ -21,6 +23,8 @@ SHUTDOWN_SECONDS = 20
 
 MOST_LORAS = 8
 """Adapters that are on the GPU at once; more of them take turns."""
+
+_TENSOR_PARALLEL, _EXECUTOR = "--tensor-parallel-size", "--distributed-executor-backend"
 
 _OFFLINE = {"HF_HUB_OFFLINE": "1"}
 """A server loads what is there."""
@@ -75,6 +79,22 @@ def with_adapters(launch: LaunchDescription, adapters: Mapping[str, Path]) -> La
     return launch.model_copy(update={"arguments": tuple(arguments)})
 
 
+def shared_among_gpus(
+    launch: LaunchDescription, files: ModelFiles, visible: Callable[[], int] = visible_gpus
+) -> list[str]:
+    """Return the further arguments by which the GPUs of this machine or container share the model.
+
+    None for a single GPU, for a CPU, and where the description itself says how the work is divided.
+
+    Raises:
+        ModelError: the model's config cannot be read.
+    """
+    if _TENSOR_PARALLEL in launch.arguments or _EXECUTOR in launch.arguments:
+        return []
+    count = tensor_parallel_size(files, visible)
+    return [_TENSOR_PARALLEL, str(count)] if count > 1 else []
+
+
 def installed() -> Build:
     """Return the vLLM of this environment, without importing it.
 
@@ -123,7 +143,7 @@ def _option_arguments(request: EngineRequest, on_cpu: bool) -> list[str]:
     if on_cpu or options.enforce_eager:
         arguments.append("--enforce-eager")
     if on_cpu:
-        arguments += ["--distributed-executor-backend", "uni"]
+        arguments += [_EXECUTOR, "uni"]
     for flag, value in (
         ("--max-model-len", options.max_model_len),
         ("--max-num-seqs", options.max_num_seqs),

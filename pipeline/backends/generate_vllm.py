@@ -7,15 +7,20 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from pipeline.backends.generation import Advance, Completion, answer_limits, completion_of
-from pipeline.backends.settings_vllm import CPU_ENVIRONMENT, ENVIRONMENT, lora_rank
+from pipeline.backends.settings_vllm import CPU_ENVIRONMENT, ENVIRONMENT, lora_rank, tensor_parallel_size
 from pipeline.core.context import CallContext
 from pipeline.core.errors import EngineError, EnvironmentMissing
 from pipeline.core.models import ModelFiles
 from pipeline.render import Tokenizer
 from schemas.evaluate import GenerationConfig
 
-_IN_PROCESS = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_LOGGING_LEVEL": "WARNING"}
-"""The engine in this process, on GPUs too, and quiet."""
+_IN_PROCESS = {
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+    "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
+    "VLLM_LOGGING_LEVEL": "WARNING",
+}
+"""The engine in this process, on GPUs too, and quiet; a worker for each of several GPUs, begun anew: CUDA does not
+work in a process forked from one that has asked for its devices."""
 
 _WAVE = 8
 """Batches handed to the engine at once; between two waves the call can be cancelled."""
@@ -63,13 +68,14 @@ class VllmGenerator:
                 where="serve-vllm",
                 fix="run `hone env create serve-vllm`",
             ) from error
-        options: dict[str, Any] = {"dtype": dtype}
         if current_platform.is_cpu():
-            options = {
+            options: dict[str, Any] = {
                 "dtype": cpu_dtype if dtype == "auto" else dtype,
                 "enforce_eager": True,
                 "distributed_executor_backend": "uni",
             }
+        else:
+            options = {"dtype": dtype, "tensor_parallel_size": tensor_parallel_size(files)}
         self._adapter = None
         if files.adapter is not None:
             self._adapter = LoRARequest("adapter", 1, str(files.adapter))

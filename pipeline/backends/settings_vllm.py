@@ -1,11 +1,17 @@
-"""What vLLM is told alike, whether it answers in this process or as a server: its environment, an adapter's rank."""
+"""What vLLM is told alike, whether it answers in this process or as a server.
+
+That is its environment, an adapter's rank, and by how many GPUs the model is shared.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.core.errors import EngineError
+from pipeline.core.gpus import shared_by, visible_gpus
+from pipeline.core.models import ModelFiles
 from schemas.serve import LORA_RANKS
 
 ENVIRONMENT = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
@@ -37,3 +43,23 @@ def lora_rank(adapter: Path) -> int:
         where=str(adapter),
         fix="take the merged variant",
     )
+
+
+def tensor_parallel_size(files: ModelFiles, visible: Callable[[], int] = visible_gpus) -> int:
+    """Return how many of the GPUs that this process sees share a model: all, or as many as divide its heads.
+
+    It is decided where an engine is started: a model and its launch description are the same on any hardware. Where a
+    config does not name its heads as most do, it is all: vLLM itself says what does not divide them.
+
+    Raises:
+        ModelError: the model's config cannot be read.
+    """
+    seen = visible()
+    if seen < 2:
+        return 1
+    from pipeline.backends.config_transformers import load_config
+
+    config = load_config(files.weights, revision=files.revision, trust_remote_code=files.trust_remote_code)
+    text = config.get("text_config") or config
+    heads = text.get("num_attention_heads")
+    return seen if heads is None else shared_by(seen, heads, text.get("num_key_value_heads") or heads)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pipeline.core.gpus import divides
 from pipeline.plan.hardware import COUNTS
 from pipeline.plan.prices import GIB, Gpu, gpu_named
 from schemas.placement import join_gpu
@@ -45,15 +46,8 @@ class Load:
 
     @property
     def counts(self) -> list[int]:
-        """By how many GPUs it can be divided: powers of two that divide the heads.
-
-        As vLLM's tensor parallelism does: query heads are divided; key-value heads are too, or each GPU has a copy.
-        """
-        return [
-            count
-            for count in COUNTS
-            if self.heads % count == 0 and (self.kv_heads % count == 0 or count % self.kv_heads == 0)
-        ]
+        """By how many GPUs it can be divided: powers of two, of which the engine takes all that it sees."""
+        return [count for count in COUNTS if divides(count, self.heads, self.kv_heads)]
 
     def bytes_on_each(self, count: int) -> int:
         """Return what each of ``count`` GPUs holds; a key-value head is not divided."""

@@ -27,6 +27,7 @@ __all__ = [
     "EngineRequest",
     "describe",
     "guarded",
+    "machine_arguments",
     "prepare",
     "stop_ids",
     "token_ids_request",
@@ -95,6 +96,19 @@ def prepare(launch: LaunchDescription, places: Places, folder: Path) -> None:
             from pipeline.backends.engine_transformers import place_model
 
             place_model(places.files, places.launch, folder / launch.served_model_name)
+        case _:
+            assert_never(launch.engine)
+
+
+def machine_arguments(launch: LaunchDescription, files: ModelFiles) -> list[str]:
+    """Return the arguments that the engine needs on this machine, beside those of its description."""
+    match launch.engine:
+        case "vllm":
+            from pipeline.backends.engine_vllm import shared_among_gpus
+
+            return shared_among_gpus(launch, files)
+        case "transformers":
+            return []
         case _:
             assert_never(launch.engine)
 

@@ -141,7 +141,7 @@ def start_engine(
         command = backends.guarded(launch, folder) if key is not None else launch
         with (folder / "engine.log").open("w", encoding="utf-8") as output:
             process = start_kept(
-                [python, *arguments(command, places)],
+                [python, *arguments(command, places), *backends.machine_arguments(command, places.files)],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.backends.engine import EngineRequest
-from pipeline.backends.engine_vllm import Build, describe, pinned, with_adapters
+from pipeline.backends.engine_vllm import Build, describe, pinned, shared_among_gpus, with_adapters
 from pipeline.core.errors import EnvironmentMissing
 from pipeline.core.models import ModelFiles
 from pipeline.environments import requirements
@@ -110,6 +110,45 @@ def test_foreign_code_runs_only_where_it_is_trusted() -> None:
     assert "--trust-remote-code" not in describe(_request(), CPU).arguments
     trusted = ModelFiles("/m", None, None, "/m", True)
     assert "--trust-remote-code" in describe(_request(trusted), CPU).arguments
+
+
+def _model(folder: Path, **config: object) -> ModelFiles:
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    return ModelFiles(str(folder), None, None, str(folder), False)
+
+
+def test_several_gpus_share_the_model_as_far_as_its_heads_allow(tmp_path: Path) -> None:
+    files = _model(tmp_path, model_type="llama", hidden_size=3072, num_attention_heads=24, num_key_value_heads=8)
+    launch = describe(_request(), GPU)
+    for gpus, shared in ((4, "4"), (3, "2"), (2, "2")):
+        assert shared_among_gpus(launch, files, lambda seen=gpus: seen) == ["--tensor-parallel-size", shared]
+
+
+def test_an_adapters_base_and_the_text_part_of_a_model_that_sees_count(tmp_path: Path) -> None:
+    text = {"model_type": "gemma3_text", "num_attention_heads": 4, "num_key_value_heads": 1}
+    files = _model(tmp_path, model_type="gemma3", text_config=text)
+    adapter = ModelFiles(files.weights, None, tmp_path / "adapter", str(tmp_path / "adapter"), False)
+    arguments = shared_among_gpus(describe(_request(), GPU), adapter, lambda: 8)
+    assert arguments == ["--tensor-parallel-size", "4"]
+
+
+def test_heads_of_another_name_are_left_to_vllm(tmp_path: Path) -> None:
+    files = _model(tmp_path, model_type="gpt2", n_head=12)
+    assert shared_among_gpus(describe(_request(), GPU), files, lambda: 8) == ["--tensor-parallel-size", "8"]
+
+
+def test_one_gpu_a_cpu_and_a_description_that_divides_the_work_need_no_more(tmp_path: Path) -> None:
+    files = _model(tmp_path, model_type="llama", num_attention_heads=4)
+    launch = describe(_request(), GPU)
+    assert shared_among_gpus(launch, WHOLE, lambda: 1) == []  # without a look at the model
+    assert shared_among_gpus(launch, WHOLE, lambda: 0) == []
+    assert shared_among_gpus(describe(_request(), CPU), files, lambda: 2) == []
+    divided = launch.model_copy(update={"arguments": (*launch.arguments, "--tensor-parallel-size", "1")})
+    assert shared_among_gpus(divided, files, lambda: 2) == []
+
+
+def test_a_description_is_the_same_on_any_number_of_gpus() -> None:
+    assert "--tensor-parallel-size" not in describe(_request(), GPU).arguments
 
 
 def test_the_pinned_build_is_read_from_the_requirements() -> None:

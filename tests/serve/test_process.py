@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -12,7 +15,9 @@ import pytest
 from pipeline.core.errors import Cancelled, EngineError
 from pipeline.serve.client import Answer
 from pipeline.serve.process import RunningEngine, start_engine
+from tests.conftest import PROJECT
 from tests.serve.support import PYTHON, described, parrot, places, unchecked
+from tests.support.driver import build_driver
 
 
 def test_an_engine_is_ready_once_it_has_answered_and_gone_once_stopped(tmp_path: Path) -> None:
@@ -109,6 +114,38 @@ def test_waiting_ends_when_somebody_asks_to_stop(tmp_path: Path) -> None:
     with pytest.raises(Cancelled), start_engine(launch, places(tmp_path), python=PYTHON, grace=0.1) as engine:
         engine.wait_until_ready(check)
     assert engine.process.returncode is not None
+
+
+SHOW_ARGUMENTS = """
+import sys
+from pathlib import Path
+from pipeline.core.models import ModelFiles
+from pipeline.serve.launch import Places
+from pipeline.serve.process import start_engine
+from tests.conftest import PROJECT
+from tests.serve.support import described
+
+model, launch = sys.argv[1], described("json.tool", ["--help"])
+places = Places(ModelFiles(model, None, None, model, False), Path(model), "127.0.0.1", 8000)
+with start_engine(launch, places, python=sys.executable) as engine:
+    print(*engine.process.args[-2:])
+"""
+
+
+@pytest.mark.parametrize(("visible", "shown"), [(None, "--tensor-parallel-size 2"), ("2", "json.tool --help")])
+def test_an_engine_is_told_how_many_gpus_share_the_model(
+    base: Path, tmp_path: Path, visible: str | None, shown: str
+) -> None:
+    """The driver shows eight, and the model has two heads."""
+    build_driver(tmp_path, 8)
+    environment = {**os.environ, "LD_LIBRARY_PATH": str(tmp_path), "PYTHONPATH": str(PROJECT)}
+    if visible is not None:
+        environment["CUDA_VISIBLE_DEVICES"] = visible
+    done = subprocess.run(
+        [sys.executable, "-c", SHOW_ARGUMENTS, base], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == shown
 
 
 def _gone(pid: int) -> None:
