@@ -21,6 +21,7 @@ from pipeline.control.bill import summary, table
 from pipeline.control.conclusion import Conclusion, exit_code
 from pipeline.control.options import StageOption, run_options
 from pipeline.control.output import print_json
+from pipeline.control.places import places_of
 from pipeline.control.plan_text import show_plan
 from pipeline.control.status import run_status
 from pipeline.core.errors import from_record
@@ -66,7 +67,7 @@ def run(
     spec, prepared = client.prepare(config, overrides or [])
     assert prepared.plan is not None and prepared.run is not None
     if not as_json:
-        show_plan(prepared.plan, client.messages)
+        show_plan(prepared.plan, spec, client.messages, SETTINGS.device)
     order = ControlOrder.model_validate(
         {
             "run": prepared.run,
@@ -84,12 +85,13 @@ def run(
 def plan(config: Config, overrides: Set = None, to: To = DEFAULT_FOLDER, as_json: Json = False) -> int:
     """Plan a run: what it would do, take and show, before a GPU starts."""
     client = Client(to, _messages(), quiet=as_json)
-    _, prepared = client.prepare(config, overrides or [])
+    spec, prepared = client.prepare(config, overrides or [])
     assert prepared.plan is not None
     if as_json:
-        print_json(prepared.model_dump(mode="json"))
+        places = places_of(prepared.plan, spec, SETTINGS.device)
+        print_json({**prepared.model_dump(mode="json"), **places.as_json()})
     else:
-        show_plan(prepared.plan, _console())
+        show_plan(prepared.plan, spec, _console(), SETTINGS.device)
     return int(ExitCode.OK if prepared.plan.feasible else ExitCode.BUDGET)
 
 

@@ -50,5 +50,5 @@ def _plan_spec(spec: Path, overrides: list[str], workspace: Path, as_json: bool)
     if as_json:
         print_json(made.artifact)
     else:
-        show_plan(made.artifact, console())
+        show_plan(made.artifact, run.spec, console())
     return int(ExitCode.OK if made.artifact.feasible else ExitCode.BUDGET)

@@ -6,13 +6,21 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from pipeline.control.places import Places, places_of
+from schemas.base import Device
+from schemas.placement import Placement
 from schemas.plan import HardwareOption, PlanArtifact
+from schemas.run import RunSpec
 
 _SHOWN_HARDWARE = 6
 
 
-def show_plan(plan: PlanArtifact, out: Console) -> None:
-    """Print decisions, hardware, and what the test split could show."""
+def show_plan(plan: PlanArtifact, spec: RunSpec, out: Console, device: Device = "cuda") -> None:
+    """Print decisions, hardware, where the stages would run on Modal, and what the test split could show.
+
+    ``device`` is what Modal's containers are offered.
+    """
+    places = places_of(plan, spec, device)
     out.print(
         f"{plan.parameters:,} parameters, {plan.trainable_parameters:,} trained; {plan.steps:,} steps, "
         f"{plan.training_tokens:,} tokens",
@@ -34,6 +42,8 @@ def show_plan(plan: PlanArtifact, out: Console) -> None:
             f"{option.count}x {option.gpu}{mark}", fits, f"{option.seconds / 3600:.3f}", f"{option.dollars:.4f}"
         )
     out.print(hardware)
+    if places.stages:
+        out.print(_places(places))
     out.print(
         f"on this machine about {plan.local_cpu_seconds:.0f} CPU-seconds and "
         f"{plan.local_memory_bytes / 2**30:.2f} GiB; tensors of training on a GPU {plan.memory.total / 2**30:.2f} GiB",
@@ -46,8 +56,24 @@ def show_plan(plan: PlanArtifact, out: Console) -> None:
         f"{power.test_rows} test rows show {shown} with {power.power:.0%} power at level {power.alpha:g}",
         soft_wrap=True,
     )
-    for warning in plan.warnings:
+    for warning in (*plan.warnings, *places.doubts):
         out.print(f"[yellow]![/] {escape(warning)}", soft_wrap=True)
+
+
+def _places(places: Places) -> Table:
+    table = Table(title="on Modal, where each stage takes most", title_justify="left", box=None, pad_edge=False)
+    for column in ("stage", "GPU", "cores", "GiB", "timeout in hours", "dollars an hour"):
+        table.add_column(column, justify="left" if column in ("stage", "GPU") else "right")
+    for stage, place in places.stages.items():
+        amounts = (f"{place.cpu:g}", f"{place.memory / 1024:g}", f"{place.timeout / 3600:g}")
+        table.add_row(stage, _gpus(place), *amounts, f"{3600 * place.dollars_per_second:.2f}")
+    return table
+
+
+def _gpus(place: Placement) -> str:
+    """``H100, A100-80GB`` in order of preference; ``2 x H100:8`` for a cluster; empty without a GPU."""
+    nodes = f"{place.nodes} x " if place.nodes > 1 else ""
+    return ", ".join(f"{nodes}{gpu}" for gpu in place.gpus)
 
 
 def _best_first(plan: PlanArtifact) -> list[HardwareOption]:
