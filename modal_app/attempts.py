@@ -18,9 +18,13 @@ from modal_app.pulse import Pulse
 from modal_app.settings import SETTINGS
 from modal_app.volumes import ARTIFACTS, LEASES, ROOT, STATE
 from pipeline.control.runs import RunDirectory, RunList
+from pipeline.core.context import CallContext
+from pipeline.core.errors import ConfigError
+from pipeline.core.gpus import visible_gpus
 from pipeline.core.secrets import visible_secrets
-from pipeline.execute import carry_out
+from pipeline.execute import carry_out, failed
 from schemas.events import Event
+from schemas.ledger import Resources
 
 COMMITTED_AFTER = ("started", "checkpoint", "finished", "failed")
 """Events after which others must see what is on the Volume."""
@@ -57,9 +61,28 @@ def attempt(text: str) -> str:
     with Pulse(SETTINGS.lease_seconds / 4) as pulse, meter, pulse.beat(meter.beat), pulse.beat(goes_on):
         leases = DictLeases(LEASES, holder, SETTINGS.lease_seconds, pulse, entered=ARTIFACTS.reload)
         request = envelope.for_attempt(holder, meter.earlier).model_copy(update=here)
-        result = carry_out(request, _sink(directory, call_id, told), lambda: pulse.stopped, leases)
+        sink = _sink(directory, call_id, told)
+        unasked = unasked_gpus(envelope.resources, visible_gpus())
+        if unasked is not None:
+            result = failed(request.call, CallContext(call_id=call_id, sink=sink), unasked)
+        else:
+            result = carry_out(request, sink, lambda: pulse.stopped, leases)
     ARTIFACTS.commit()
     return Reply(result=result, events=tuple(told)).model_dump_json()
+
+
+def unasked_gpus(resources: Resources, seen: int) -> ConfigError | None:
+    """Return the error of a container that has ``seen`` GPUs, none of which its call asked for or is billed for.
+
+    ``with_options`` adds a GPU to a function's declaration and cannot take one away.
+    """
+    if SETTINGS.device == "cpu" or resources.count > 0 or seen == 0:
+        return None
+    return ConfigError(
+        f"this call was to have no GPU, and its function was deployed with {seen}",
+        where="hardware",
+        fix="remove cpu from the description's hardware, or deploy by a description with the same (HONE_MODAL_CONFIG)",
+    )
 
 
 def _sink(directory: RunDirectory, call_id: str, told: list[Event]) -> Callable[[Event], None]:

@@ -155,6 +155,7 @@ def test_a_run_is_planned_and_looked_at_on_modal(modal: Modal, home: ModalHome, 
     run = planned["run"]
     assert planned["plan"]["parameters"] == 1_027_968
     assert "tokenizer" not in json.dumps(planned["plan"]["warnings"])
+    assert (planned["placements"]["train"]["gpu"], planned["doubts"]) == (None, [])  # no GPU is offered here
     status = modal("run", "-m", "modal_app.main::status", "--to", here, "--json")
     assert status.returncode == 0, status.stdout
     assert printed_json(status.stdout)["run"] == run
