@@ -94,7 +94,7 @@ class ServingContainer:
         if not agrees:
             version, _ = self._read(cold)
         with cold.phase("files"), registry_to_read() as registry:
-            served = describe_served(ROOT, registry, version, folder, self._placement.count)
+            served = describe_served(ROOT, registry, version, folder)
         pinned = {version.version.name} if is_pinned(SETTINGS.serve) else set()
         self._switch.serves({name: number for name, number in served.versions.items() if name not in pinned})
         return served

@@ -17,8 +17,6 @@ from pipeline.environments import environment_digest, requirements
 from pipeline.serve import backends
 from schemas.serve import LaunchDescription
 
-_TENSOR_PARALLEL = "--tensor-parallel-size"
-
 
 @dataclass(frozen=True)
 class Served:
@@ -52,7 +50,7 @@ def find_version(root: Path, registry: Registry, setting: str | None) -> Version
     return open_version(root, registry, str(choose(registry, setting)))
 
 
-def describe_served(root: Path, registry: Registry, version: VersionFiles, folder: Path, gpus: int) -> Served:
+def describe_served(root: Path, registry: Registry, version: VersionFiles, folder: Path) -> Served:
     """Return how a version is served here: as its run tried it, where that was in this environment.
 
     Args:
@@ -60,7 +58,6 @@ def describe_served(root: Path, registry: Registry, version: VersionFiles, folde
         registry: says which adapters of other names are served beside it.
         version: the version; its files are hashed.
         folder: an empty folder that outlives the engine.
-        gpus: those of this container.
 
     Raises:
         ConfigError: no dtype is known in which it can be served on a CPU.
@@ -74,7 +71,7 @@ def describe_served(root: Path, registry: Registry, version: VersionFiles, folde
         launch = describe_version(version, folder, "vllm", requirements(*environment(SERVE_VLLM)))
     beside = adapters_beside(root, registry, version)
     launch = backends.with_adapters(launch, beside.adapters)
-    return Served(version, _divided(launch, gpus), folder, version.files(), tried, beside)
+    return Served(version, launch, folder, version.files(), tried, beside)
 
 
 def _was_tried_here(version: VersionFiles) -> bool:
@@ -82,10 +79,3 @@ def _was_tried_here(version: VersionFiles) -> bool:
         return False
     manifest = version.store.manifest(version.serve.ref)
     return manifest is not None and manifest.environment_digest == environment_digest(*environment(SERVE_VLLM))
-
-
-def _divided(launch: LaunchDescription, gpus: int) -> LaunchDescription:
-    """Return the description for several GPUs, among which the plan divides a large model."""
-    if gpus < 2 or _TENSOR_PARALLEL in launch.arguments:
-        return launch
-    return launch.model_copy(update={"arguments": (*launch.arguments, _TENSOR_PARALLEL, str(gpus))})

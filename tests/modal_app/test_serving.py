@@ -156,7 +156,7 @@ def test_what_was_tried_in_this_environment_is_served_as_it_was_tried(
 ) -> None:
     version = shelf.add("triage", adapter, launch=tried)
     monkeypatch.setattr(serving_version, "environment_digest", lambda *_: "0" * 64)  # which `commit` writes down
-    found = describe_served(shelf.root, shelf.registry, version, tmp_path / "unused", 0)
+    found = describe_served(shelf.root, shelf.registry, version, tmp_path / "unused")
     assert found.tried
     assert version.serve is not None
     assert (found.launch, found.folder) == (tried, version.serve.path)
@@ -169,25 +169,12 @@ def test_what_was_tried_elsewhere_is_described_anew_with_its_runs_options(
     version = shelf.add("triage", adapter, launch=tried)
     folder = tmp_path / "launch"
     folder.mkdir()
-    found = describe_served(shelf.root, shelf.registry, version, folder, 0)
+    found = describe_served(shelf.root, shelf.registry, version, folder)
     assert not found.tried
     assert found.folder == folder
     assert found.launch.arguments[found.launch.arguments.index("--max-model-len") + 1] == "128"
     assert found.launch.smoke_request == tried.smoke_request
     assert (folder / "tokenizer" / "tokenizer.json").is_file()
-
-
-def test_several_gpus_share_a_model(
-    shelf: Shelf,
-    adapter: Stored[TrainArtifact],
-    tried: LaunchDescription,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    version = shelf.add("triage", adapter, launch=tried)
-    monkeypatch.setattr(serving_version, "environment_digest", lambda *_: "0" * 64)
-    one, four = (describe_served(shelf.root, shelf.registry, version, tmp_path, gpus) for gpus in (1, 4))
-    assert four.launch.arguments == (*one.launch.arguments, "--tensor-parallel-size", "4")
 
 
 def test_a_switch_is_due_when_another_version_is_said_to_be_served() -> None:
