@@ -128,6 +128,9 @@ def test_a_32b_model_as_its_plan_says(deployment: Deployment) -> None:
         engine = name in ("evaluate_vllm_stage", "serve_stage")
         assert found[name].volumes == (WITH_AN_ENGINE if engine else ON_THE_VOLUME), name
         assert found[name].secrets == ["hub", "openai"], name
+    endpoint = found["Endpoint"]
+    assert (endpoint.gpu, endpoint.cpu, endpoint.memory / 1024) == (["L40S", "A100-40GB", "A100-80GB"], 4, 32)
+    assert (endpoint.volumes, endpoint.secrets[0]) == (WITH_AN_ENGINE, "hone-endpoint")
     assert {volume.name for volume in deployment.plane.volumes.values()} == set(WITH_AN_ENGINE.values())
 
 
@@ -142,6 +145,7 @@ def test_a_70b_model_on_several_gpus(deployment: Deployment) -> None:
     assert shown(found["train_stage"]) == ("H100:4", 16, 145, 24)
     # 141.1e9 bytes of weights, the adapter and the cache of 8,192 tokens, 2.7e9: one B200's 172e9, no H200's 134e9.
     assert shown(found["serve_stage"]) == ("B200", 4, 32, 2)
+    assert found["Endpoint"].gpu == "B200"
     assert found["train_stage"].secrets == []
 
 
@@ -194,6 +198,7 @@ def test_without_gpus_the_plan_sizes_memory(deployment: Deployment) -> None:
         ("data: {path: lost.csv}", 4, r"data\.path: \S+lost\.csv: no such file or folder"),
         ("base_model: tickets@champion", 3, "versions are in the app's Volume"),
     ],
+    ids=["unknown-gpu", "too-many-gpus", "too-long", "no-data", "a-version"],
 )
 def test_what_cannot_be_is_refused_before_anything_is_sent(
     deployment: Deployment, change: str, code: int, told: str
