@@ -88,7 +88,7 @@ def test_what_is_fetched_is_a_workspace(done: Done) -> None:
     assert done.home.run("--run", done.run, "--to", there, verb="fetch").returncode == 0
     shown = hone("show", "version", "support-triage@1", "--workspace", str(there), "--json")
     assert shown.returncode == 0, shown.stderr
-    assert json.loads(shown.stdout)["name"] == "support-triage"
+    assert json.loads(shown.stdout)["version"]["name"] == "support-triage"
     again = hone("run", str(done.spec), "--workspace", str(there), "--json")
     assert json.loads(again.stdout)["executed"] == []
 
