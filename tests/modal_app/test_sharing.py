@@ -89,7 +89,8 @@ def test_the_cap_stops_a_run_with_a_checkpoint_and_a_higher_one_lets_it_finish(h
     )
     assert code == 0
     assert finished["money"]["spent"]["dollars"] > stopped["money"]["spent"]["dollars"]
-    assert saved_steps(home, call_id)[len(saved)] == saved[-1] + SAVED_EVERY  # it went on from the last checkpoint
+    following = saved_steps(home, call_id)[len(saved)]
+    assert saved[-1] < following <= saved[-1] + SAVED_EVERY  # it went on from what it saved when it stopped
     assert len(home.events(call_id, "finished")) == 1
 
 
