@@ -12,6 +12,7 @@ from collections.abc import Callable
 import modal
 
 from modal_app.envelope import Envelope, Reply
+from modal_app.flights import flight, flight_key
 from modal_app.leases import DictLeases
 from modal_app.meter import Meter
 from modal_app.pulse import Pulse
@@ -29,8 +30,8 @@ from schemas.ledger import Resources
 COMMITTED_AFTER = ("started", "checkpoint", "finished", "failed")
 """Events after which others must see what is on the Volume."""
 
-TOLD = ("started", "warning", "recovery", "finished", "failed")
-"""Events that go back with the result."""
+TOLD = ("started", "checkpoint", "warning", "recovery", "finished", "failed")
+"""Events that a controller acts on, or tells."""
 
 PROGRESS_SECONDS = 5.0
 """One progress event is kept in this time: a follower reads the file again and again."""
@@ -50,6 +51,8 @@ def attempt(text: str) -> str:
     ARTIFACTS.reload()
     directory = RunList(ROOT).directory(envelope.run)
     call_id = envelope.request.call.id
+    entry = flight(envelope, modal.current_function_call_id() or "")
+    STATE.put(flight_key(envelope.run, call_id), entry, skip_if_exists=True)
     holder = modal.current_input_id() or call_id
     told: list[Event] = []
     here = {"root": ROOT, "secrets": visible_secrets()}
@@ -68,7 +71,9 @@ def attempt(text: str) -> str:
         else:
             result = carry_out(request, sink, lambda: pulse.stopped, leases)
     ARTIFACTS.commit()
-    return Reply(result=result, events=tuple(told)).model_dump_json()
+    saved = any(event.kind == "checkpoint" for event in told)
+    told = [event for event in told if event.kind != "checkpoint"]
+    return Reply(result=result, events=tuple(told), saved=saved).model_dump_json()
 
 
 def unasked_gpus(resources: Resources, seen: int) -> ConfigError | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import modal
 import modal.exception
@@ -21,7 +22,7 @@ from pipeline.core.context import CallContext
 from pipeline.core.errors import Cancelled, HoneError, InternalError
 from pipeline.execute import Prepared, failed
 from pipeline.plan.placement import orchestration, placement
-from schemas.artifacts import CallResult
+from schemas.artifacts import CallResult, StageCall
 from schemas.base import Device
 from schemas.events import Event
 from schemas.ledger import Allowance, Resources
@@ -39,6 +40,9 @@ LOST_CONTAINERS = 2
 """Attempts at a call beyond the first after its container was lost: out of memory, or a fault of the machine."""
 
 ATTEMPT_LIMIT = "hardware: timeout"
+
+NO_ANSWER = (modal.exception.ConnectionError, modal.exception.ServiceError)
+"""What Modal's client raises while the network is gone, after its own retries."""
 
 ATTEMPT_MARGIN = 300.0
 """Seconds before Modal's timeout at which a call stops by itself, with what it has saved."""
@@ -74,6 +78,11 @@ class ModalCaller:
         ARTIFACTS.commit()
         ARTIFACTS.reload()
 
+    def found(self, call: StageCall) -> None:
+        """See `Caller.found`: charge what its attempts took, and forget the function call that made it."""
+        self.flights.landed(call.id)
+        self.purse.settle(call.id)
+
     def carry_out(
         self,
         prepared: Prepared,
@@ -82,29 +91,34 @@ class ModalCaller:
         sink: Callable[[Event], None],
         cancelled: Callable[[], bool],
     ) -> CallResult:
-        """See `Caller.carry_out`; a call that was under way when an earlier controller ended is waited for."""
+        """See `Caller.carry_out`; a call that was under way when an earlier controller ended is waited for.
+
+        Raises:
+            HandOver: this controller's time is over.
+        """
         call = prepared.call
-        context = CallContext(call_id=call.id, sink=sink)
         try:
             place = placement(call, self.plan, self.hardware, prepared.device)
+            taken = self.purse.seconds(call.id)
             while True:
                 allowance = self._allowance(prepared, place, cancelled)
-                reply = self._attempt(prepared, request, place, allowance, cancelled)
+                left = _without(request, self.purse.seconds(call.id) - taken)
+                reply = self._attempt(prepared, left, place, allowance, cancelled)
                 self.purse.settle(call.id)
-                if not _goes_on(reply.result, allowance, self.purse):
-                    break
+                for event in reply.events:
+                    sink(event)
+                if not _goes_on(reply, allowance, self.purse):
+                    return reply.result
+                request = _going_on(request)
         except HoneError as error:
             self.purse.settle(call.id)
-            return failed(call, context, error)
-        for event in reply.events:
-            sink(event)
-        return reply.result
+            return failed(call, CallContext(call_id=call.id, sink=sink), error)
 
     def _allowance(self, prepared: Prepared, place: Placement, cancelled: Callable[[], bool]) -> Allowance:
         """Return what the call may take; waits while calls under way may give enough back."""
         asked = Request(
             call_id=prepared.call.id,
-            resources=_with_controller(resources_of(place)),
+            resources=_with_controller(_billed(place)),
             estimate_seconds=_estimate(prepared, self.plan),
             limit_seconds=_attempt_seconds(place),
         )
@@ -123,29 +137,32 @@ class ModalCaller:
         allowance: Allowance,
         cancelled: Callable[[], bool],
     ) -> Reply:
-        """Have one attempt made, again where its container was lost."""
-        envelope = Envelope(
-            run=self.flights.run,
-            request=_within(request, allowance),
-            resources=resources_of(place),
-            allowance=allowance,
-        )
+        """Have one attempt made, again where its container was lost: what that one saved is then taken up."""
         function = _sized(FUNCTIONS[prepared.call.stage, prepared.entry.role(prepared.config)], place)
         for lost in range(LOST_CONTAINERS + 1):
-            flight = self.flights.take(envelope, lambda: function.spawn(envelope.model_dump_json()))
+            envelope = Envelope(
+                run=self.flights.run,
+                request=_within(_going_on(request) if lost else request, allowance),
+                resources=_billed(place),
+                allowance=allowance,
+            )
+            flight = self.flights.take(envelope, partial(function.spawn, envelope.model_dump_json()))
             try:
                 reply = self._wait(flight, cancelled)
-            except modal.exception.Error as error:
-                self.flights.landed(envelope)
+            except (HandOver, HoneError):
+                raise
+            except Exception as error:
+                self.flights.landed(prepared.call.id)
                 self._check(cancelled)
                 if lost == LOST_CONTAINERS:
+                    what = f"{type(error).__name__}: {error}"
                     raise InternalError(
-                        f"the container of {prepared.call.id} was lost {lost + 1} times: {error}",
+                        f"the container of {prepared.call.id} was lost {lost + 1} times: {what}",
                         where=f"modal app logs {SETTINGS.app}",
                         fix="see its log; where memory ran out, ask for more with the description's hardware key",
                     ) from error
             else:
-                self.flights.landed(envelope)
+                self.flights.landed(prepared.call.id)
                 return reply
         raise AssertionError("unreachable")
 
@@ -156,19 +173,46 @@ class ModalCaller:
                 return Reply.model_validate_json(flight.get(timeout=POLL_SECONDS))
             except TimeoutError:
                 self._check_hand_over()
-            if cancelled():
+            except NO_ANSWER:
+                time.sleep(POLL_SECONDS)  # of the network, not of the call
+            if _asked_to_stop(cancelled):
                 stop_by = stop_by or time.monotonic() + STOP_SECONDS
                 if time.monotonic() > stop_by:
                     flight.cancel(terminate_containers=True)
 
     def _check(self, cancelled: Callable[[], bool]) -> None:
         self._check_hand_over()
-        if cancelled():
+        if _asked_to_stop(cancelled):
             raise Cancelled("the run was cancelled", fix="resume it to go on")
 
     def _check_hand_over(self) -> None:
         if time.monotonic() > self.hand_over_at:
             raise HandOver
+
+
+def _asked_to_stop(cancelled: Callable[[], bool]) -> bool:
+    """Ask; while the network gives no answer, nobody did."""
+    try:
+        return cancelled()
+    except NO_ANSWER:
+        return False
+
+
+def _going_on(request: CallRequest) -> CallRequest:
+    """Return the request for the attempt after one that began: it takes up what was saved."""
+    return request.model_copy(update={"restart": False})
+
+
+def _without(request: CallRequest, taken: float) -> CallRequest:
+    """Return the request without the seconds that attempts have taken since it was made."""
+    if request.seconds is None:
+        return request
+    return request.model_copy(update={"seconds": max(0.0, request.seconds - taken)})
+
+
+def _billed(place: Placement) -> Resources:
+    """Return what a call's container is billed for: a call asks for one GPU type, without the fallbacks."""
+    return resources_of(place.model_copy(update={"fallbacks": ()}))
 
 
 def _with_controller(resources: Resources) -> Resources:
@@ -199,16 +243,18 @@ def _within(request: CallRequest, allowance: Allowance) -> CallRequest:
     return request.model_copy(update={"seconds": allowance.seconds, "limit": limit})
 
 
-def _goes_on(result: CallResult, allowance: Allowance, purse: Purse) -> bool:
+def _goes_on(reply: Reply, allowance: Allowance, purse: Purse) -> bool:
     """Tell whether a call that stopped at the end of its allowance is to go on with another one.
 
-    It is where only this attempt's time was over, or where other calls gave money back meanwhile.
+    It is where only this attempt's time was over and there is a checkpoint to go on from, or where other calls gave
+    money back meanwhile.
     """
-    if result.error is None or result.error.code != "budget":
+    error = reply.result.error
+    if error is None or error.code != "budget":
         return False
-    if result.error.where == ATTEMPT_LIMIT:
-        return True
-    return result.error.where == allowance.limit and purse.has_more_than(allowance)
+    if error.where == ATTEMPT_LIMIT:
+        return reply.saved
+    return error.where == allowance.limit and purse.has_more_than(allowance)
 
 
 def _estimate(prepared: Prepared, plan: PlanArtifact | None) -> float:

@@ -16,6 +16,7 @@ from modal_app.orders import Collected, ControlOrder, GarbageOrder
 from modal_app.pulse import Pulse
 from modal_app.settings import SETTINGS
 from modal_app.starting import DEFAULT_FOLDER, Client
+from modal_app.under_way import running_controller
 from modal_app.volumes import LEASES, STATE
 from pipeline.control.bill import summary, table
 from pipeline.control.conclusion import Conclusion, exit_code
@@ -31,13 +32,13 @@ from schemas.errors import ExitCode
 Config = Annotated[Path, typer.Option("--config", help="The run description, a YAML file.")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="Override one key: train.learning_rate=1e-4.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Start without asking, under a default cap.")]
-MaxCost = Annotated[float | None, typer.Option(min=0.0, help="US dollars at which the run stops, with a checkpoint.")]
+MaxCost = Annotated[float | None, typer.Option(min=0.01, help="US dollars at which the run stops, with a checkpoint.")]
 Run = Annotated[str, typer.Option("--run", help="A run's id.")]
 To = Annotated[Path, typer.Option("--to", help="Folder that receives records and reports, laid out as a workspace.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 From = Annotated[StageOption | None, typer.Option("--from", help="Take earlier stages only as they are stored.")]
 Until = Annotated[StageOption | None, typer.Option("--until", help="Call nothing after this stage.")]
-PriceScale = Annotated[float, typer.Option(min=0.0, help="Multiplies the price table: a contract's rate.")]
+PriceScale = Annotated[float, typer.Option(min=1e-9, help="Multiplies the price table: a contract's rate.")]
 
 
 def _messages() -> Console:
@@ -113,6 +114,7 @@ def resume(
         max_cost = ledger.caps.max_cost
     order = ControlOrder(
         run=run,
+        resume=True,
         last=run_options(last=last).last,
         max_cost=agree_on_cap(client.plan(directory), constraints, max_cost, yes=yes),
         max_gpu_hours=constraints.max_gpu_hours,
@@ -182,7 +184,7 @@ def cancel(run: Run) -> int:
     """Ask a run to stop with what it has saved."""
     client = Client(DEFAULT_FOLDER, _messages())
     client.mirror.require(run)
-    if client.controller(run) is None:
+    if running_controller(run) is None:
         client.announce(f"{run} is not under way")
         return 0
     STATE.put(stop_key(run), True)

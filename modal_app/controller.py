@@ -7,7 +7,7 @@ record, the artifacts, the function calls under way, the meters and the ledger.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -34,16 +34,16 @@ from pipeline.control.gc import find_garbage, remove
 from pipeline.control.here import CallerHere
 from pipeline.control.ledger import LEDGER, Caps, Ledger
 from pipeline.control.options import RunOptions
+from pipeline.control.renewal import FRESH, Renewal
 from pipeline.control.retraining import prepare_retraining
 from pipeline.control.runs import RunDirectory, RunList
 from pipeline.control.session import Prepared, Session
-from pipeline.core.errors import HoneError, as_hone_error, from_record
+from pipeline.core.errors import ConfigError, HoneError, as_hone_error
 from pipeline.core.secrets import visible_secrets
 from pipeline.core.workspace import Store, write_record
 from pipeline.environments import MAIN
 from pipeline.execute import load
 from pipeline.plan.placement import orchestration
-from schemas.base import ArtifactRef
 from schemas.events import Event
 from schemas.ledger import AttemptKind
 from schemas.plan import PlanArtifact
@@ -108,15 +108,12 @@ def _prepare(written_down: Callable[[Session], Prepared]) -> str:
 
 def _plan_run(session: Session, prepared: Prepared) -> PreparedRun:
     told: list[Event] = []
-    controller = Controller(ROOT, session.caller, told.append, lambda: False, visible_secrets())
-    outcome = controller.carry_out(prepared.run, prepared.directory, RunOptions(last="plan"))
-    if outcome.error is not None:
-        raise from_record(outcome.error)
-    fetch_weights(prepared.run)
+    plan = _plan(session, prepared.run, told.append)
     ARTIFACTS.commit()
+    fetch_weights(prepared.run)
     return PreparedRun(
         run=prepared.directory.run,
-        plan=_plan(prepared.directory),
+        plan=plan,
         constraints=prepared.run.spec.constraints,
         warnings=tuple(event.message for event in told if event.kind == "warning"),
     )
@@ -141,7 +138,7 @@ def control_run(text: str) -> str:
     """Carry out a run until it ends, is stopped, or this container's time is over."""
     order = ControlOrder.model_validate_json(text)
     hand_over_at = time.monotonic() + HAND_OVER_SECONDS
-    with working_container(order.run, CONTROLLER) as leases, leases.named(f"run/{order.run}"):
+    with working_container(order.run, CONTROLLER) as leases, leases.named(run_lease(order.run)):
         try:
             conclusion = _control(order, leases, hand_over_at)
         except HandOver:
@@ -157,6 +154,7 @@ def collect_garbage(text: str) -> str:
     order = GarbageOrder.model_validate_json(text)
     with working_container("upkeep", "garbage") as leases, registry_to_read() as registry:
         try:
+            _refuse_runs_under_way(order.forget, leases)
             store = Store(ROOT, leases)
             garbage = find_garbage(store, registry, order.forget)
             if not order.dry_run:
@@ -168,15 +166,33 @@ def collect_garbage(text: str) -> str:
     return Collected(garbage=garbage.as_json(), sentence=sentence).model_dump_json()
 
 
+def _refuse_runs_under_way(names: Iterable[str], leases: DictLeases) -> None:
+    for name in names:
+        run = RunList(ROOT).find(name).run
+        if leases.is_named_held(run_lease(run)):
+            raise ConfigError("this run is under way", where=run, fix="cancel it first, or wait for its end")
+
+
+def run_lease(run: str) -> str:
+    """Return the name of the lease that a run's controller holds."""
+    return f"run/{run}"
+
+
 def _control(order: ControlOrder, leases: DictLeases, hand_over_at: float) -> Conclusion:
     directory = RunList(ROOT).directory(order.run)
     run = directory.read().resolved()
-    options = RunOptions(first=order.first, last=order.last, fresh=frozenset(order.fresh))
+    fresh = Renewal.interrupted(directory.path / FRESH) if order.resume else frozenset(order.fresh)
+    options = RunOptions(first=order.first, last=order.last, fresh=fresh)
+    with registry_to_read() as registry:
+        session = Session(ROOT, lambda: registry, CallerHere(SETTINGS.device, leases))
+        plan = _plan(session, run, _show)
     purse = Purse(_ledger(order, directory), STATE, directory)
-    caller = ModalCaller(_plan(directory), run.spec.hardware, Flights(STATE, order.run), purse, hand_over_at)
+    caller = ModalCaller(plan, run.spec.hardware, Flights(STATE, order.run), purse, hand_over_at)
     controller = Controller(ROOT, caller, _show, lambda: STATE.contains(stop_key(order.run)))
-    outcome = controller.carry_out(run, directory, options)
-    caller.sync()
+    try:
+        outcome = controller.carry_out(run, directory, options)
+    finally:
+        caller.sync()
     return _conclude(Prepared(run, directory), caller, outcome, leases)
 
 
@@ -196,16 +212,19 @@ def _conclude(prepared: Prepared, caller: ModalCaller, outcome: Outcome, leases:
 
 
 def _ledger(order: ControlOrder, directory: RunDirectory) -> Ledger:
-    """Return the run's ledger under this order's caps, with what its containers have taken since it was written."""
+    """Return the run's ledger under this order's caps, with what its containers have taken since it was written.
+
+    Nothing stays set aside: calls under way are asked for again, and those that ended meanwhile are found stored.
+    """
     caps = Caps(order.max_cost, order.max_gpu_hours)
     path = directory.path / LEDGER
-    if not path.is_file():
-        return Ledger(caps, price_scale=order.price_scale)
-    ledger = Ledger.from_json(path.read_text(encoding="utf-8"), caps)
-    names = {allowance.call_id for allowance in ledger.record().allowances}
-    for attempt in read_meters(STATE, directory.run, names):
+    if path.is_file():
+        ledger = Ledger.from_json(path.read_text(encoding="utf-8"), caps)
+    else:
+        ledger = Ledger(caps, price_scale=order.price_scale)
+    ledger.keep(())
+    for attempt in read_meters(STATE, directory.run, {*directory.calls(), CONTROLLER}):
         ledger.meter(attempt)
-    ledger.keep({name for name in names if STATE.contains(f"flight:{directory.run}:{name}")})
     return ledger
 
 
@@ -215,12 +234,13 @@ def _hand_over(text: str, order: ControlOrder) -> Controlled:
     return Controlled(handed_over_to=following.object_id)
 
 
-def _plan(directory: RunDirectory) -> PlanArtifact | None:
-    """Return the run's plan; None where it is not drawn up."""
-    fingerprint = directory.calls().get("plan", {}).get("fingerprint")
-    if fingerprint is None:
-        return None
-    artifact = load(Store(ROOT), ArtifactRef(stage="plan", fingerprint=fingerprint)).artifact
+def _plan(session: Session, run: ResolvedRun, sink: Callable[[Event], None]) -> PlanArtifact:
+    """Return the run's plan, drawn up here if it is not; the run's record is left alone.
+
+    Raises:
+        HoneError: what the plan stage failed with.
+    """
+    artifact = load(session.store, session.try_out(run, "plan", sink, lambda: False)["plan"]).artifact
     assert isinstance(artifact, PlanArtifact)
     return artifact
 
@@ -233,7 +253,9 @@ def working_container(owner: str, call_id: str) -> Iterator[DictLeases]:
     kind: AttemptKind = "controller" if call_id == CONTROLLER else "preflight"
     meter = Meter(STATE, owner, call_id, f"{holder}-{time.time():.0f}", resources_of(_CPU), kind)
     with Pulse(SETTINGS.lease_seconds / 4) as pulse, meter, pulse.beat(meter.beat):
-        yield DictLeases(LEASES, holder, SETTINGS.lease_seconds, pulse, entered=ARTIFACTS.reload)
+        yield DictLeases(
+            LEASES, holder, SETTINGS.lease_seconds, pulse, entered=ARTIFACTS.reload, leaving=ARTIFACTS.commit
+        )
 
 
 def _show(event: Event) -> None:

@@ -38,7 +38,12 @@ class Envelope(Schema):
 
 
 class Reply(Schema):
-    """How the attempt ended; ``events`` are those that a controller acts on or tells, without progress and metrics."""
+    """How the attempt ended.
+
+    ``events`` are those that a controller acts on or tells. ``saved``: there is a checkpoint from which another attempt
+    can go on.
+    """
 
     result: CallResult
     events: tuple[Event, ...] = ()
+    saved: bool = False

@@ -41,6 +41,7 @@ class DictLeases:
         seconds: how long a lease is good without being renewed.
         pulse: renews what is held, and is told where it was lost.
         entered: called when a lease is held, before anything is read under it.
+        leaving: called before a lease is let go, so that others see what was written under it.
         clock: unix seconds.
     """
 
@@ -49,6 +50,7 @@ class DictLeases:
     seconds: float
     pulse: Pulse
     entered: Callable[[], None] = nothing
+    leaving: Callable[[], None] = nothing
     clock: Callable[[], float] = field(default=time.time)
 
     @contextmanager
@@ -76,6 +78,7 @@ class DictLeases:
             try:
                 self.entered()
                 yield
+                self.leaving()
             finally:
                 self.entries.put(key, {"holder": self.holder, "expires": 0.0})
 
@@ -90,8 +93,12 @@ class DictLeases:
 
     def is_held(self, ref: ArtifactRef) -> bool:
         """See `Leases.is_held`."""
-        _, entry = self._last(f"{ref.stage}/{ref.fingerprint}")
-        return entry is not None and entry["expires"] > self.clock()
+        return self.is_named_held(f"{ref.stage}/{ref.fingerprint}")
+
+    def is_named_held(self, name: str) -> bool:
+        """Tell whether somebody holds the lease of that name."""
+        _, entry = self._last(name)
+        return entry is not None and bool(entry["expires"] > self.clock())
 
     def _last(self, name: str) -> tuple[int, dict[str, Any] | None]:
         """Return the number and the entry of the last holder; -1 and None where there was none."""

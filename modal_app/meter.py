@@ -1,4 +1,7 @@
-"""Meters: what a container has taken so far, kept in a Dict while it lives, so that a killed one is charged too."""
+"""Meters: what a container has taken so far, kept in a Dict while it lives, so that a killed one is charged too.
+
+The n-th attempt at a call has a key of its own, so that containers which are alive at once never overwrite each other.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,9 @@ from modal_app.leases import Entries
 from schemas.ledger import Attempt, AttemptKind, Resources
 
 
-def meter_key(owner: str, call_id: str) -> str:
-    """Return the key under which the attempts at a call are kept; ``owner`` is a run, or what is served."""
-    return f"meter:{owner}:{call_id}"
+def meter_key(owner: str, call_id: str, number: int) -> str:
+    """Return the key of one attempt at a call; ``owner`` is a run, or what is served."""
+    return f"meter:{owner}:{call_id}#{number}"
 
 
 class Meter:
@@ -34,7 +37,8 @@ class Meter:
         self, state: Entries, owner: str, call_id: str, attempt: str, resources: Resources, kind: AttemptKind = "stage"
     ) -> None:
         self._state = state
-        self._key = meter_key(owner, call_id)
+        self._owner, self._call_id = owner, call_id
+        self._key = ""
         self.earlier: tuple[Attempt, ...] = ()
         now = time.time()
         self._record = Attempt(
@@ -47,8 +51,11 @@ class Meter:
         )
 
     def __enter__(self) -> Self:
-        self.earlier = tuple(Attempt.model_validate(record) for record in self._state.get(self._key, []))
-        self.beat()
+        while not self._key:
+            self.earlier = tuple(read_meters(self._state, self._owner, (self._call_id,)))
+            key = meter_key(self._owner, self._call_id, len(self.earlier))
+            if self._state.put(key, self._record.model_dump(mode="json"), skip_if_exists=True):
+                self._key = key
         return self
 
     def __exit__(
@@ -64,11 +71,13 @@ class Meter:
         return True
 
     def _put(self, record: Attempt) -> None:
-        self._state.put(self._key, [one.model_dump(mode="json") for one in (*self.earlier, record)])
+        self._state.put(self._key, record.model_dump(mode="json"))
 
 
 def read_meters(state: Entries, owner: str, call_ids: Iterable[str]) -> Iterator[Attempt]:
-    """Yield every attempt at these calls that was charged to ``owner``."""
+    """Yield every attempt at these calls that was charged to ``owner``, those of a call in their order."""
     for call_id in call_ids:
-        for record in state.get(meter_key(owner, call_id), []):
+        number = 0
+        while (record := state.get(meter_key(owner, call_id, number))) is not None:
             yield Attempt.model_validate(record)
+            number += 1

@@ -29,12 +29,16 @@ class PreparedRun(Schema):
 
 
 class ControlOrder(Schema):
-    """Carry out a run; see `RunOptions`. The caps go before those of its description."""
+    """Carry out a run; see `RunOptions`. The caps go before those of its description.
+
+    ``resume``: go on with what was interrupted, a request to make stages again included.
+    """
 
     run: str
     first: StageName | None = None
     last: StageName | None = None
     fresh: tuple[StageName, ...] = ()
+    resume: bool = False
     max_cost: Annotated[float, Field(gt=0.0)]
     max_gpu_hours: Annotated[float, Field(gt=0.0)] | None = None
     price_scale: Annotated[float, Field(gt=0.0)] = 1.0

@@ -38,14 +38,21 @@ class Purse:
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def reserve(self, request: Request) -> Allowance | Refusal:
-        """Set aside what a call may take; see `Ledger.reserve`."""
+        """Set aside what a call may take; see `Ledger.reserve`. What its earlier attempts took is charged first."""
         self._meter(CONTROLLER)
+        self._meter(request.call_id)
         with self._lock:
             self._asking[request.call_id] = request
         time.sleep(GATHER_SECONDS)
         with self._lock:
             del self._asking[request.call_id]
             return self.ledger.reserve(request, tuple(self._asking.values()))
+
+    def seconds(self, call_id: str) -> float:
+        """Return what all attempts at a call have taken so far."""
+        self._meter(call_id)
+        with self._lock:
+            return sum(attempt.seconds for attempt in self.ledger.attempts(call_id))
 
     def settle(self, call_id: str) -> None:
         """Charge every attempt at a call, and give back what it did not use."""

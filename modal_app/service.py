@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 import modal
 
 from modal_app.app import stages
-from modal_app.controller import control_run, controller_key, prepare_retraining_run
+from modal_app.controller import prepare_retraining_run
 from modal_app.deliveries import DictDeliveries
 from modal_app.images import image
 from modal_app.money import planned_dollars
 from modal_app.orders import ControlOrder, PreparedRun
 from modal_app.settings import SETTINGS
+from modal_app.under_way import start_controller
 from modal_app.volumes import STATE
 from pipeline.control.ledger import default_cap
 from pipeline.core.errors import from_record
@@ -53,8 +54,7 @@ def start(request: RetrainRequest) -> str:
         max_cost=default_cap(planned_dollars(prepared.plan)) if cap is None else cap,
         max_gpu_hours=prepared.constraints.max_gpu_hours,
     )
-    call = control_run.spawn(order.model_dump_json())
-    STATE.put(controller_key(prepared.run), call.object_id)
+    start_controller(order)
     return prepared.run
 
 

@@ -10,13 +10,14 @@ import modal
 import modal.exception
 from rich.console import Console
 
-from modal_app.attempts import stop_key
-from modal_app.controller import control_run, controller_key, prepare_run
+from modal_app.caller import NO_ANSWER
+from modal_app.controller import prepare_run
 from modal_app.mirror import Follower, Mirror
 from modal_app.orders import Controlled, ControlOrder, PreparedRun, PrepareOrder
 from modal_app.settings import SETTINGS
+from modal_app.under_way import start_controller
 from modal_app.uploads import upload_sources
-from modal_app.volumes import ARTIFACTS, STATE
+from modal_app.volumes import ARTIFACTS
 from pipeline.control.conclusion import Conclusion
 from pipeline.control.display import Display
 from pipeline.control.ledger import LEDGER, Ledger
@@ -95,19 +96,10 @@ class Client:
             ConfigError: the folder that receives its record is not for that.
         """
         self.mirror.claim()
-        STATE.pop(stop_key(order.run), None)
-        if (known := self.controller(order.run)) is not None:
+        call, begun = start_controller(order)
+        if not begun:
             self.announce(f"{order.run} is under way already")
-            return known
-        call = control_run.spawn(order.model_dump_json())
-        STATE.put(controller_key(order.run), call.object_id)
         return call
-
-    def controller(self, run: str) -> modal.FunctionCall[Any] | None:
-        """Return the function call that carries a run out; None where none is under way."""
-        known = STATE.get(controller_key(run))
-        call = None if known is None else modal.FunctionCall.from_id(known)
-        return call if call is not None and is_under_way(call) else None
 
     def follow(self, run: str, call: modal.FunctionCall[Any], follower: Follower) -> Conclusion:
         """Show a run's events until its controller ends, bring its record and report here, and say how it ended.
@@ -141,19 +133,8 @@ def _ended(call: modal.FunctionCall[Any], run: str) -> Controlled | None:
     """
     try:
         return Controlled.model_validate_json(call.get(timeout=POLL_SECONDS))
-    except TimeoutError:
+    except (TimeoutError, *NO_ANSWER):
         return None
     except modal.exception.Error as error:
         fix = f"modal run -m modal_app.main::resume --run {run}"
         raise Cancelled(f"the run was stopped on Modal ({error})", where=run, fix=fix) from error
-
-
-def is_under_way(call: modal.FunctionCall[Any]) -> bool:
-    """Tell whether a function call has not ended; one that Modal no longer knows has."""
-    try:
-        call.get(timeout=0)
-    except TimeoutError:
-        return True
-    except Exception:  # noqa: BLE001 - whatever the call failed with
-        return False
-    return False

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from pipeline.control.runs import RunDirectory
 from pipeline.execute import Prepared
-from schemas.artifacts import CallResult
+from schemas.artifacts import CallResult, StageCall
 from schemas.base import Device
 from schemas.events import Event
 from schemas.request import CallRequest
@@ -41,6 +41,9 @@ class Caller(Protocol):
         The attempt's events become a file of the run's record, and ``sink`` receives them, as they come or when it is
         over.
         """
+
+    def found(self, call: StageCall) -> None:
+        """Be told that a call of the run was found done: an attempt at it may have ended while nobody waited for it."""
 
     def sync(self) -> None:
         """Make what calls left visible here, and what is written here visible to calls; no file is open meanwhile."""

@@ -16,7 +16,7 @@ from pipeline.catalog import CATALOG
 from pipeline.control.caller import Caller
 from pipeline.control.crew import Crew
 from pipeline.control.options import RunOptions
-from pipeline.control.renewal import Renewal
+from pipeline.control.renewal import FRESH, Renewal
 from pipeline.control.runs import RunDirectory
 from pipeline.core.context import CallContext
 from pipeline.core.errors import ConfigError, IntegrityError
@@ -81,7 +81,7 @@ class Controller:
         Raises:
             ConfigError: ``options.first`` is asked for and something before it is missing.
         """
-        progress = _Progress(run, directory, Renewal.open(directory.path / "fresh.json", options.fresh))
+        progress = _Progress(run, directory, Renewal.open(directory.path / FRESH, options.fresh))
         with Crew(self.caller.workers) as crew:
             self._begin_calls(progress, options, crew)
             while crew.busy:
@@ -102,6 +102,7 @@ class Controller:
             context = CallContext(call_id=call.id, sink=self.sink)
             stored = None if progress.renewal.asks_for(call) else finished(prepared, self.store, context)
             if stored is not None:
+                self.caller.found(call)
                 self._note(call, stored, progress)
             elif _only_stored(call, options):
                 raise ConfigError(

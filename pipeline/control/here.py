@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pipeline.control.runs import RunDirectory
 from pipeline.core.leases import Leases
 from pipeline.execute import Prepared, carry_out
-from schemas.artifacts import CallResult
+from schemas.artifacts import CallResult, StageCall
 from schemas.base import Device
 from schemas.events import Event
 from schemas.request import CallRequest
@@ -42,6 +42,9 @@ class CallerHere:
     ) -> CallResult:
         """See `Caller.carry_out`."""
         return carry_out(request, told(sink, run.event_writer(request.call.id)), cancelled, self.leases)
+
+    def found(self, call: StageCall) -> None:
+        """See `Caller.found`: an attempt here never outlives its controller."""
 
     def sync(self) -> None:
         """See `Caller.sync`: everything is in one place."""

@@ -10,6 +10,9 @@ from pipeline.core.workspace import write_atomic
 from schemas.artifacts import StageCall
 from schemas.base import StageName
 
+FRESH = "fresh.json"
+"""Where a run's record keeps a request that is not done."""
+
 
 @dataclass
 class Renewal:
@@ -41,6 +44,14 @@ class Renewal:
             kept = {}
         same = kept if kept.get("stages") == sorted(stages) else {}
         return cls(path, stages, set(same.get("begun", ())), set(same.get("made", ())))
+
+    @staticmethod
+    def interrupted(path: Path) -> frozenset[StageName]:
+        """Return the stages of a request that was interrupted; none where there is none."""
+        try:
+            return frozenset(json.loads(path.read_text(encoding="utf-8")).get("stages", ()))
+        except (FileNotFoundError, ValueError):
+            return frozenset()
 
     def asks_for(self, call: StageCall) -> bool:
         """Tell whether the call is to be made whatever is stored."""
