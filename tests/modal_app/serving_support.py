@@ -19,13 +19,11 @@ from schemas.data import DataArtifact
 from schemas.serve import EngineOptions
 from schemas.train import TrainArtifact
 from tests.modal_app.plane import APP, TIMEOUT, ModalHome
+from tests.modal_app.secrets import API_KEY
 from tests.modal_plane.containers import Container
 from tests.support.version import version_files
 
-KEY = "f3a9c17e5b0d48269ce1a7b35d80f642"
 SECRET = f"{APP}-endpoint"
-SECRETS = {SECRET: {"HONE_API_KEY": KEY}, f"{APP}-webhook": {"HONE_WEBHOOK_SECRET": f"whsec_{32 * 'Zm9v'}"}}
-"""What a deployment needs."""
 
 SECONDS = 240.0
 """How long an engine may take to start on a machine that does other work as well."""
@@ -93,7 +91,7 @@ class Site:
             done = self.home.plane.modal("volume", "put", "--force", f"{APP}-artifacts", str(root / name), f"/{name}")
             assert done.returncode == 0, done.stdout
 
-    def client(self, key: str = KEY) -> openai.OpenAI:
+    def client(self, key: str = API_KEY) -> openai.OpenAI:
         return openai.OpenAI(base_url=f"{self.url}/v1", api_key=key, timeout=SECONDS, max_retries=0)
 
     def ask(self, model: str = "triage", text: str = "hello", tokens: int = 12) -> str:

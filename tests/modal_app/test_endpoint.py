@@ -18,7 +18,8 @@ import pytest
 from schemas.artifacts import Stored
 from schemas.data import DataArtifact
 from tests.modal_app.plane import ModalHome, StartHome, serve_plane
-from tests.modal_app.serving_support import KEY, SECRET, SECRETS, Asking, Site, add_version, free_port, wait_until
+from tests.modal_app.secrets import API_KEY, SECRETS
+from tests.modal_app.serving_support import SECRET, Asking, Site, add_version, free_port, wait_until
 from tests.support import served
 from tests.support.variants import random_adapter
 
@@ -71,10 +72,10 @@ def test_only_who_has_the_key_gets_an_answer(site: Site) -> None:
     for path in ("/v1/models", "/metrics", "/docs", "/version", "/health/../v1/models"):
         assert httpx.get(site.url + path, timeout=60).status_code == 401, path
     with pytest.raises(openai.AuthenticationError):
-        site.client(KEY[::-1]).models.list()
+        site.client(API_KEY[::-1]).models.list()
     assert httpx.get(f"{site.url}/health", timeout=60).status_code == 200
     assert site.ask()
-    assert KEY not in site.log
+    assert API_KEY not in site.log
 
 
 def test_champions_on_the_same_base_are_served_beside_it_by_name(site: Site) -> None:
@@ -147,7 +148,7 @@ def test_a_weak_key_starts_no_engine(start_home: StartHome, vllm_python: Path) -
 
 
 def test_a_deployment_needs_its_secret_and_a_strong_key_where_it_is_seen(start_home: StartHome) -> None:
-    without = Site(start_home(secrets={**SECRETS, SECRET: {"API_KEY": KEY}})).deploy()
+    without = Site(start_home(secrets={**SECRETS, SECRET: {"API_KEY": API_KEY}})).deploy()
     assert without.returncode != 0
     assert f"Secret '{SECRET}' is missing key(s): HONE_API_KEY" in without.stdout
     weak = Site(start_home(secrets=SECRETS)).deploy(HONE_API_KEY=12 * "ab")

@@ -54,8 +54,7 @@ def test_runs_at_once_share_what_is_equal_and_do_it_once(home: ModalHome, spec: 
     assert len(home.events("data", "finished")) == 1
     assert len(home.events("data.retention-commands", "finished")) == 1
     assert len(home.events("train.seed-0", "finished")) == len(home.events("train.seed-1", "finished")) == 1
-    digests = home.digests(first["run"]), home.digests(third["run"])
-    assert digests[0]["data"] == digests[1]["data"]
+    assert len(home.events("train.seed-0", "started")) == len(home.events("data", "started")) == 1
 
 
 def saved_steps(home: ModalHome, call_id: str) -> list[int]:

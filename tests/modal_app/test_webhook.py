@@ -10,15 +10,17 @@ from datetime import UTC, datetime
 from typing import Any
 
 import httpx
+import openai
 import pytest
 from standardwebhooks import Webhook
 
 from local_runner.environments import environment
 from tests.modal_app.plane import APP, PROJECT, TIMEOUT, ModalHome, printed_json, serve_plane
+from tests.modal_app.secrets import API_KEY, SECRETS, WEBHOOK_SECRET
+from tests.modal_app.serving_support import free_port
 
 pytestmark = [pytest.mark.modal, pytest.mark.slow, pytest.mark.vllm, pytest.mark.timeout(1800)]
 
-SECRET = "whsec_" + base64.b64encode(b"a key of the test, 32 bytes long").decode()
 EXAMPLE = PROJECT / "examples" / "smoke.yaml"
 
 
@@ -34,7 +36,9 @@ class Deployed:
         assert done.returncode == 0, done.stdout
         self.url = f"{home.plane.functions['webhook'].url}/v1/webhooks/retrain"
 
-    def deliver(self, body: dict[str, Any], delivery: str, when: float | None = None, secret: str = SECRET) -> Any:
+    def deliver(
+        self, body: dict[str, Any], delivery: str, when: float | None = None, secret: str = WEBHOOK_SECRET
+    ) -> Any:
         """Send a signed delivery as the specification's own package signs it."""
         text, moment = json.dumps(body), datetime.fromtimestamp(when or time.time(), UTC)
         headers = {
@@ -54,12 +58,8 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
     if not environment("serve-vllm").installed:
         pytest.skip("NO VLLM HERE: hone env create serve-vllm")
     folder = tmp_path_factory.mktemp("webhook")
-    secrets = {
-        f"{APP}-webhook": {"HONE_WEBHOOK_SECRET": SECRET},
-        f"{APP}-endpoint": {"HONE_API_KEY": "a-key-of-the-test-that-is-long-enough-0"},
-    }
-    with serve_plane(folder / "plane", secrets=secrets) as plane:
-        yield Deployed(ModalHome(plane, folder))
+    with serve_plane(folder / "plane", secrets=SECRETS) as plane:
+        yield Deployed(ModalHome(plane, folder, {"HONE_MODAL_PORT": str(free_port())}))
 
 
 def rows() -> list[dict[str, Any]]:
@@ -97,6 +97,16 @@ def test_a_signed_delivery_retrains_and_the_better_version_becomes_champion(depl
     assert conclusion["summary"]["verdict"] == "Ship", conclusion["summary"]["reasons"]
     compared = {row["label"] for row in conclusion["summary"]["scores"]}
     assert any("champion" in label for label in compared)
+
+
+def test_the_new_version_is_what_the_endpoint_serves(deployed: Deployed) -> None:
+    client = openai.OpenAI(
+        base_url=f"{deployed.home.plane.functions['Endpoint'].url}/v1", api_key=API_KEY, timeout=TIMEOUT, max_retries=0
+    )
+    message = {"role": "user", "content": rows()[0]["message"]}
+    answer = client.chat.completions.create(model="smoke", messages=[message], max_tokens=48, temperature=0)
+    assert answer.choices[0].message.content
+    assert "serving smoke@2" in deployed.home.plane.app(APP).logs.text
 
 
 def wait_for_conclusion(home: ModalHome, run: str) -> dict[str, Any]:
