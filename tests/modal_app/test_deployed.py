@@ -15,7 +15,8 @@ from modal_app.endpoint import placement
 from modal_app.sizes import deploying
 from schemas.placement import Placement
 from tests.modal_app.plane import StartHome
-from tests.modal_app.serving_support import KEY, SECRETS, Site
+from tests.modal_app.secrets import API_KEY, SECRETS
+from tests.modal_app.serving_support import Site
 
 ROWS = 600
 
@@ -64,7 +65,7 @@ def test_costs_are_those_of_all_containers_and_of_those_that_stay() -> None:
 def test_a_deployment_has_the_sizes_of_its_plan_and_tells_what_they_cost(start_home: StartHome) -> None:
     home = start_home({"HONE_MODAL_DEVICE": "cuda"}, secrets=SECRETS)
     config = write_description(home.folder)
-    done = Site(home).deploy(HONE_MODAL_CONFIG=str(config), HONE_API_KEY=KEY)
+    done = Site(home).deploy(HONE_MODAL_CONFIG=str(config), HONE_API_KEY=API_KEY)
     assert done.returncode == 0, done.stdout
     server = home.plane.functions["Endpoint"]
     # 32.8e9 parameters in bfloat16 are 61 GiB, and 2 GiB are room. A token's cache is 64 layers * 8 heads * 128 * 2 * 2
@@ -80,6 +81,6 @@ def test_a_deployment_has_the_sizes_of_its_plan_and_tells_what_they_cost(start_h
     assert server.startup_timeout == 1800
     assert server.scaledown_window == 300
     assert re.search(r"at most: \$\d+\.\d\d an hour, while all that may run does: ", done.stdout)
-    assert KEY not in done.stdout
+    assert API_KEY not in done.stdout
     assert len(deployed()) == len(home.plane.functions), sorted(home.plane.functions)
     assert home.plane.containers == []
