@@ -24,7 +24,7 @@ from modal_app.orders import Collected, Controlled, ControlOrder, GarbageOrder, 
 from modal_app.pulse import Pulse
 from modal_app.purse import CONTROLLER, Purse
 from modal_app.registry import registry_to_read, registry_to_write
-from modal_app.serving_keys import served_key
+from modal_app.serving.keys import served_key
 from modal_app.settings import SETTINGS
 from modal_app.volumes import ARTIFACTS, LEASES, MODELS, ROOT, STATE, WORKSPACE
 from pipeline.control.allowance import resources_of

@@ -10,9 +10,9 @@ import os
 
 import modal
 
-from modal_app.endpoint_key import secret
 from modal_app.images import image
-from modal_app.serving import ENGINE_SECONDS, EXIT_GRACE_SECONDS, ServingContainer
+from modal_app.serving.api_key import secret
+from modal_app.serving.container import ENGINE_SECONDS, EXIT_GRACE_SECONDS, ServingContainer
 from modal_app.settings import SETTINGS
 from modal_app.volumes import ENGINE
 from pipeline.catalog import SERVE_VLLM

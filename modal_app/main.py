@@ -15,12 +15,12 @@ from collections.abc import Callable
 
 import modal
 
-from modal_app import commands, serving_commands
-from modal_app import down as taking_down
 from modal_app.app import stages
-from modal_app.deployed_cost import before_deploying
+from modal_app.client import commands, serving_commands
+from modal_app.client import down as taking_down
+from modal_app.client.deployed_cost import before_deploying
+from modal_app.client.entry import carry_out
 from modal_app.endpoint import endpoint
-from modal_app.entry import carry_out
 from modal_app.service import hooks
 from modal_app.settings import SETTINGS
 

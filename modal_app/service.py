@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import modal
 
 from modal_app.app import stages
+from modal_app.client.money import planned_dollars
 from modal_app.controller import prepare_retraining_run
 from modal_app.deliveries import DictDeliveries
 from modal_app.images import image
-from modal_app.money import planned_dollars
 from modal_app.orders import ControlOrder, PreparedRun
 from modal_app.settings import SETTINGS
 from modal_app.under_way import start_controller

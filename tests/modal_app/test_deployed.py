@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from modal_app.deployed_cost import Deployed, cost_lines, deployed
+from modal_app.client.deployed_cost import Deployed, cost_lines, deployed
 from modal_app.endpoint import placement
 from modal_app.sizes import deploying
 from schemas.placement import Placement

@@ -7,7 +7,7 @@ import uuid
 
 import pytest
 
-from modal_app.endpoint_key import LEAST_BITS, bits, checked, weakness
+from modal_app.serving.api_key import LEAST_BITS, bits, checked, weakness
 from pipeline.core.errors import ConfigError
 
 REPEATS = "it repeats itself or is a sequence"

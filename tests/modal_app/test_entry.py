@@ -8,7 +8,7 @@ from typing import Annotated
 import pytest
 import typer
 
-from modal_app.entry import carry_out
+from modal_app.client.entry import carry_out
 from pipeline.core.errors import BudgetError
 from schemas.errors import ExitCode
 

@@ -5,38 +5,15 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
 from modal_app.leases import DictLeases
 from modal_app.pulse import Pulse
 from schemas.base import ArtifactRef
+from tests.modal_app.entries import Entries
 
 REF = ArtifactRef(stage="train", fingerprint="a" * 64)
-
-
-class Entries:
-    """A Dict in this process, with the atomicity that Modal's has."""
-
-    def __init__(self) -> None:
-        self.values: dict[str, Any] = {}
-        self._lock = threading.Lock()
-
-    def get(self, key: str, default: Any = None) -> Any:
-        with self._lock:
-            return self.values.get(key, default)
-
-    def put(self, key: str, value: Any, *, skip_if_exists: bool = False) -> bool:
-        with self._lock:
-            if skip_if_exists and key in self.values:
-                return False
-            self.values[key] = value
-            return True
-
-    def pop(self, key: str, default: Any = None) -> Any:
-        with self._lock:
-            return self.values.pop(key, default)
 
 
 class Clock:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from modal_app.mirror import MARKER, Mirror
+from modal_app.client.mirror import MARKER, Mirror
 from modal_app.volumes import ARTIFACTS
 from pipeline.core.errors import ConfigError
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from modal_app import serving_version
-from modal_app.serving_choice import adapters_beside, choose, is_pinned
-from modal_app.serving_cold_start import ColdStart
-from modal_app.serving_keys import served_key
-from modal_app.serving_switch import Switch
-from modal_app.serving_version import describe_served, find_version
+from modal_app.serving import version as serving_version
+from modal_app.serving.choice import adapters_beside, choose, is_pinned
+from modal_app.serving.cold_start import ColdStart
+from modal_app.serving.keys import served_key
+from modal_app.serving.switch import Switch
+from modal_app.serving.version import describe_served, find_version
 from pipeline.backends.engine import EngineRequest
 from pipeline.backends.engine_vllm import Build, describe
 from pipeline.control.versions import VersionFiles, open_version

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from modal_app.serving_alias import Moved, MoveOrder, move_champion
+from modal_app.serving.alias import Moved, MoveOrder, move_champion
 from pipeline.control.output import print_json
 from pipeline.core.errors import from_record
 

@@ -11,12 +11,12 @@ import modal.exception
 from rich.console import Console
 
 from modal_app.caller import NO_ANSWER
+from modal_app.client.mirror import Follower, Mirror
+from modal_app.client.uploads import upload_sources
 from modal_app.controller import prepare_run
-from modal_app.mirror import Follower, Mirror
 from modal_app.orders import Controlled, ControlOrder, PreparedRun, PrepareOrder
 from modal_app.settings import SETTINGS
 from modal_app.under_way import start_controller
-from modal_app.uploads import upload_sources
 from modal_app.volumes import ARTIFACTS
 from pipeline.control.conclusion import Conclusion
 from pipeline.control.display import Display

@@ -9,13 +9,13 @@ import typer
 from rich.console import Console
 
 from modal_app.attempts import stop_key
+from modal_app.client.money import agree_on_cap
+from modal_app.client.starting import DEFAULT_FOLDER, Client
 from modal_app.controller import collect_garbage
 from modal_app.leases import DictLeases
-from modal_app.money import agree_on_cap
 from modal_app.orders import Collected, ControlOrder, GarbageOrder
 from modal_app.pulse import Pulse
 from modal_app.settings import SETTINGS
-from modal_app.starting import DEFAULT_FOLDER, Client
 from modal_app.under_way import running_controller
 from modal_app.volumes import LEASES, STATE
 from pipeline.control.bill import summary, table

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from modal_app import endpoint, service
-from modal_app.endpoint_key import KEY, checked
 from modal_app.functions import FUNCTIONS
+from modal_app.serving.api_key import KEY, checked
 from modal_app.settings import SETTINGS
 from modal_app.sizes import deploying, size
 from pipeline.control.allowance import dollars

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modal_app.images import environment
-from modal_app.serving_choice import Beside, adapters_beside, choose
+from modal_app.serving.choice import Beside, adapters_beside, choose
 from pipeline.catalog import SERVE_VLLM
 from pipeline.control.launching import describe_version
 from pipeline.control.versions import VersionFiles, open_version

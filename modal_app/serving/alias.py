@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from modal_app.controller import on_a_cpu, working_container
 from modal_app.registry import registry_to_write
-from modal_app.serving_keys import served_key
+from modal_app.serving.keys import served_key
 from modal_app.volumes import STATE
 from pipeline.control.versions import promote, roll_back
 from pipeline.core.errors import as_hone_error

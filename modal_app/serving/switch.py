@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from modal_app.leases import Entries
-from modal_app.serving_keys import served_key
+from modal_app.serving.keys import served_key
 
 
 @dataclass

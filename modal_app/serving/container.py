@@ -8,17 +8,17 @@ import time
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
-from modal_app.endpoint_key import key_of_container
 from modal_app.meter import Meter
 from modal_app.pulse import Pulse
 from modal_app.registry import registry_to_read
-from modal_app.serving_choice import is_pinned
-from modal_app.serving_cold_start import ColdStart
-from modal_app.serving_keys import COLD_START, SERVING
-from modal_app.serving_log import passed_on
-from modal_app.serving_stop import container_id, end_now, stop_this_container
-from modal_app.serving_switch import Switch
-from modal_app.serving_version import Served, describe_served, find_version
+from modal_app.serving.api_key import key_of_container
+from modal_app.serving.choice import is_pinned
+from modal_app.serving.cold_start import ColdStart
+from modal_app.serving.keys import COLD_START, SERVING
+from modal_app.serving.log import passed_on
+from modal_app.serving.stop import container_id, end_now, stop_this_container
+from modal_app.serving.switch import Switch
+from modal_app.serving.version import Served, describe_served, find_version
 from modal_app.settings import SETTINGS
 from modal_app.volumes import ARTIFACTS, COMPILED, ROOT, STATE
 from pipeline.control.allowance import resources_of

@@ -17,7 +17,7 @@ import typer
 from rich.console import Console
 
 from modal_app.attempts import stop_key
-from modal_app.commands import Json
+from modal_app.client.commands import Json
 from modal_app.settings import SETTINGS
 from modal_app.under_way import is_under_way
 from modal_app.volumes import DICTS, NAMES

@@ -1,0 +1,1 @@
+"""The side of whoever runs the modal command: verbs, uploads, what a terminal shows, what is asked before."""

@@ -1,0 +1,1 @@
+"""A container of the endpoint: what it serves, how it starts, switches and ends."""
