@@ -7,6 +7,7 @@ that dies loses at most what a process that dies on one machine loses.
 from __future__ import annotations
 
 import time
+import traceback
 from collections.abc import Callable
 
 import modal
@@ -46,8 +47,18 @@ def stop_key(run: str) -> str:
 
 
 def attempt(text: str) -> str:
-    """Carry out the attempt that an envelope describes; errors of the stage are part of the reply."""
-    envelope = Envelope.model_validate_json(text)
+    """Carry out the attempt that an envelope describes; errors of the stage and of the container are in the reply.
+
+    A function's exception would reach the controller as one of its own: a `TimeoutError` as if it had not ended.
+    """
+    try:
+        return _attempt(Envelope.model_validate_json(text)).model_dump_json()
+    except Exception as error:  # noqa: BLE001 - the boundary
+        traceback.print_exc()
+        return Reply(fault=f"{type(error).__name__}: {error}").model_dump_json()
+
+
+def _attempt(envelope: Envelope) -> Reply:
     ARTIFACTS.reload()
     directory = RunList(ROOT).directory(envelope.run)
     call_id = envelope.request.call.id
@@ -73,7 +84,7 @@ def attempt(text: str) -> str:
     ARTIFACTS.commit()
     saved = any(event.kind == "checkpoint" for event in told)
     told = [event for event in told if event.kind != "checkpoint"]
-    return Reply(result=result, events=tuple(told), saved=saved).model_dump_json()
+    return Reply(result=result, events=tuple(told), saved=saved)
 
 
 def unasked_gpus(resources: Resources, seen: int) -> ConfigError | None:

@@ -107,7 +107,8 @@ class ModalCaller:
                 self.purse.settle(call.id)
                 for event in reply.events:
                     sink(event)
-                if not _goes_on(reply, allowance, self.purse):
+                assert reply.result is not None
+                if not _goes_on(reply.result, allowance, self.purse, saved=reply.saved):
                     return reply.result
                 request = _going_on(request)
         except HoneError as error:
@@ -147,24 +148,16 @@ class ModalCaller:
                 allowance=allowance,
             )
             flight = self.flights.take(envelope, partial(function.spawn, envelope.model_dump_json()))
-            try:
-                reply = self._wait(flight, cancelled)
-            except (HandOver, HoneError):
-                raise
-            except Exception as error:
-                self.flights.landed(prepared.call.id)
-                self._check(cancelled)
-                if lost == LOST_CONTAINERS:
-                    what = f"{type(error).__name__}: {error}"
-                    raise InternalError(
-                        f"the container of {prepared.call.id} was lost {lost + 1} times: {what}",
-                        where=f"modal app logs {SETTINGS.app}",
-                        fix="see its log; where memory ran out, ask for more with the description's hardware key",
-                    ) from error
-            else:
-                self.flights.landed(prepared.call.id)
+            reply = self._wait(flight, cancelled)
+            self.flights.landed(prepared.call.id)
+            if reply.fault is None:
                 return reply
-        raise AssertionError("unreachable")
+            self._check(cancelled)
+        raise InternalError(
+            f"the container of {prepared.call.id} was lost {LOST_CONTAINERS + 1} times: {reply.fault}",
+            where=f"modal app logs {SETTINGS.app}",
+            fix="see its log; where memory ran out, ask for more with the description's hardware key",
+        )
 
     def _wait(self, flight: modal.FunctionCall[str], cancelled: Callable[[], bool]) -> Reply:
         stop_by: float | None = None
@@ -175,6 +168,8 @@ class ModalCaller:
                 self._check_hand_over()
             except NO_ANSWER:
                 time.sleep(POLL_SECONDS)  # of the network, not of the call
+            except Exception as error:  # noqa: BLE001 - its container ended without a reply, whatever Modal makes of that
+                return Reply(fault=f"{type(error).__name__}: {error}")
             if _asked_to_stop(cancelled):
                 stop_by = stop_by or time.monotonic() + STOP_SECONDS
                 if time.monotonic() > stop_by:
@@ -243,17 +238,17 @@ def _within(request: CallRequest, allowance: Allowance) -> CallRequest:
     return request.model_copy(update={"seconds": allowance.seconds, "limit": limit})
 
 
-def _goes_on(reply: Reply, allowance: Allowance, purse: Purse) -> bool:
+def _goes_on(result: CallResult, allowance: Allowance, purse: Purse, *, saved: bool) -> bool:
     """Tell whether a call that stopped at the end of its allowance is to go on with another one.
 
     It is where only this attempt's time was over and there is a checkpoint to go on from, or where other calls gave
     money back meanwhile.
     """
-    error = reply.result.error
+    error = result.error
     if error is None or error.code != "budget":
         return False
     if error.where == ATTEMPT_LIMIT:
-        return reply.saved
+        return saved
     return error.where == allowance.limit and purse.has_more_than(allowance)
 
 
@@ -262,4 +257,4 @@ def _estimate(prepared: Prepared, plan: PlanArtifact | None) -> float:
     if prepared.call.stage != "train" or plan is None:
         return 300.0
     seconds = [option.seconds for option in plan.hardware if option.gpu == plan.recommended_gpu]
-    return max(300.0, *seconds) if prepared.device == "cuda" else max(300.0, plan.local_cpu_seconds)
+    return max([300.0, *seconds]) if prepared.device == "cuda" else max(300.0, plan.local_cpu_seconds)

@@ -38,12 +38,13 @@ class Envelope(Schema):
 
 
 class Reply(Schema):
-    """How the attempt ended.
+    """How the attempt ended: with a result, or with a ``fault`` of the container, in words.
 
     ``events`` are those that a controller acts on or tells. ``saved``: there is a checkpoint from which another attempt
     can go on.
     """
 
-    result: CallResult
+    result: CallResult | None = None
+    fault: str | None = None
     events: tuple[Event, ...] = ()
     saved: bool = False
