@@ -52,11 +52,14 @@ class Call:
     def __init__(self, object_id: str, envelope: Envelope, ends: list[End]) -> None:
         self.object_id, self.envelope, self.ends = object_id, envelope, ends
         self.cancelled: list[bool] = []
+        self.deadline = time.monotonic() + 10.0
 
     def get(self, timeout: float | None = None) -> str:
         if self.cancelled:
             raise modal.exception.RemoteError("the container was terminated")
         if not self.ends:
+            if time.monotonic() > self.deadline:
+                pytest.fail(f"{self.object_id} is waited for and never ends")
             time.sleep(0.001)
             raise TimeoutError
         end = self.ends.pop(0)
@@ -152,6 +155,11 @@ def prepared(call_id: str) -> Prepared:
 
 def done(envelope: Envelope) -> str:
     return Reply(result=CallResult(call_id=envelope.request.call.id, status="done", ref=REF)).model_dump_json()
+
+
+def lost(_envelope: Envelope) -> str:
+    """Return what a container says that could not go on."""
+    return Reply(fault="OSError: the Volume").model_dump_json()
 
 
 def used_up(where: str, *, saved: bool) -> Callable[[Envelope], str]:

@@ -8,22 +8,26 @@ from pathlib import Path
 import modal.exception
 import pytest
 
+import modal_app.attempts
 import modal_app.caller
 import modal_app.purse
 from modal_app.caller import ATTEMPT_LIMIT, LOST_CONTAINERS, HandOver
-from modal_app.envelope import Envelope
+from modal_app.envelope import Envelope, Reply
 from pipeline.control.allowance import Request
-from schemas.ledger import Resources
+from schemas.ledger import Allowance, Resources
 from schemas.placement import HardwareSpec
+from schemas.request import CallRequest
 from tests.modal_app.cloud import (
     PRICE,
     WITH_CONTROLLER,
     Cloud,
+    End,
     Home,
     after,
     done,
     error_of,
     install,
+    lost,
     metered,
     stage_call,
     used_up,
@@ -87,19 +91,38 @@ def test_a_call_that_ended_while_no_controller_lived_is_charged_where_it_is_foun
 
 
 @pytest.mark.parametrize(
-    "lost",
+    "ends",
     [
+        lost,
         RuntimeError("killed"),
         modal.exception.RemoteError("out of memory"),
         modal.exception.InternalFailure("the machine"),
         modal.exception.FunctionTimeoutError("too long"),
     ],
 )
-def test_a_lost_container_is_followed_by_one_that_takes_its_work_up(cloud: Cloud, home: Home, lost: Exception) -> None:
-    cloud.ends = [[TimeoutError(), lost], [done]]
+def test_a_lost_container_is_followed_by_one_that_takes_its_work_up(cloud: Cloud, home: Home, ends: End) -> None:
+    cloud.ends = [[TimeoutError(), ends], [done]]
     assert home.carry_out(restart=True, renew=True).status == "done"
     assert [request.restart for request in cloud.requests] == [True, False]
     assert [request.renew for request in cloud.requests] == [True, True]
+
+
+@pytest.mark.parametrize("error", [TimeoutError("no answer"), modal.exception.ServiceError("unavailable")])
+def test_what_fails_inside_a_container_is_not_taken_for_a_call_that_goes_on(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """A function's exception is raised by ``get`` as it is: as data it is neither a time-out nor the network's."""
+
+    def fails(_envelope: Envelope) -> Reply:
+        raise error
+
+    monkeypatch.setattr(modal_app.attempts, "_attempt", fails)
+    request = CallRequest(call=stage_call("train.seed-0"), root=Path("/hone"))
+    allowance = Allowance(call_id=request.call.id, resources=WITH_CONTROLLER, seconds=1.0)
+    envelope = Envelope(run="run-1", request=request, resources=WITH_CONTROLLER, allowance=allowance)
+    reply = Reply.model_validate_json(modal_app.attempts.attempt(envelope.model_dump_json()))
+    assert reply.fault == f"{type(error).__name__}: {error}"
+    assert reply.result is None
 
 
 def test_containers_that_are_lost_again_and_again_end_the_call(cloud: Cloud, home: Home) -> None:
@@ -162,7 +185,7 @@ def test_a_call_without_money_is_not_begun(cloud: Cloud, tmp_path: Path) -> None
 def test_two_calls_at_once_share_what_is_left(cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(modal_app.purse, "GATHER_SECONDS", 0.3)
     home, together = Home(tmp_path, 2000 * PRICE), threading.Barrier(2)
-    cloud.ends = [[after(lambda _: together.wait(20), done)], [after(lambda _: together.wait(20), done)]]
+    cloud.ends = [[after(lambda _: together.wait(5), done)], [after(lambda _: together.wait(5), done)]]
     names = ["train.seed-0", "train.seed-1"]
     threads = [threading.Thread(target=home.carry_out, args=(name,)) for name in names]
     for thread in threads:
