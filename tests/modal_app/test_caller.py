@@ -187,7 +187,7 @@ def test_two_calls_at_once_share_what_is_left(cloud: Cloud, tmp_path: Path, monk
     home, together = Home(tmp_path, 2000 * PRICE), threading.Barrier(2)
     cloud.ends = [[after(lambda _: together.wait(5), done)], [after(lambda _: together.wait(5), done)]]
     names = ["train.seed-0", "train.seed-1"]
-    threads = [threading.Thread(target=home.carry_out, args=(name,)) for name in names]
+    threads = [threading.Thread(target=home.carry_out, args=(name, lambda: together.broken)) for name in names]
     for thread in threads:
         thread.start()
     for thread in threads:
