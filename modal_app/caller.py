@@ -147,7 +147,7 @@ class ModalCaller:
                 resources=_billed(place),
                 allowance=allowance,
             )
-            flight = self.flights.take(envelope, partial(function.spawn, envelope.model_dump_json()))
+            flight = self.flights.take(envelope, partial(self._spawn, function, envelope, cancelled))
             reply = self._wait(flight, cancelled)
             self.flights.landed(prepared.call.id)
             if reply.fault is None:
@@ -158,6 +158,13 @@ class ModalCaller:
             where=f"modal app logs {SETTINGS.app}",
             fix="see its log; where memory ran out, ask for more with the description's hardware key",
         )
+
+    def _spawn(
+        self, function: modal.Function[..., str, str], envelope: Envelope, cancelled: Callable[[], bool]
+    ) -> modal.FunctionCall[str]:
+        """Begin a function call, unless the run is to stop."""
+        self._check(cancelled)
+        return function.spawn(envelope.model_dump_json())
 
     def _wait(self, flight: modal.FunctionCall[str], cancelled: Callable[[], bool]) -> Reply:
         stop_by: float | None = None

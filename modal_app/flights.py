@@ -22,9 +22,12 @@ def flight_key(run: str, call_id: str) -> str:
 
 
 def flight_digest(envelope: Envelope) -> str:
-    """Return what tells one request for a stage call from another: what is asked, not how long it may take."""
+    """Return what tells one request for a stage call from another: what is asked, not how long it may take.
+
+    Nor whether it begins anew, which only the first attempt of a request does.
+    """
     request = envelope.request
-    return canonical_digest({"call": request.call, "renew": request.renew, "restart": request.restart})
+    return canonical_digest({"call": request.call, "renew": request.renew})
 
 
 def flight(envelope: Envelope, function_call: str) -> dict[str, str]:

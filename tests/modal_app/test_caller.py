@@ -272,3 +272,27 @@ def test_a_call_is_billed_for_the_gpu_that_it_asks_for(cloud: Cloud, tmp_path: P
     assert cloud.options == [{"gpu": "L4", "cpu": 4.0, "memory": 32 * 1024, "timeout": 86_400}]
     assert envelope.resources == Resources(gpu="L4", count=1, cpu=4.0, memory_gib=32.0)
     assert envelope.allowance.resources == Resources(gpu="L4", count=1, cpu=5.0, memory_gib=34.0)
+
+
+def test_nothing_is_spawned_for_a_run_that_is_cancelled(cloud: Cloud, home: Home) -> None:
+    cloud.ends = [[done]]
+    assert error_of(home.carry_out(cancelled=lambda: True)).code == "cancelled"
+    assert cloud.calls == []
+
+
+def test_no_further_attempt_is_spawned_for_a_run_that_is_cancelled(cloud: Cloud, home: Home) -> None:
+    cloud.ends = [[used_up(ATTEMPT_LIMIT, saved=True)], [done]]
+    assert home.carry_out(cancelled=lambda: bool(cloud.calls)).status == "failed"
+    assert len(cloud.calls) == 1
+
+
+def test_what_followed_a_lost_container_is_waited_for_by_the_next_controller(cloud: Cloud, tmp_path: Path) -> None:
+    first = Home(tmp_path, hand_over_in=0.05)
+    cloud.ends = [[RuntimeError("killed")]]
+    with pytest.raises(HandOver):
+        first.carry_out(renew=True, restart=True)
+    assert len(cloud.calls) == 2
+    cloud.calls[1].ends = [done]
+    cloud.ends = [[done]]
+    assert Home(tmp_path, entries=first.entries).carry_out(renew=True, restart=True).status == "done"
+    assert len(cloud.calls) == 2
