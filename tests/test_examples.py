@@ -33,11 +33,11 @@ EMBEDDED = {"hone:tiny": PROJECT / "pipeline" / "embedded" / "tiny_base"}
 ROWS = 600
 
 GPUS: dict[str, dict[str, str]] = {
-    "banking77-qwen3": {"train": "L4", "evaluate": "L4", "optimize": "L4", "serve": "L4"},
+    "banking77-qwen3": {"train": "T4", "evaluate": "L4", "optimize": "L4", "serve": "L4"},
     "banking77-qwen3-full": {"evaluate": "L4", "serve": "L4"},
     "qwen3-8b-qlora": {"serve": "L4"},
     "llama-3.1-8b-lora": {"train": "H100", "serve": "L4"},
-    "qwen3-32b-lora": {"train": "H100", "evaluate": "A100-80GB", "optimize": "A100-80GB", "serve": "L40S"},
+    "qwen3-32b-lora": {"train": "A100-80GB", "evaluate": "A100-80GB", "optimize": "A100-80GB", "serve": "L40S"},
     "llama-3.3-70b-qlora": {"train": "H100:4", "evaluate": "B200", "serve": "B200"},
 }
 """First choices where they follow from the model rather than from the rows."""
