@@ -10,6 +10,7 @@ from rich.console import Console
 
 from modal_app.attempts import stop_key
 from modal_app.client.money import agree_on_cap
+from modal_app.client.serving_bill import serving_cost
 from modal_app.client.starting import DEFAULT_FOLDER, Client
 from modal_app.controller import collect_garbage
 from modal_app.leases import DictLeases
@@ -18,6 +19,7 @@ from modal_app.pulse import Pulse
 from modal_app.settings import SETTINGS
 from modal_app.under_way import running_controller
 from modal_app.volumes import LEASES, STATE
+from pipeline.control.allowance import dollars
 from pipeline.control.bill import summary, table
 from pipeline.control.conclusion import Conclusion, exit_code
 from pipeline.control.options import StageOption, run_options
@@ -152,15 +154,23 @@ def _tell_money(client: Client, run: str) -> None:
 
 
 def status(run: Run = "", to: To = DEFAULT_FOLDER, as_json: Json = False) -> int:
-    """Show how a run stands, the newest if none is named: every call, live progress, losses, money."""
+    """Show how a run stands, the newest if none is named: every call, progress, losses, money."""
     client = Client(to, _messages(), quiet=as_json)
     directory = client.mirror.run(run or client.mirror.newest())
     current = run_status(Store(to, DictLeases(LEASES, "", 0.0, Pulse(0.0))), directory)
+    containers, served = serving_cost(STATE.items())
     if as_json:
-        print_json({**current.as_json(), "money": _money(client, current.run)})
+        serving = {
+            "containers": containers,
+            "dollars": round(served.dollars, 6),
+            "gpu_hours": round(served.gpu_hours, 6),
+        }
+        print_json({**current.as_json(), "money": _money(client, current.run), "serving": serving})
     else:
         current.show(_console())
         _tell_money(client, current.run)
+        if containers:
+            client.announce(f"endpoint: {dollars(served.dollars)} for {containers} containers so far")
     return 0
 
 
