@@ -10,6 +10,7 @@ from functools import partial
 import modal
 import modal.exception
 
+from modal_app.cluster import cluster_for
 from modal_app.envelope import Envelope, Reply
 from modal_app.flights import Flights
 from modal_app.functions import FUNCTIONS
@@ -22,6 +23,8 @@ from pipeline.core.context import CallContext
 from pipeline.core.errors import Cancelled, HoneError, InternalError
 from pipeline.execute import Prepared, failed
 from pipeline.plan.placement import orchestration, placement
+from pipeline.plan.processes import training_processes
+from pipeline.train.distributed import shared_by
 from schemas.artifacts import CallResult, StageCall
 from schemas.base import Device
 from schemas.events import Event
@@ -29,6 +32,7 @@ from schemas.ledger import Allowance, Resources
 from schemas.placement import HardwareSpec, Placement
 from schemas.plan import PlanArtifact
 from schemas.request import CallRequest
+from schemas.train import TrainConfig
 
 POLL_SECONDS = 2.0
 """How often a waiting caller looks whether it should stop."""
@@ -99,6 +103,7 @@ class ModalCaller:
         call = prepared.call
         try:
             place = placement(call, self.plan, self.hardware, prepared.device)
+            request = _in_processes(prepared, request, place, self.plan)
             taken = self.purse.seconds(call.id)
             while True:
                 allowance = self._allowance(prepared, place, cancelled)
@@ -139,7 +144,7 @@ class ModalCaller:
         cancelled: Callable[[], bool],
     ) -> Reply:
         """Have one attempt made, again where its container was lost: what that one saved is then taken up."""
-        function = _sized(FUNCTIONS[prepared.call.stage, prepared.entry.role(prepared.config)], place)
+        function = _sized(_function(prepared, place), place)
         for lost in range(LOST_CONTAINERS + 1):
             envelope = Envelope(
                 run=self.flights.run,
@@ -226,6 +231,26 @@ def _with_controller(resources: Resources) -> Resources:
             "memory_gib": resources.memory_gib + own.memory / 1024 / resources.nodes,
         }
     )
+
+
+def _in_processes(prepared: Prepared, request: CallRequest, place: Placement, plan: PlanArtifact | None) -> CallRequest:
+    """Return the request of a training with a process for each GPU of its place.
+
+    Raises:
+        ConfigError: they cannot share the rows of a step, or the app has no cluster of so many containers.
+    """
+    if not isinstance(prepared.config, TrainConfig):
+        return request
+    processes = training_processes(place, plan)
+    shared_by(prepared.config, processes)
+    _function(prepared, place)
+    return request.model_copy(update={"processes": processes})
+
+
+def _function(prepared: Prepared, place: Placement) -> modal.Function[..., str, str]:
+    if place.nodes > 1:
+        return cluster_for(place)
+    return FUNCTIONS[prepared.call.stage, prepared.entry.role(prepared.config)]
 
 
 def _sized(function: modal.Function[..., str, str], place: Placement) -> modal.Function[..., str, str]:

@@ -12,10 +12,13 @@ import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import get_args
 
 from pipeline.core.errors import ConfigError
+from pipeline.core.spec import read_spec
 from schemas.base import Device
+from schemas.placement import MOST_NODES
 
 PREFIX = "HONE_MODAL_"
 
@@ -42,6 +45,8 @@ class Settings:
         serve: what the endpoint serves: ``name`` or ``name@champion``, or ``name@3`` whatever becomes champion; None
             is the only name that is registered.
         port: the port that the endpoint's engine listens on in its container.
+        nodes: containers of the cluster that trains, which is fixed when the app is made; left out, what the run
+            description of ``config`` asks for.
     """
 
     app: str = "hone"
@@ -52,6 +57,7 @@ class Settings:
     lease_seconds: float = 40.0
     serve: str | None = None
     port: int = 8000
+    nodes: int = 1
 
     @classmethod
     def read(cls, variables: Mapping[str, str]) -> Settings:
@@ -64,6 +70,7 @@ class Settings:
         readers = {
             "app": _app, "device": _device, "config": _config, "secrets": _secrets,
             "workers": _workers, "lease_seconds": _lease_seconds, "serve": _serve, "port": _port,
+            "nodes": _nodes,
         }  # fmt: skip
         known = {_variable(field): field for field in readers}
         for name in given:
@@ -84,6 +91,7 @@ class Settings:
             "lease_seconds": repr(self.lease_seconds),
             "serve": self.serve or "",
             "port": str(self.port),
+            "nodes": str(self.nodes),
         }
         return {_variable(field): value for field, value in values.items() if value}
 
@@ -150,10 +158,26 @@ def _port(where: str, value: str) -> int:
     return int(value)
 
 
+def _nodes(where: str, value: str) -> int:
+    if not value.isdecimal() or not 1 <= int(value) <= MOST_NODES:
+        raise ConfigError(
+            f"{value!r} is not a number of containers", where=where, fix=f"a whole number to {MOST_NODES}"
+        )
+    return int(value)
+
+
+def _described_nodes(config: str | None) -> dict[str, str]:
+    """Return the variable of `Settings.nodes` as a description asks for it; a container has it from its image."""
+    if config is None or not Path(config).is_file():
+        return {}
+    nodes = read_spec(Path(config)).hardware.train.nodes
+    return {_variable("nodes"): str(nodes)}
+
+
 def _settings() -> Settings:
     """Return this process's settings; wrong ones end it before Modal is asked for anything."""
     try:
-        return Settings.read(os.environ)
+        return Settings.read(_described_nodes(os.environ.get(_variable("config"))) | dict(os.environ))
     except ConfigError as error:
         sys.stderr.write(f"error: {error}\n")
         raise SystemExit(int(error.exit_code)) from None

@@ -278,6 +278,7 @@ def carry_out(
         secrets=request.secrets,
         renew=request.renew,
         restart=request.restart,
+        processes=request.processes,
     )
     return execute(request.call, request.root, context, request.device, leases)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from schemas.artifacts import StageCall
 from schemas.base import Device, Schema
+from schemas.distributed import ALONE, Processes
 
 
 class CallRequest(Schema):
@@ -20,6 +21,7 @@ class CallRequest(Schema):
         secrets: values by name.
         renew: make the artifact again even if it is stored.
         restart: take nothing over from earlier attempts.
+        processes: in how many processes a training is carried out.
     """
 
     call: StageCall
@@ -30,3 +32,4 @@ class CallRequest(Schema):
     secrets: dict[str, str] = {}
     renew: bool = False
     restart: bool = False
+    processes: Processes = ALONE

@@ -9,6 +9,7 @@ from pydantic import Field, JsonValue, field_validator, model_validator
 from schemas.artifacts import Artifact, Inputs, Stored
 from schemas.base import Digest, NotFingerprinted, Reference, RelativePath, Schema, Seed
 from schemas.data import DataArtifact
+from schemas.distributed import DistributedOptions, Strategy
 from schemas.render import RenderOptions, RenderReport
 
 TrainMethod = Literal["sft", "dpo"]
@@ -90,11 +91,18 @@ class TrainOptions(RenderOptions):
     save_steps: Positive | None = None
     early_stopping_patience: Positive | None = None
     replay: Replay | None = None
+    distributed: Annotated[DistributedOptions | None, NotFingerprinted()] = None
 
     @model_validator(mode="after")
     def _losses_exclude_each_other(self) -> TrainOptions:
         if self.completion_only_loss and self.assistant_only_loss:
             raise ValueError("completion_only_loss and assistant_only_loss exclude each other; set one to false")
+        return self
+
+    @model_validator(mode="after")
+    def _shards_hold_this(self) -> TrainOptions:
+        if self.adapter == "qlora" and self.distributed is not None and self.distributed.shards_weights:
+            raise ValueError("distributed: 4-bit weights are not sharded; with qlora write strategy: ddp or zero2")
         return self
 
 
@@ -204,7 +212,8 @@ class TrainArtifact(Artifact):
 
     Files: ``model/`` (adapter or full model, with tokenizer and chat template), ``log.jsonl`` (one line per logged
     step: step, loss, learning rate, evaluation loss; no clock). Losses are mean negative log-likelihood per trained
-    token, in nats.
+    token, in nats. A step is ``accumulation`` batches of ``micro_batch`` rows, dealt to ``processes``; ``strategy`` is
+    how several share the work.
     """
 
     kind: Literal["adapter", "full"]
@@ -225,6 +234,8 @@ class TrainArtifact(Artifact):
     micro_batch: int
     accumulation: int
     dtype: Literal["float32", "bfloat16"]
+    processes: int = 1
+    strategy: Strategy | None = None
     recoveries: tuple[Recovery, ...] = ()
     template_digest: str
     tokenizer_digest: Digest

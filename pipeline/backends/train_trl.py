@@ -14,13 +14,16 @@ from trl.data_utils import pack_dataset
 from pipeline.backends.training.adapters import adapter_config
 from pipeline.backends.training.arguments import common_arguments, on_one_gpu
 from pipeline.backends.training.base_model import prepare_model
+from pipeline.backends.training.distributed_arguments import check_strategy, settle_arguments
+from pipeline.backends.training.distributed_trainer import trainer_class
 from pipeline.backends.training.guarded import GuardedTrainer
-from pipeline.backends.training.job import Row, TrainJob, TrainOutcome
+from pipeline.backends.training.job import Row, TrainerBuilder, TrainJob, TrainOutcome
 from pipeline.backends.training.loop import run_training
 from pipeline.backends.training.plain_lora import changes_base
 from pipeline.backends.training.scoring import trained_positions_only
 from pipeline.backends.training.settings import AttemptSettings
 from pipeline.render import Rendered, RenderedPair
+from schemas.train import TrainMethod
 
 
 class GuardedSFTTrainer(GuardedTrainer, SFTTrainer):
@@ -69,11 +72,12 @@ def build_sft(job: TrainJob, settings: AttemptSettings) -> GuardedTrainer:
         dataset_kwargs={"skip_prepare_dataset": True},
     )
     on_one_gpu(arguments, job.context)
+    settle_arguments(arguments, job)
     train = _labelled(job.train)
     if config.packing:
         train = pack_dataset(train, config.max_length, "bfd")
     model = prepare_model(config, job.tokenizer, job.longest)
-    return GuardedSFTTrainer(
+    trainer: GuardedTrainer = trainer_class(GuardedSFTTrainer, job)(
         model=model,
         args=arguments,
         train_dataset=train,
@@ -81,6 +85,8 @@ def build_sft(job: TrainJob, settings: AttemptSettings) -> GuardedTrainer:
         processing_class=job.tokenizer,
         peft_config=adapter_config(config, model),
     )
+    check_strategy(trainer, job)
+    return trainer
 
 
 def build_dpo(job: TrainJob, settings: AttemptSettings) -> GuardedTrainer:
@@ -97,17 +103,36 @@ def build_dpo(job: TrainJob, settings: AttemptSettings) -> GuardedTrainer:
         label_smoothing=config.dpo.label_smoothing,
     )
     on_one_gpu(arguments, job.context)
+    settle_arguments(arguments, job)
     model = prepare_model(config, job.tokenizer, job.longest)
-    copied = config.lora is None or changes_base(config.lora)
-    return GuardedDPOTrainer(
+    trainer: GuardedTrainer = trainer_class(GuardedDPOTrainer, job)(
         model=model,
-        ref_model=copy.deepcopy(model).requires_grad_(requires_grad=False) if copied else None,
+        ref_model=_reference(job, model),
         args=arguments,
         train_dataset=_paired(job.train),
         eval_dataset=_paired(job.validation) if job.validation else None,
         processing_class=job.tokenizer,
         peft_config=adapter_config(config, model),
     )
+    check_strategy(trainer, job)
+    return trainer
+
+
+def _reference(job: TrainJob, model: Any) -> Any:
+    """Return a frozen copy of the base, or None where it is the model with its adapter disabled.
+
+    What DeepSpeed has taken apart while it was loaded cannot be copied, and is loaded once more.
+    """
+    config = job.config
+    if config.lora is not None and not changes_base(config.lora):
+        return None
+    apart = job.ranks is not None and job.shared is not None and job.shared.strategy == "zero3"
+    copied = prepare_model(config, job.tokenizer, job.longest) if apart else copy.deepcopy(model)
+    return copied.requires_grad_(requires_grad=False)
+
+
+BUILDERS: dict[TrainMethod, TrainerBuilder] = {"sft": build_sft, "dpo": build_dpo}
+"""What makes the trainer of each method."""
 
 
 def _labelled(rows: Sequence[Row]) -> Dataset:

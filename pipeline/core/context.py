@@ -11,6 +11,7 @@ from typing import TypeVar
 from pydantic import JsonValue
 
 from pipeline.core.errors import BudgetError, Cancelled, ConfigError
+from schemas.distributed import ALONE, Processes
 from schemas.events import Event, EventKind
 
 T = TypeVar("T")
@@ -40,6 +41,7 @@ class CallContext:
         secrets: values by name, as far as the runner provides them.
         renew: make the artifact again even if it is stored; the stored one stays until the new one is whole.
         restart: take nothing over from earlier attempts at it: neither their work nor what they spent.
+        processes: how many a training may use.
     """
 
     call_id: str = "call"
@@ -50,6 +52,7 @@ class CallContext:
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     renew: bool = False
     restart: bool = False
+    processes: Processes = ALONE
 
     def emit(self, kind: EventKind, message: str = "", /, **data: JsonValue) -> None:
         """Send one event."""

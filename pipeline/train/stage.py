@@ -9,6 +9,7 @@ from pipeline.core.context import CallContext
 from pipeline.core.workspace import Workspace, hash_file
 from pipeline.train import backends
 from pipeline.train.backends import TrainJob, TrainOutcome
+from pipeline.train.distributed import shared_by
 from pipeline.train.methods import check_kind
 from pipeline.train.rows import TrainingRows, prepare_rows, read_split
 from pipeline.train.tokenizer import choose_tokenizer
@@ -26,6 +27,7 @@ def run(config: TrainConfig, inputs: TrainInputs, context: CallContext, workspac
     """
     kind = inputs.data.artifact.kind
     check_kind(config.method, kind, "data")
+    shared = shared_by(config, context.processes)
     own = read_split(inputs.data, "train")
     tokenizer = choose_tokenizer(config, own, kind)
     rows = prepare_rows(config, inputs, own, tokenizer, context)
@@ -37,6 +39,8 @@ def run(config: TrainConfig, inputs: TrainInputs, context: CallContext, workspac
         scratch=workspace.scratch,
         output=workspace.file("model"),
         context=context,
+        processes=context.processes,
+        shared=shared,
     )
     outcome = backends.train(config.method, job)
     write_log(workspace, outcome.log)
@@ -68,6 +72,8 @@ def _artifact(config: TrainConfig, rows: TrainingRows, outcome: TrainOutcome, to
         micro_batch=outcome.micro_batch,
         accumulation=outcome.accumulation,
         dtype=outcome.dtype,
+        processes=outcome.processes,
+        strategy=outcome.strategy,
         recoveries=outcome.recoveries,
         template_digest=rows.report.template_digest,
         tokenizer_digest=tokenizer_digest,

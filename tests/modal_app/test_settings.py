@@ -20,17 +20,18 @@ ALL = {
     "HONE_MODAL_LEASE_SECONDS": "8.5",
     "HONE_MODAL_SERVE": "triage@3",
     "HONE_MODAL_PORT": "8001",
+    "HONE_MODAL_NODES": "2",
 }
 
 
 def test_without_variables_stages_run_on_gpus_under_the_apps_own_name() -> None:
-    assert Settings.read({}) == Settings("hone", "cuda", None, (), 4, 40.0, None, 8000)
+    assert Settings.read({}) == Settings("hone", "cuda", None, (), 4, 40.0, None, 8000, 1)
 
 
 def test_every_variable_is_read_and_others_are_left_alone() -> None:
     read = Settings.read({**ALL, "HONE_DATA": "/data", "MODAL_TOKEN_ID": "x", "HOME": "/root"})
     secrets = ("huggingface", "openai")
-    assert read == Settings("triage", "cpu", "examples/a run.yaml", secrets, 2, 8.5, "triage@3", 8001)
+    assert read == Settings("triage", "cpu", "examples/a run.yaml", secrets, 2, 8.5, "triage@3", 8001, 2)
 
 
 def test_an_empty_variable_is_as_none() -> None:
@@ -53,6 +54,7 @@ def test_the_variables_of_an_image_give_the_same_settings(given: dict[str, str])
         ("APP", 55 * "a", "at most 54 characters, this one 55"),
         ("DEVICE", "gpu", "there is no device 'gpu'"),
         ("SECRETS", "openai,my key", "'my key' cannot be a Secret's name"),
+        ("NODES", "33", "'33' is not a number of containers"),
         ("WORKERS", "0", "'0' is not a number of workers"),
         ("WORKERS", "1.5", "'1.5' is not a number of workers"),
         ("LEASE_SECONDS", "0", "'0' is not a number of seconds"),

@@ -19,6 +19,7 @@ from pipeline.train.stage import run
 from schemas.artifacts import Stored
 from schemas.base import Reference
 from schemas.data import DataArtifact, Example, ExampleKind, Message, Split
+from schemas.distributed import ALONE, Processes
 from schemas.events import Event
 from schemas.render import RenderOptions
 from schemas.train import BaseModelRef, TrainArtifact, TrainConfig, TrainInputs
@@ -129,10 +130,11 @@ def run_stage(
     *,
     replay: dict[str, Stored[DataArtifact]] | None = None,
     stop_at: int | None = None,
+    processes: Processes = ALONE,
 ) -> Trained:
     """Run the train stage in ``directory``; called again with the same one it goes on.
 
-    ``stop_at`` cancels it at the end of that step (from 2 on).
+    ``stop_at`` cancels it at the end of that step (from 2 on); ``processes`` is what the runner offers.
     """
     output, scratch = directory / "output", directory / "scratch"
     shutil.rmtree(output, ignore_errors=True)
@@ -145,7 +147,7 @@ def run_stage(
         steps = (event.data["step"] for event in events if event.kind == "metric")
         return stop_at is not None and max((int(str(step)) for step in steps), default=0) >= stop_at - 1
 
-    context = CallContext(sink=events.append, cancelled=cancelled)
+    context = CallContext(sink=events.append, cancelled=cancelled, processes=processes)
     artifact = run(config, TrainInputs(data=data, replay=replay or {}), context, work)
     return Trained(artifact, work, tuple(events))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pipeline.backends.training.base_model import precision_of
+from pipeline.backends.training.distributed_arguments import shared_arguments
 from pipeline.backends.training.job import TrainJob
 from pipeline.backends.training.settings import AttemptSettings
 from pipeline.core.context import CallContext
@@ -14,11 +15,14 @@ if TYPE_CHECKING:
 
 
 def common_arguments(job: TrainJob, settings: AttemptSettings) -> dict[str, Any]:
-    """Return keyword arguments for a TRL config. Saving, logging and evaluation are decided by `Watch`, not by them."""
+    """Return keyword arguments for a TRL config. Saving, logging and evaluation are decided by `Watch`, not by them.
+
+    Where other processes train, this one needs no GPU: it writes the model, which may not fit on one.
+    """
     import torch
 
     config = job.config
-    cpu = not torch.cuda.is_available()
+    cpu = job.starts_others or not torch.cuda.is_available()
     return {
         "output_dir": str(job.scratch / "trainer"),
         "per_device_train_batch_size": settings.micro_batch,
@@ -45,6 +49,7 @@ def common_arguments(job: TrainJob, settings: AttemptSettings) -> dict[str, Any]
         "report_to": "none",
         "disable_tqdm": True,
         "push_to_hub": False,
+        **shared_arguments(job),
     }
 
 

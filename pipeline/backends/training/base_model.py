@@ -37,7 +37,8 @@ def prepare_model(config: TrainConfig, tokenizer: Tokenizer, longest: int) -> An
             where="train.max_length",
             fix=f"set train.max_length to {positions} or less",
         )
-    rows = int(model.get_input_embeddings().weight.shape[0])
+    weight = model.get_input_embeddings().weight
+    rows = int(getattr(weight, "ds_shape", weight.shape)[0])  # DeepSpeed may have taken it apart already
     if len(tokenizer) > rows:
         raise ModelError(
             f"the tokenizer has {len(tokenizer)} tokens and the model embeds {rows}",

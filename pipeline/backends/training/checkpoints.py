@@ -54,7 +54,7 @@ class CheckpointStore:
         Raises:
             StorageError: the disk is full or cannot be written; nothing half-written counts as a checkpoint.
         """
-        target = self._directory / f"step-{step:08d}"
+        target = self.path(step)
         temporary = self._directory / f"{target.name}.tmp"
         shutil.rmtree(temporary, ignore_errors=True)
         try:
@@ -89,8 +89,12 @@ class CheckpointStore:
 
     def whole(self, step: int) -> Checkpoint | None:
         """Return the checkpoint of ``step`` if it is whole."""
-        path = self._directory / f"step-{step:08d}"
+        path = self.path(step)
         return Checkpoint(step, path) if path.is_dir() and find_damage(path) is None else None
+
+    def path(self, step: int) -> Path:
+        """Return where the checkpoint of ``step`` is, or would be."""
+        return self._directory / f"step-{step:08d}"
 
     def _all(self) -> list[Checkpoint]:
         found = []

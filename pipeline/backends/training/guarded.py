@@ -6,6 +6,7 @@ Mixed in before any trainer of TRL or transformers. It writes no file of its own
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -96,18 +97,23 @@ class GuardedTrainer(Trainer):
         rows = [dict(row) for row in self.eval_dataset]
         rows.sort(key=lambda row: sum(len(value) for value in row.values()))
         size = self.args.per_device_eval_batch_size
-        self.model.eval()
-        total, terms = 0.0, 0
-        for first in range(0, len(rows), size):
-            inputs = self._prepare_inputs(self.data_collator(rows[first : first + size]))
-            weight = self.batch_weight(inputs)
-            loss, _, _ = self.prediction_step(self.model, inputs, prediction_loss_only=True)
-            total += float(loss) * weight
-            terms += weight
+        total, terms = self.evaluate_batches([rows[first : first + size] for first in range(0, len(rows), size)])
         metrics = {"eval_loss": total / terms}
         self.log(dict(metrics))
         self.control: Any = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
+
+    def evaluate_batches(self, batches: Sequence[list[dict[str, Any]]]) -> tuple[float, float]:
+        """Return the sum of the loss over all terms of ``batches``, and how many terms there are."""
+        self.model.eval()
+        total, terms = 0.0, 0
+        for rows in batches:
+            inputs = self._prepare_inputs(self.data_collator(rows))
+            weight = self.batch_weight(inputs)
+            loss, _, _ = self.prediction_step(self.model, inputs, prediction_loss_only=True)
+            total += float(loss) * weight
+            terms += weight
+        return total, terms
 
     # Checkpoints
 
@@ -115,13 +121,22 @@ class GuardedTrainer(Trainer):
         ended = self.journal.stopped_early or not self.interrupted
         self.journal.finished = self.control.should_training_stop and ended
         best = self.journal.best_step
-        self.store.write(self.state.global_step, self._write_files, keep=() if best is None else (best,))
+        self.write_checkpoint(keep=() if best is None else (best,))
 
-    def _write_files(self, directory: Path) -> None:
+    def write_checkpoint(self, keep: tuple[int, ...]) -> None:
+        """Write a checkpoint of this step; those of the steps ``keep`` stay."""
+        self.store.write(self.state.global_step, self.write_files, keep)
+
+    def write_files(self, directory: Path) -> None:
+        """Put the files of a checkpoint into ``directory``."""
         save_trained(self.model, directory / WEIGHTS)
         self._save_optimizer_and_scheduler(str(directory))
         self._save_scaler(str(directory))
         self._save_rng_state(str(directory))
+        self.write_state(directory)
+
+    def write_state(self, directory: Path) -> None:
+        """Put how far the training is into ``directory``."""
         self.state.save_to_json(str(directory / _STATE))
         self.journal.save(directory)
 
@@ -139,10 +154,13 @@ class GuardedTrainer(Trainer):
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         """Load both, then apply this attempt's learning rate, which a rollback may have lowered."""
         super()._load_optimizer_and_scheduler(checkpoint)
-        if checkpoint is None:
-            return
+        if checkpoint is not None:
+            self.apply_rate()
+
+    def apply_rate(self) -> None:
+        """Give the restored schedule this attempt's peak learning rate."""
         scheduler, peak = self.lr_scheduler, self.peak_rate
-        scheduler.base_lrs = [peak for _ in scheduler.base_lrs]
+        scheduler.base_lrs = [peak for _ in scheduler.lr_lambdas]
         rates = [
             base * schedule(scheduler.last_epoch)
             for base, schedule in zip(scheduler.base_lrs, scheduler.lr_lambdas, strict=True)
@@ -164,8 +182,16 @@ def save_trained(model: torch.nn.Module, path: Path) -> None:
     save_file({name: value.detach().contiguous() for name, value in trained_tensors(model).items()}, path)
 
 
-def load_trained(model: torch.nn.Module, path: Path) -> None:
+def _whole(stored: torch.Tensor, _like: torch.Tensor) -> torch.Tensor:
+    return stored
+
+
+def load_trained(
+    model: torch.nn.Module, path: Path, part: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = _whole
+) -> None:
     """Put what `save_trained` wrote back into ``model``, bit for bit.
+
+    ``part`` returns of a stored tensor what this process's tensor of the model takes.
 
     Raises:
         IntegrityError: the names or shapes differ.
@@ -182,4 +208,4 @@ def load_trained(model: torch.nn.Module, path: Path) -> None:
         )
     with torch.no_grad():
         for name, value in current.items():
-            value.copy_(stored[name])
+            value.copy_(part(stored[name], value))

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from pipeline.core.context import CallContext
 from pipeline.render import Rendered, RenderedPair, Tokenizer
+from schemas.distributed import ALONE, DistributedOptions, Processes, Strategy
 from schemas.train import Recovery, TrainConfig
 
 if TYPE_CHECKING:
+    from pipeline.backends.training.distributed_ranks import Ranks
     from pipeline.backends.training.guarded import GuardedTrainer
     from pipeline.backends.training.settings import AttemptSettings
 
@@ -23,7 +25,9 @@ Precision: TypeAlias = Literal["float32", "bfloat16"]
 class TrainJob:
     """One training: its config, its rows as tokens, and where it works.
 
-    ``scratch`` keeps checkpoints from attempt to attempt; ``output`` receives the finished model's files.
+    ``scratch`` keeps checkpoints from attempt to attempt; ``output`` receives the finished model's files. Where
+    ``shared`` says how several ``processes`` train, each of them has ``ranks``; the stage's own process, which has
+    none, starts them and writes the model in the end.
     """
 
     config: TrainConfig
@@ -33,6 +37,14 @@ class TrainJob:
     scratch: Path
     output: Path
     context: CallContext
+    processes: Processes = ALONE
+    shared: DistributedOptions | None = None
+    ranks: Ranks | None = None
+
+    @property
+    def starts_others(self) -> bool:
+        """Whether other processes train."""
+        return self.shared is not None and self.ranks is None
 
     @property
     def longest(self) -> int:
@@ -56,6 +68,8 @@ class TrainOutcome:
     micro_batch: int
     accumulation: int
     dtype: Precision
+    processes: int
+    strategy: Strategy | None
     recoveries: tuple[Recovery, ...]
     log: tuple[dict[str, float | int], ...]
 

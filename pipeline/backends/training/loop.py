@@ -21,7 +21,7 @@ from schemas.train import TrainConfig
 _NO_MEMORY = ("can't allocate memory", "cannot allocate memory", "not enough memory", "out of memory")
 
 
-class _NoMemory(Exception):
+class NoMemory(Exception):
     """An attempt ran out of memory after ``step`` steps."""
 
     def __init__(self, step: int) -> None:
@@ -39,13 +39,15 @@ def run_training(job: TrainJob, build: TrainerBuilder) -> TrainOutcome:
     """
     store = CheckpointStore(job.scratch / "checkpoints", job.context)
     settings = AttemptSettings.load(job.config, job.scratch)
+    if job.shared is not None:
+        settings = settings.shared(job.processes.count)
     while True:
         try:
             return _attempt(job, build, store, settings)
         except NotFinite as error:
             checkpoint = store.newest_whole()
             settings = settings.after_divergence(error.step, checkpoint.step if checkpoint else 0, error.what)
-        except _NoMemory as error:
+        except NoMemory as error:
             settings = settings.after_out_of_memory(error.step)
         settings.save(job.scratch)
         latest = settings.recoveries[-1]
@@ -55,29 +57,59 @@ def run_training(job: TrainJob, build: TrainerBuilder) -> TrainOutcome:
 
 def _attempt(job: TrainJob, build: TrainerBuilder, store: CheckpointStore, settings: AttemptSettings) -> TrainOutcome:
     checkpoint = store.newest_whole()
-    with _memory_errors(checkpoint.step if checkpoint else 0) as progress:
+    if job.starts_others:
+        from pipeline.backends.training.distributed_launch import train_in_processes
+
+        checkpoint = train_in_processes(job, settings, store, checkpoint)
+        return _finish(job, build(job, settings), store, settings, checkpoint)
+    with memory_errors(checkpoint.step if checkpoint else 0) as progress:
         trainer = build(job, settings)
-        train_in_float32(trainer.model)
-        keep_initial_adapter(trainer.model, job)
-        journal = Journal.load(checkpoint.path) if checkpoint else Journal()
-        trainer.attach(store, journal, settings.learning_rate)
-        if checkpoint is not None:
-            job.context.emit("log", f"going on from step {checkpoint.step}", step=checkpoint.step)
         progress.append(trainer)
-        if checkpoint is not None and journal.finished:
-            trainer.load_weights(checkpoint)
-            trainer.state.global_step, trainer.state.epoch = checkpoint.step, _epoch_of(checkpoint)
-        else:
-            _train(job, trainer, checkpoint)
-        best = _restore_best(job.config, trainer, store)
-        outcome = _outcome(trainer, settings, best)
-        export_model(trainer.model, job)
+        return _finish(job, trainer, store, settings, checkpoint)
+
+
+def _finish(
+    job: TrainJob,
+    trainer: GuardedTrainer,
+    store: CheckpointStore,
+    settings: AttemptSettings,
+    checkpoint: Checkpoint | None,
+) -> TrainOutcome:
+    """Train what is left, and write the model."""
+    train_in_float32(trainer.model)
+    keep_initial_adapter(trainer.model, job)
+    if checkpoint is not None and Journal.load(checkpoint.path).finished:
+        if not job.starts_others:
+            job.context.emit("log", f"going on from step {checkpoint.step}", step=checkpoint.step)
+        trainer.attach(store, Journal.load(checkpoint.path), settings.learning_rate)
+        trainer.load_weights(checkpoint)
+        trainer.state.global_step, trainer.state.epoch = checkpoint.step, _epoch_of(checkpoint)
+    else:
+        train_steps(job, trainer, store, settings, checkpoint)
+    best = _restore_best(job.config, trainer, store)
+    outcome = _outcome(job, trainer, settings, best)
+    export_model(trainer.model, job)
     return outcome
 
 
-def _train(job: TrainJob, trainer: GuardedTrainer, checkpoint: Checkpoint | None) -> None:
+def train_steps(
+    job: TrainJob,
+    trainer: GuardedTrainer,
+    store: CheckpointStore,
+    settings: AttemptSettings,
+    checkpoint: Checkpoint | None,
+) -> None:
+    """Train from ``checkpoint`` to the end.
+
+    Raises:
+        BudgetError, Cancelled, KeyboardInterrupt: the run must stop; a checkpoint was written first.
+    """
     from transformers import PrinterCallback
 
+    if checkpoint is not None:
+        job.context.emit("log", f"going on from step {checkpoint.step}", step=checkpoint.step)
+    journal = Journal.load(checkpoint.path) if checkpoint else Journal()
+    trainer.attach(store, journal, settings.learning_rate)
     evaluates = bool(job.validation)
     with ExitStack() as bars:
         watch = Watch(job.config, job.context, trainer, bars, evaluates=evaluates)
@@ -112,7 +144,7 @@ def _restore_best(config: TrainConfig, trainer: GuardedTrainer, store: Checkpoin
     return best
 
 
-def _outcome(trainer: GuardedTrainer, settings: AttemptSettings, best: int | None) -> TrainOutcome:
+def _outcome(job: TrainJob, trainer: GuardedTrainer, settings: AttemptSettings, best: int | None) -> TrainOutcome:
     journal, model = trainer.journal, trainer.model
     evaluations = journal.evaluations
     shown = best if best is not None else max(evaluations, default=None)
@@ -129,6 +161,8 @@ def _outcome(trainer: GuardedTrainer, settings: AttemptSettings, best: int | Non
         micro_batch=settings.micro_batch,
         accumulation=settings.accumulation,
         dtype=precision,
+        processes=job.processes.count if job.shared else 1,
+        strategy=job.shared.strategy if job.shared else None,
         recoveries=settings.recoveries,
         log=tuple(journal.lines),
     )
@@ -141,7 +175,7 @@ def _epoch_of(checkpoint: Checkpoint) -> float:
 
 
 @contextmanager
-def _memory_errors(step: int) -> Iterator[list[GuardedTrainer]]:
+def memory_errors(step: int) -> Iterator[list[GuardedTrainer]]:
     """Turn every library's way of saying "out of memory" into one exception; the list tells how far it came."""
     trainers: list[GuardedTrainer] = []
     try:
@@ -149,11 +183,11 @@ def _memory_errors(step: int) -> Iterator[list[GuardedTrainer]]:
     except (MemoryError, RuntimeError, OSError) as error:
         if not (isinstance(error, MemoryError) or any(text in str(error).lower() for text in _NO_MEMORY)):
             raise
-        reached = int(trainers[0].state.global_step) if trainers else step
+        reached = max(step, int(trainers[0].state.global_step)) if trainers else step
     else:
         return
     trainers.clear()
-    raise _NoMemory(reached)
+    raise NoMemory(reached)
 
 
 def _free_memory() -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline.core.errors import DivergenceError, OutOfMemory
+from pipeline.core.shares import share_batch
 from pipeline.core.workspace import write_record
 from schemas.train import Recovery, TrainConfig
 
@@ -15,7 +16,10 @@ _FILE = "recovery.json"
 
 @dataclass(frozen=True)
 class AttemptSettings:
-    """Micro-batch (rows), accumulation (micro-batches per step), peak learning rate, and how they came about."""
+    """Micro-batch (rows), accumulation (micro-batches per step), peak learning rate, and how they came about.
+
+    The micro-batches are those of all processes.
+    """
 
     micro_batch: int
     accumulation: int
@@ -36,6 +40,15 @@ class AttemptSettings:
             return cls.first(config)
         recoveries = tuple(Recovery.model_validate(item) for item in stored.pop("recoveries"))
         return cls(**stored, recoveries=recoveries)
+
+    def shared(self, processes: int) -> AttemptSettings:
+        """Return settings of which each of ``processes`` can take the same number of micro-batches.
+
+        Raises:
+            ConfigError: there are none for the rows of a step.
+        """
+        micro_batch, accumulation = share_batch(self.micro_batch, self.accumulation, processes)
+        return replace(self, micro_batch=micro_batch, accumulation=accumulation)
 
     def save(self, scratch: Path) -> None:
         """Write the settings, atomically."""
