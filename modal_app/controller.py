@@ -212,17 +212,14 @@ def _conclude(prepared: Prepared, caller: ModalCaller, outcome: Outcome, leases:
 
 
 def _ledger(order: ControlOrder, directory: RunDirectory) -> Ledger:
-    """Return the run's ledger under this order's caps, with what its containers have taken since it was written.
+    """Return the run's ledger under this order's caps and prices, with what its containers have taken since.
 
     Nothing stays set aside: calls under way are asked for again, and those that ended meanwhile are found stored.
     """
     caps = Caps(order.max_cost, order.max_gpu_hours)
     path = directory.path / LEDGER
-    if path.is_file():
-        ledger = Ledger.from_json(path.read_text(encoding="utf-8"), caps)
-    else:
-        ledger = Ledger(caps, price_scale=order.price_scale)
-    ledger.keep(())
+    earlier = Ledger.from_json(path.read_text(encoding="utf-8")).attempts() if path.is_file() else ()
+    ledger = Ledger(caps, price_scale=order.price_scale, attempts=earlier)
     for attempt in read_meters(STATE, directory.run, {*directory.calls(), CONTROLLER}):
         ledger.meter(attempt)
     return ledger
