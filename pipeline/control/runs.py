@@ -1,7 +1,7 @@
 """The record of runs: what was asked, how every call stands, and what each attempt told.
 
-``<root>/runs/<run>/``: ``run.json`` (written once), ``calls.json`` (replaced after each call), ``events/`` (one file
-per call attempt), ``report/``.
+``<root>/runs/<run>/``: ``run.json`` (what is asked, as it was last said), ``calls.json`` (replaced after each call),
+``events/`` (one file per call attempt), ``report/``.
 """
 
 from __future__ import annotations
@@ -57,13 +57,19 @@ class RunDirectory:
                 fix="remove this folder and run the description again; finished stages are reused",
             ) from error
 
-    def create(self, run: ResolvedRun) -> None:
-        """Write ``run.json``, once."""
+    def write(self, run: ResolvedRun) -> None:
+        """Write ``run.json``, unless it says the same.
+
+        What the run is never changes; where its files lie and on what hardware it is to go on may be said anew.
+        """
+        known = self.read() if self.exists() else None
+        if known is not None and known.resolved() == run:
+            return
         record = RunFile(
             **{name: getattr(run, name) for name in ResolvedRun.model_fields},
             run=self.run,
             spec_digest=run.digest(),
-            created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            created_at=datetime.now(UTC).isoformat(timespec="seconds") if known is None else known.created_at,
         )
         write_atomic(self.path / "run.json", record.model_dump_json(indent=2) + "\n")
 

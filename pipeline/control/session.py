@@ -93,10 +93,9 @@ class Session:
         return run.model_copy(update={"champion": champion})
 
     def prepare(self, run: ResolvedRun) -> Prepared:
-        """Write the run down, unless it is."""
+        """Write the run down, as it is asked for now."""
         directory = self.runs.directory(run.run_id())
-        if not directory.exists():
-            directory.create(run)
+        directory.write(run)
         return Prepared(run, directory)
 
     def try_out(

@@ -37,7 +37,7 @@ def on_version(run: ResolvedRun, number: int) -> ResolvedRun:
 
 def start(runs: RunList, run: ResolvedRun, registered: int | None = None) -> RunDirectory:
     directory = runs.directory(run.run_id())
-    directory.create(run)
+    directory.write(run)
     if registered is not None:
         finish(directory, registered)
     return directory

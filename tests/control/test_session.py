@@ -16,6 +16,7 @@ from pipeline.control.versions import open_version
 from pipeline.core.errors import IntegrityError
 from pipeline.core.workspace import Store
 from schemas.base import ArtifactRef
+from schemas.placement import HardwareSpec
 from schemas.resolved import Champion
 from tests.support.memory_registry import MemoryRegistry
 from tests.support.run_fixture import RunFixture
@@ -160,3 +161,16 @@ def test_an_artifact_is_named_by_stage_and_shortened_fingerprint() -> None:
     ref = ArtifactRef(stage="data", fingerprint="ab" * 32)
     assert str(ref) == "data/abababababab"
     assert Store(Path("/w")).work_directory(ref).name.startswith("abababababab")
+
+
+def test_what_is_no_part_of_the_run_is_taken_as_it_was_last_said(tmp_path: Path, registry: MemoryRegistry) -> None:
+    session, prepared, fixture = made(tmp_path, registry)
+    before = prepared.directory.read()
+    hardware = HardwareSpec.model_validate({"optimize": {"gpu": "H100", "memory": 65536}})
+    spec = fixture.resolved().spec.model_copy(update={"hardware": hardware})
+    asked = fixture.resolved().model_copy(update={"spec": spec})
+    again = session.prepare(asked)
+    assert again.directory == prepared.directory
+    known = again.directory.read()
+    assert known.spec.hardware == hardware
+    assert (known.run, known.spec_digest, known.created_at) == (before.run, before.spec_digest, before.created_at)
