@@ -33,7 +33,7 @@ MAX_BYTES = 8 << 20
 PATH = "/v1/webhooks/retrain"
 
 Start = Callable[[RetrainRequest], str]
-"""Starts the retraining that a request asks for and returns its run's id, at once: the run goes on elsewhere."""
+"""Prepares and starts the retraining that a request asks for and returns its run's id; the run goes on elsewhere."""
 
 _SENDERS = (ConfigError, DataError, RegistryError)
 """Errors that are in what was asked for: trying again does not help."""
