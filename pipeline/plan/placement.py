@@ -184,9 +184,13 @@ def _trained_on(plan: PlanArtifact) -> tuple[str, ...]:
 
 
 def _loaded_beside(plan: PlanArtifact, *, several: bool) -> float:
-    """Return the host's bytes for a base that several processes load, or for a whole model that is gathered to save."""
+    """Return the host's bytes for a base that several processes load, or for what is gathered to save a whole model.
+
+    Of several processes the first gathers the two moments of Adam in float32 for a checkpoint: the larger part.
+    """
     base = BF16 * plan.parameters if several else 0
-    whole = FLOAT32 * plan.parameters if plan.trainable_parameters == plan.parameters else 0
+    gathered = 2 * FLOAT32 if several else FLOAT32
+    whole = gathered * plan.parameters if plan.trainable_parameters == plan.parameters else 0
     return ROOM * max(base, whole)
 
 

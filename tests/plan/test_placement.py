@@ -198,6 +198,9 @@ def test_a_whole_model_is_gathered_in_the_hosts_memory() -> None:
     one = HardwareSpec(train=TrainHardware(gpu=("B200",)))
     assert placement(plain("train"), plan(LLAMA, adapter="full"), one, "cuda").memory == 33 * 1024
     assert placement(plain("train"), plan(LLAMA), one, "cuda").memory == 32 * 1024
+    # The first of two gathers Adam's moments: 1.1 * 8 * 8,030,261,248 bytes = 65.8 GiB, more than 2 * 32.
+    two = HardwareSpec(train=TrainHardware(gpu=("H100:2",)))
+    assert placement(plain("train"), plan(LLAMA, adapter="full"), two, "cuda").memory == 66 * 1024
     # Several processes load the base: 1.1 * 141.1e9 bytes = 144.6 GiB, more than 4 * 32.
     four = HardwareSpec(train=TrainHardware(gpu=("H100:4",)))
     assert placement(plain("train"), plan(LARGE, adapter="qlora"), four, "cuda").memory == 145 * 1024
