@@ -7,15 +7,23 @@ from pathlib import Path
 
 import pytest
 
+from modal_app.deliveries import DictDeliveries
 from pipeline.core.errors import IntegrityError
 from pipeline.service.deliveries import KEEP, PENDING, TOLERANCE, Deliveries, FileDeliveries, MemoryDeliveries
+from tests.modal_app.entries import Entries
 
 NOW = 1_800_000_000.0
 
 
-@pytest.fixture(params=["memory", "file"])
+@pytest.fixture(params=["memory", "file", "dict"])
 def deliveries(request: pytest.FixtureRequest, tmp_path: Path) -> Deliveries:
-    return MemoryDeliveries() if request.param == "memory" else FileDeliveries(tmp_path / "deliveries")
+    match request.param:
+        case "memory":
+            return MemoryDeliveries()
+        case "file":
+            return FileDeliveries(tmp_path / "deliveries")
+        case _:
+            return DictDeliveries(Entries())
 
 
 def test_an_id_is_claimed_once(deliveries: Deliveries) -> None:
