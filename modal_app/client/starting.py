@@ -98,7 +98,7 @@ class Client:
         self.mirror.claim()
         call, begun = start_controller(order)
         if not begun:
-            self.announce(f"{order.run} is under way already")
+            self.announce(f"{order.run} is under way already; it goes on as it was started, and is followed here")
         return call
 
     def follow(self, run: str, call: modal.FunctionCall[Any], follower: Follower) -> Conclusion:
