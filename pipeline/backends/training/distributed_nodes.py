@@ -121,7 +121,7 @@ def follow(processes: Processes, node: int) -> None:
             with private_folder("ranks") as folder:
                 (folder / SCRATCH).mkdir()
                 for name, size in json.loads(header)["files"].items():
-                    _receive(first, folder / name, size)
+                    _receive(first, _inside(folder, name), size)
                 _take_part(first, folder, processes, node)
 
 
@@ -188,6 +188,18 @@ def _files(folder: Path) -> Iterator[tuple[str, Path]]:
 def _send(stream: BinaryIO, message: Message) -> None:
     stream.write(json.dumps(message).encode() + b"\n")
     stream.flush()
+
+
+def _inside(folder: Path, name: str) -> Path:
+    """Return where a file that is sent goes.
+
+    Raises:
+        EngineError: its name leads out of the folder.
+    """
+    path = (folder / name).resolve()
+    if not path.is_relative_to(folder.resolve()):
+        raise EngineError("a file is sent that leads out of the training's folder", where=name, fix="end this cluster")
+    return path
 
 
 def _receive(stream: BinaryIO, path: Path, size: int) -> None:
