@@ -72,16 +72,16 @@ def run_on_modal(run: ModalRun) -> int:
         EnvironmentMissing: this machine has no token for Modal.
     """
     require_token(os.environ)
+    # A job in the background ignores interruptions, and the command would inherit that; it stops runs by them.
+    interrupted = signal.signal(signal.SIGINT, signal.default_int_handler)
     with subprocess.Popen(run.command) as process:
 
         def stop(_signal: int, _frame: FrameType | None) -> None:
             process.send_signal(signal.SIGINT)
 
         # A terminal's Ctrl-C reaches the command by itself, and it is the command that says what becomes of the run.
-        before = {
-            signal.SIGINT: signal.signal(signal.SIGINT, signal.SIG_IGN),
-            signal.SIGTERM: signal.signal(signal.SIGTERM, stop),
-        }
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        before = {signal.SIGINT: interrupted, signal.SIGTERM: signal.signal(signal.SIGTERM, stop)}
         try:
             return process.wait()
         finally:

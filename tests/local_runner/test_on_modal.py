@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -112,10 +113,24 @@ def test_without_a_token_nothing_is_started(stand_in: dict[str, str], tmp_path: 
     assert "this machine has no token for Modal" in done.stderr and "modal token new" in done.stderr
 
 
-def test_a_termination_is_passed_on_as_an_interruption(stand_in: dict[str, str], tmp_path: Path) -> None:
+def as_a_job() -> None:
+    """Ignore interruptions, as a shell has its jobs in the background do."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+@pytest.mark.parametrize("begin", [None, as_a_job])
+def test_a_termination_is_passed_on_as_an_interruption(
+    begin: Callable[[], None] | None, stand_in: dict[str, str], tmp_path: Path
+) -> None:
     variables = {**stand_in, "STAND_IN_SECONDS": "60"}
     with subprocess.Popen(
-        command("--on", "modal"), env=variables, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command("--on", "modal"),
+        env=variables,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=begin,
     ) as process:
         assert process.stdout is not None and process.stdout.readline().startswith("['run'")
         time.sleep(0.3)  # until the stand-in sleeps
