@@ -13,9 +13,9 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
+from typing import NoReturn, get_args
 
-from pipeline.core.errors import ConfigError
+from pipeline.core.errors import ConfigError, HoneError
 from pipeline.core.spec import read_spec
 from schemas.base import Device
 from schemas.placement import MOST_NODES
@@ -176,11 +176,20 @@ def _described_nodes(config: str | None) -> dict[str, str]:
 
 def _settings() -> Settings:
     """Return this process's settings; wrong ones end it before Modal is asked for anything."""
+    config = _variable("config")
     try:
-        return Settings.read(_described_nodes(os.environ.get(_variable("config"))) | dict(os.environ))
+        described = _described_nodes(os.environ.get(config))
+    except HoneError as error:
+        _end(f"{config}: {error}", error)
+    try:
+        return Settings.read(described | dict(os.environ))
     except ConfigError as error:
-        sys.stderr.write(f"error: {error}\n")
-        raise SystemExit(int(error.exit_code)) from None
+        _end(str(error), error)
+
+
+def _end(line: str, error: HoneError) -> NoReturn:
+    sys.stderr.write(f"error: {line}\n")
+    raise SystemExit(int(error.exit_code)) from None
 
 
 SETTINGS = _settings()

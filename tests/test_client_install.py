@@ -161,7 +161,7 @@ def test_a_run_is_planned_and_looked_at_on_modal(modal: Modal, home: ModalHome, 
     assert printed_json(status.stdout)["run"] == run
     fetch = modal("run", "-m", "modal_app.main::fetch", "--run", run, "--to", here)
     assert fetch.returncode == 0, fetch.stdout
-    assert list(here.glob("artifacts/plan/*/manifest.json"))
+    assert json.loads((here / "runs" / run / "run.json").read_text())["run"] == run
     cancel = modal("run", "-m", "modal_app.main::cancel", "--run", run)
     assert cancel.returncode == 0 and f"{run} is not under way" in cancel.stdout
     unknown = modal("run", "-m", "modal_app.main::cancel", "--run", "another")
@@ -171,7 +171,9 @@ def test_a_run_is_planned_and_looked_at_on_modal(modal: Modal, home: ModalHome, 
 
 
 @pytest.mark.modal
-def test_hone_run_on_modal_goes_through_the_same_command(client: Path, home: ModalHome, spec: Path) -> None:
+def test_hone_run_on_modal_goes_through_the_same_command(
+    client: Path, modal: Modal, home: ModalHome, spec: Path
+) -> None:
     """As far as the data: what comes after needs no more of the client."""
     variables = {**home.plane.environment, **home.environment}
     arguments = ("run", spec, "--on", "modal", "--until", "data", "--yes", "--json")
@@ -180,6 +182,10 @@ def test_hone_run_on_modal_goes_through_the_same_command(client: Path, home: Mod
     told = json.loads(done.stdout)
     assert told["status"] == "stopped" and "data" in told["executed"]
     assert (home.folder / f"{APP}-modal" / "runs" / told["run"] / "report" / "report.html").is_file()
+    fetch = modal("run", "-m", "modal_app.main::fetch", "--run", told["run"], "--to", home.folder / "there")
+    assert fetch.returncode == 0, fetch.stdout
+    made = {path.parent.parent.name for path in home.folder.glob("there/artifacts/*/*/manifest.json")}
+    assert made == {"plan", "data"}
 
 
 @pytest.mark.modal
