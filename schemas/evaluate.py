@@ -12,6 +12,9 @@ from schemas.data import DataArtifact, Split
 from schemas.optimize import OptimizeArtifact
 from schemas.train import BaseModelRef, TrainArtifact
 
+CLEAN, NEAR_TRAIN = "clean", "near_train"
+"""Slices of a split: its items without, and with, a near-duplicate among the training rows."""
+
 
 class MetricSpec(Schema):
     """A metric by name (or ``./file.py:function``) and its parameters.

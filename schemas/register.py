@@ -21,11 +21,17 @@ class GateOptions(Schema):
 
     ``alpha``: two-sided level of each paired test. ``minimum_gain``: least gain over the best baseline that counts.
     ``require_target``: refuse where a target of the spec is missed (otherwise the verdict says so and goes on).
+    ``protected_metrics`` and ``protected_slices``: what may not be significantly worse than with the best baseline, all
+    of it together at level ``alpha``; null protects every other metric, and every slice, that both were measured by.
+    ``max_contamination``: the most of the test split, as a share, that may repeat or nearly repeat a training row.
     """
 
     alpha: Annotated[float, Field(gt=0.0, lt=0.5)] = 0.05
     minimum_gain: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     require_target: bool = True
+    protected_metrics: tuple[str, ...] | None = None
+    protected_slices: tuple[str, ...] | None = None
+    max_contamination: Annotated[float, Field(ge=0.0, le=1.0)] = 0.1
     resamples: Annotated[int, Field(ge=1000)] = 10_000
 
 
@@ -75,8 +81,8 @@ class Comparison(Schema):
     """Two subjects on the same items. ``difference`` is candidate minus reference, with its two-sided interval.
 
     ``only_candidate`` and ``only_reference`` count items that just one of the two got right (binary metrics);
-    ``task`` names the retention task where the items are not the run's own; ``clusters`` counts the clusters of
-    near-duplicates, null where every item is its own.
+    ``task`` names the retention task where the items are not the run's own, and ``part`` the slice where they are not
+    all of a split's; ``clusters`` counts the clusters of near-duplicates, null where every item is its own.
     """
 
     candidate: str
@@ -95,6 +101,7 @@ class Comparison(Schema):
     only_reference: int | None = None
     clusters: int | None = None
     task: str | None = None
+    part: str | None = None
 
 
 class Condition(Schema):
@@ -166,6 +173,7 @@ class RegisterArtifact(Artifact):
     baseline_comparisons: tuple[Comparison, ...]
     variant_comparisons: tuple[Comparison, ...]
     retention_comparisons: tuple[Comparison, ...]
+    protected_comparisons: tuple[Comparison, ...]
     seeds: SeedSpread
     lineage: Lineage
 

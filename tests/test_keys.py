@@ -51,6 +51,8 @@ FILLINGS: dict[str, Any] = {
     "variants": ["merged"],
     "serve": {},
     "serve.variant": "adapter",
+    "gate.protected_metrics": ["macro_f1"],
+    "gate.protected_slices": ["clean"],
 }
 """Other values for keys that are null, empty or free-form."""
 

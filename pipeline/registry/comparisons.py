@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from itertools import compress
+from typing import TYPE_CHECKING, Any
 
 from pipeline.core.errors import IntegrityError
 from schemas.artifacts import Stored
-from schemas.evaluate import EvaluateArtifact
+from schemas.evaluate import NEAR_TRAIN, EvaluateArtifact
 from schemas.register import Comparison, GateOptions
 
 if TYPE_CHECKING:
@@ -51,8 +52,8 @@ class Items:
         return abs(sum(self.scores) / len(self.scores) - self.score) <= _SAME
 
 
-def read_items(name: str, evaluation: Stored[EvaluateArtifact], metric: str) -> Items:
-    """Read ``items.parquet`` of an evaluation.
+def read_items(name: str, evaluation: Stored[EvaluateArtifact], metric: str, part: str | None = None) -> Items:
+    """Read ``items.parquet`` of an evaluation; ``part`` takes the items of one of its slices.
 
     Raises:
         IntegrityError: the metric was not scored, or the file does not hold what the artifact states.
@@ -61,7 +62,7 @@ def read_items(name: str, evaluation: Stored[EvaluateArtifact], metric: str) -> 
 
     path = evaluation.file(evaluation.artifact.items)
     column = f"score.{metric}"
-    wanted = ["id", "cluster", "prediction", "answer", "reference", column]
+    wanted = ["id", "cluster", "prediction", "answer", "reference", column, *([] if part is None else ["near_train"])]
     schema = parquet.read_schema(path)
     missing = [name for name in wanted if name not in schema.names]
     if missing or metric not in evaluation.artifact.scores:
@@ -77,6 +78,9 @@ def read_items(name: str, evaluation: Stored[EvaluateArtifact], metric: str) -> 
             where=str(path),
             fix="run again with --fresh evaluate",
         )
+    score = evaluation.artifact.scores[metric].value
+    if part is not None:
+        table, score = _of_slice(table, part), evaluation.artifact.slices[part][metric].value
     clusters = tuple(int(value) for value in table["cluster"])
     return Items(
         name=name,
@@ -86,8 +90,13 @@ def read_items(name: str, evaluation: Stored[EvaluateArtifact], metric: str) -> 
         predictions=tuple(table["prediction"]),
         answers=tuple(table["answer"]),
         references=tuple(table["reference"]),
-        score=evaluation.artifact.scores[metric].value,
+        score=score,
     )
+
+
+def _of_slice(table: dict[str, list[Any]], part: str) -> dict[str, list[Any]]:
+    kept = [(part == NEAR_TRAIN) == bool(near) for near in table["near_train"]]
+    return {name: list(compress(values, kept)) for name, values in table.items()}
 
 
 def check_same_split(evaluations: Mapping[str, Stored[EvaluateArtifact]]) -> None:
@@ -116,7 +125,13 @@ def check_same_split(evaluations: Mapping[str, Stored[EvaluateArtifact]]) -> Non
 
 
 def compare_items(
-    candidate: Items, reference: Items, metric: str, gate: GateOptions, *, task: str | None = None
+    candidate: Items,
+    reference: Items,
+    metric: str,
+    gate: GateOptions,
+    *,
+    task: str | None = None,
+    part: str | None = None,
 ) -> Comparison:
     """Compare two evaluations of the same items: two-sided test and interval at level ``gate.alpha``.
 
@@ -131,7 +146,7 @@ def compare_items(
 
     _check_same_items(candidate, reference)
     if candidate.units < 2:
-        return _untested(candidate, reference, metric, task)
+        return _untested(candidate, reference, metric, task, part)
     if candidate.is_mean and reference.is_mean:
         result = compare(
             candidate.scores,
@@ -167,10 +182,11 @@ def compare_items(
         only_reference=result.only_baseline,
         clusters=result.clusters,
         task=task,
+        part=part,
     )
 
 
-def _untested(candidate: Items, reference: Items, metric: str, task: str | None) -> Comparison:
+def _untested(candidate: Items, reference: Items, metric: str, task: str | None, part: str | None) -> Comparison:
     return Comparison(
         candidate=candidate.name,
         reference=reference.name,
@@ -186,6 +202,7 @@ def _untested(candidate: Items, reference: Items, metric: str, task: str | None)
         interval=UNTESTED,
         clusters=None if candidate.clusters is None else 1,
         task=task,
+        part=part,
     )
 
 

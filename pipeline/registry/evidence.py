@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from pipeline.registry.comparisons import Items, best_baseline, compare_items, lower_bound, read_items
-from pipeline.registry.gate import Candidate, Evidence
+from pipeline.registry.gate import Candidate, Contamination, Evidence
 from pipeline.registry.losses import Loss
+from pipeline.registry.protected import Protected, protect
 from schemas.artifacts import Stored
+from schemas.data import DataArtifact
 from schemas.evaluate import BaseSubject, EndpointSubject, EvaluateArtifact, RetentionSpec
 from schemas.register import Comparison, RegisterConfig, RegisterInputs, SeedSpread
 
@@ -46,6 +48,8 @@ def gather(config: RegisterConfig, inputs: RegisterInputs, shipped: str, advance
         baselines=tuple(comparisons),
         uninstructed=_uninstructed(inputs.baselines),
         candidates=_candidates(config, inputs, shipped, comparisons),
+        protected=_protected(config, inputs, shipped, best_baseline(comparisons)),
+        contamination=_contamination(inputs.data.artifact),
         retention=tuple(retention),
         retention_waived=config.retention_waived,
         variants=tuple(variants),
@@ -76,6 +80,20 @@ def _candidates(
         reference = read_items(best.reference, inputs.baselines[best.reference], metric)
         gain = compare_items(read_items(served, evaluation, metric), reference, metric, config.gate)
     return (first, Candidate(served, evaluation.artifact.scores, gain))
+
+
+def _protected(
+    config: RegisterConfig, inputs: RegisterInputs, shipped: str, best: Comparison | None
+) -> tuple[Protected, ...]:
+    if best is None:
+        return ()
+    served = inputs.variant_evaluations.get(config.served_variant)
+    model = (shipped, inputs.evaluations[shipped]) if served is None else (config.served_variant, served)
+    return protect(config.gate, config.primary_metric, model, (best.reference, inputs.baselines[best.reference]))
+
+
+def _contamination(data: DataArtifact) -> Contamination:
+    return Contamination(data.rows.get("test", 0), data.leaked.get("test", 0), data.near_train_test_rows)
 
 
 def _uninstructed(baselines: Mapping[str, Stored[EvaluateArtifact]]) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from pipeline.core.numbers import p_value, percent, points
 from pipeline.registry.losses import Loss, retention_condition, variant_condition
+from pipeline.registry.protected import Protected, protected_conditions
 from schemas.evaluate import Score
 from schemas.register import Comparison, Condition, Decision, GateOptions, SeedSpread
 from schemas.serve import ANSWERS_PER_MISMATCH, ServeArtifact
@@ -22,11 +23,21 @@ class Candidate:
 
 
 @dataclass(frozen=True)
+class Contamination:
+    """How many of ``rows`` test rows have the very words of a training row, and how many nearly those."""
+
+    rows: int
+    copies: int
+    near: int
+
+
+@dataclass(frozen=True)
 class Evidence:
     """Everything the gate looks at.
 
     ``baselines``: the shipped model against each. ``uninstructed``: those that were told nothing beyond the rows.
-    ``candidates``: the shipped model, then the served variant where it is another one.
+    ``candidates``: the shipped model, then the served variant where it is another one. ``protected``: what is served
+    against the best baseline.
     """
 
     target: Mapping[str, float]
@@ -34,6 +45,8 @@ class Evidence:
     baselines: tuple[Comparison, ...]
     uninstructed: tuple[str, ...]
     candidates: tuple[Candidate, ...]
+    protected: tuple[Protected, ...]
+    contamination: Contamination
     retention: tuple[Loss, ...]
     retention_waived: str | None
     variants: tuple[Loss, ...]
@@ -54,6 +67,8 @@ def decide(evidence: Evidence) -> Decision:
     conditions = (
         *gains,
         *targets,
+        *protected_conditions(evidence.protected, evidence.gate.alpha),
+        _contamination(evidence),
         *_retention(evidence),
         *(variant_condition(loss, evidence.gate.alpha) for loss in evidence.variants),
         *_parity(evidence),
@@ -155,6 +170,22 @@ def _target(evidence: Evidence, candidate: Candidate, metric: str) -> Condition:
         text=f"{metric} of {candidate.name} is {percent(score.value)} (interval {percent(score.low)} to "
         f"{percent(score.high)}, {score.n} items), {'at or above' if reached else 'below'} the target of "
         f"{percent(wanted)}{sure}.",
+    )
+
+
+def _contamination(evidence: Evidence) -> Condition:
+    """A copy is a near-duplicate, too, so the larger of the two counts is that of both."""
+    found, cap = evidence.contamination, evidence.gate.max_contamination
+    share = max(found.copies, found.near) / found.rows if found.rows else 0.0
+    kept = share <= cap
+    return Condition(
+        name="contamination",
+        estimate=share,
+        threshold=cap,
+        passed=kept,
+        text=f"{percent(share)} of {found.rows:,} test rows repeat or nearly repeat a training row "
+        f"({found.copies:,} word for word); at most {percent(cap)} may (gate.max_contamination)"
+        f"{'' if kept else ': split by near-duplicate cluster, or remove them from the training rows'}.",
     )
 
 

@@ -12,6 +12,7 @@ from pipeline.registry.evidence import count_comparisons, gather
 from pipeline.registry.gate import decide
 from pipeline.registry.lineage import trace
 from pipeline.registry.losses import Loss
+from pipeline.registry.protected import Protected
 from schemas.register import Comparison, RegisterArtifact, RegisterConfig, RegisterInputs
 
 
@@ -36,6 +37,7 @@ def run(config: RegisterConfig, inputs: RegisterInputs, context: CallContext, wo
         baseline_comparisons=evidence.baselines,
         variant_comparisons=_measured(evidence.variants),
         retention_comparisons=_measured(evidence.retention),
+        protected_comparisons=_measured(evidence.protected),
         seeds=evidence.seeds,
         lineage=trace(config, inputs, shipped),
     )
@@ -61,8 +63,8 @@ def _check_inputs(inputs: RegisterInputs, shipped: str) -> None:
         )
 
 
-def _measured(losses: Iterable[Loss]) -> tuple[Comparison, ...]:
-    return tuple(loss.comparison for loss in losses if loss.comparison is not None)
+def _measured(found: Iterable[Loss | Protected]) -> tuple[Comparison, ...]:
+    return tuple(each.comparison for each in found if each.comparison is not None)
 
 
 def _write(artifact: RegisterArtifact, workspace: Workspace) -> None:
@@ -73,6 +75,7 @@ def _write(artifact: RegisterArtifact, workspace: Workspace) -> None:
             "baselines": [comparison.model_dump(mode="json") for comparison in artifact.baseline_comparisons],
             "variants": [comparison.model_dump(mode="json") for comparison in artifact.variant_comparisons],
             "retention": [comparison.model_dump(mode="json") for comparison in artifact.retention_comparisons],
+            "protected": [comparison.model_dump(mode="json") for comparison in artifact.protected_comparisons],
             "seeds": artifact.seeds.model_dump(mode="json"),
         },
     )

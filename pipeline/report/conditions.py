@@ -52,7 +52,7 @@ def _groups(decided: RegisterArtifact) -> Iterator[tuple[str, list[Condition]]]:
         name = condition.name.removesuffix(f".{decided.served_variant}")
         name = name if name in names else condition.name
         kind = name.partition(".")[0]
-        alike = kind in ("variant", "parity") and condition.passed
+        alike = kind in ("variant", "parity", "protected") and condition.passed
         groups.setdefault(kind if alike else name, []).append(condition)
     yield from groups.items()
 
@@ -74,6 +74,8 @@ class _Writer:
             text = self._retention(rest, worst)
         elif kind == "variant":
             text = self._variants(group)
+        elif kind == "protected" and worst.passed:
+            text = _unharmed(group)
         elif kind == "parity" and worst.passed:
             text = "Served as it was trained and evaluated: " + " ".join(item.text for item in group)
         else:
@@ -131,6 +133,12 @@ def _gain(worst: Condition, group: Sequence[Condition]) -> str:
     if worst.low > 0 and worst.threshold:
         return f"Better than the best baseline by {measured}, of {points(worst.threshold)} that were wanted"
     return f"Not shown to be better than the best baseline: {measured}"
+
+
+def _unharmed(group: Sequence[Condition]) -> str:
+    names = [condition.name.split(".", 2)[1:] for condition in group]
+    said = [f"slice {name}" if kind == "slice" else name for kind, name in names]
+    return f"Not significantly worse than the best baseline in what is protected: {listed(said)}"
 
 
 def _target(metric: str, worst: Condition, group: Sequence[Condition]) -> str:

@@ -96,6 +96,7 @@ def _tests(report: Report) -> Iterator[Block]:
         ("Against the baselines", report.baseline_comparisons),
         ("Variants against their parent", report.variant_comparisons),
         ("The base's own tasks, after against before", report.retention_comparisons),
+        ("What is protected, against the best baseline", report.protected_comparisons),
     )
     yield from (_test_table(caption, rows, report.alpha) for caption, rows in groups if rows)
 
@@ -115,7 +116,7 @@ def _test_row(item: Comparison) -> tuple[str, ...]:
     return (
         item.candidate,
         item.reference,
-        f"{item.metric} ({item.task})" if item.task is not None else item.metric,
+        f"{item.metric} ({only})" if (only := item.task or item.part) is not None else item.metric,
         points(item.difference).removesuffix(" points"),
         difference_range(item),
         p_value(item.p_value).removeprefix("p ").removeprefix("= "),

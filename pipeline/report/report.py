@@ -63,6 +63,7 @@ def build_report(record: RunRecord, registration: Registration | None = None) ->
         baseline_comparisons=decided.baseline_comparisons if decided is not None else (),
         variant_comparisons=decided.variant_comparisons if decided is not None else (),
         retention_comparisons=decided.retention_comparisons if decided is not None else (),
+        protected_comparisons=decided.protected_comparisons if decided is not None else (),
         seeds=decided.seeds if decided is not None else None,
         retention=retention_rows(record),
         retention_waived=record.file.retention_waived,

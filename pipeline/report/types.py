@@ -256,6 +256,7 @@ class Report(Schema):
     baseline_comparisons: tuple[Comparison, ...]
     variant_comparisons: tuple[Comparison, ...]
     retention_comparisons: tuple[Comparison, ...]
+    protected_comparisons: tuple[Comparison, ...]
     seeds: SeedSpread | None
     retention: tuple[RetentionRow, ...]
     retention_waived: str | None

@@ -10,6 +10,7 @@ from pipeline.statistics.intervals import (
     wilson_interval,
 )
 from pipeline.statistics.mcnemar import exact_mcnemar
+from pipeline.statistics.multiple import benjamini_hochberg, holm
 from pipeline.statistics.non_inferiority import NonInferiorityResult, least_items, non_inferiority
 from pipeline.statistics.paired import PairedResult, compare, compare_corpus
 from pipeline.statistics.permutation import sign_flip_p_value
@@ -21,11 +22,13 @@ __all__ = [
     "NonInferiorityResult",
     "PairedResult",
     "SeedSummary",
+    "benjamini_hochberg",
     "bootstrap_interval",
     "bootstrap_mean_interval",
     "compare",
     "compare_corpus",
     "exact_mcnemar",
+    "holm",
     "least_items",
     "mcnemar_power",
     "minimum_detectable_gain",

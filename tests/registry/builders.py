@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from schemas.artifacts import Stored
 from schemas.base import Reference
 from schemas.data import DataArtifact
-from schemas.evaluate import EvaluateArtifact, MetricSpec, ModelSubject, RetentionSpec, Score, Subject
+from schemas.evaluate import (
+    CLEAN,
+    NEAR_TRAIN,
+    EvaluateArtifact,
+    MetricSpec,
+    ModelSubject,
+    RetentionSpec,
+    Score,
+    Subject,
+)
 from schemas.optimize import OptimizeArtifact, Variant
 from schemas.plan import (
     DataProfile,
@@ -54,8 +63,13 @@ def evaluation(
     data_digest: str = "split",
     half_width: float = 0.02,
     subject: Subject | None = None,
+    others: Mapping[str, Sequence[float]] | None = None,
+    near: Sequence[bool] | None = None,
 ) -> Stored[EvaluateArtifact]:
-    """Write ``items.parquet`` with these per-item scores and return the stored evaluation."""
+    """Write ``items.parquet`` with these per-item scores and return the stored evaluation.
+
+    ``others``: further metrics; ``near``: which items nearly repeat a training row, so that there are slices.
+    """
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -67,20 +81,30 @@ def evaluation(
         "prediction": list(said),
         "answer": list(answers or said),
         "reference": list(references or ["yes"] * n),
+        "near_train": list(near or [False] * n),
         f"score.{metric}": [float(score) for score in scores],
+        **{f"score.{other}": [float(score) for score in theirs] for other, theirs in (others or {}).items()},
     }
     directory.mkdir(parents=True, exist_ok=True)
     parquet.write_table(pa.table(columns), directory / "items.parquet")
-    mean = sum(scores) / n if value is None else value
-    score = Score(value=mean, low=mean - half_width, high=mean + half_width, n=n, method="Wilson")
+
+    def score(values: Sequence[float], mean: float | None = None) -> Score:
+        mean = sum(values) / len(values) if mean is None else mean
+        return Score(value=mean, low=mean - half_width, high=mean + half_width, n=len(values), method="Wilson")
+
     artifact = EvaluateArtifact(
         name=name,
         subject=subject or ModelSubject(),
         split="test",
         n=n,
         data_digest=data_digest,
-        scores={metric: score},
-        slices={},
+        scores={metric: score(scores, value), **{other: score(theirs) for other, theirs in (others or {}).items()}},
+        slices={}
+        if near is None
+        else {
+            part: {metric: score([value for value, is_near in zip(scores, near, strict=True) if is_near == wanted])}
+            for part, wanted in ((CLEAN, False), (NEAR_TRAIN, True))
+        },
         confusions=(),
         truncated=0,
         prompt_tokens=1,

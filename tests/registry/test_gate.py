@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.registry.gate import Candidate, Evidence, decide
+from pipeline.registry.gate import Candidate, Contamination, Evidence, decide
 from pipeline.registry.losses import Loss
+from pipeline.registry.protected import Protected
 from schemas.evaluate import Score
 from schemas.register import Comparison, Condition, Decision, GateOptions, SeedSpread
 from schemas.serve import ServeArtifact
@@ -55,6 +56,8 @@ PASSING = Evidence(
     baselines=(comparison(),),
     uninstructed=(),
     candidates=(Candidate("seed-0", {"exact_match": score(0.8)}, comparison()),),
+    protected=(Protected("metric", "macro_f1", comparison(-0.02, 0.03, metric="macro_f1"), 0.06),),
+    contamination=Contamination(rows=100, copies=1, near=10),
     retention=(Loss("old", 0.03, comparison(-0.01, 0.5, task="old"), -0.025, base_low=0.4),),
     retention_waived=None,
     variants=(Loss("merged", 0.02, comparison(0.0, 1.0), -0.01),),
@@ -77,6 +80,8 @@ def test_what_shows_everything_is_promoted() -> None:
     assert [condition.name for condition in decision.conditions] == [
         "gain",
         "target.exact_match",
+        "protected.metric.macro_f1",
+        "contamination",
         "retention.old",
         "variant.merged",
         "parity.prompts",
@@ -227,3 +232,37 @@ def test_promoted_exactly_where_every_required_condition_passed(
     )
     expected = difference > 0 and p <= 0.05 and low >= -margin and mismatches == 0
     assert (decide(evidence).verdict == "promoted") == expected
+
+
+def test_a_protected_slice_that_is_significantly_worse_is_refused() -> None:
+    worse = Protected("slice", "clean", comparison(-0.2, 0.001, part="clean"), 0.002)
+    decision = decide(replace(PASSING, protected=(*PASSING.protected, worse)))
+    assert decision.verdict == "refused"
+    found = condition(decision, "protected.slice.clean")
+    assert (found.estimate, found.threshold, found.passed) == (-0.2, 0.0, False)
+    assert "30.0% and base 50.0% by exact_match on the 100 items of slice clean: -20.0 points" in found.text
+    assert "corrected for 2): significantly worse at level 0.05" in found.text
+    assert condition(decision, "protected.metric.macro_f1").passed
+
+
+def test_a_protected_metric_that_is_better_is_no_harm_however_significant() -> None:
+    better = Protected("metric", "macro_f1", comparison(0.2, 1e-6, metric="macro_f1"), 1e-6)
+    assert decide(replace(PASSING, protected=(better,))).verdict == "promoted"
+
+
+def test_a_protected_metric_that_was_not_measured_is_refused() -> None:
+    decision = decide(replace(PASSING, protected=(Protected("metric", "field_f1", None),)))
+    assert decision.verdict == "refused"
+    assert (
+        "name it in evaluate.metrics, or remove it from gate.protected_metrics"
+        in condition(decision, "protected.metric.field_f1").text
+    )
+
+
+@pytest.mark.parametrize(("copies", "near", "share"), [(11, 2, 0.11), (0, 11, 0.11)])
+def test_a_test_split_that_the_training_rows_give_away_is_refused(copies: int, near: int, share: float) -> None:
+    decision = decide(replace(PASSING, contamination=Contamination(100, copies, near)))
+    assert decision.verdict == "refused"
+    found = condition(decision, "contamination")
+    assert (found.estimate, found.threshold) == (pytest.approx(share, abs=1e-12), 0.1)
+    assert "at most 10.0% may (gate.max_contamination): split by near-duplicate cluster" in found.text

@@ -70,3 +70,16 @@ def test_variants_that_held_are_named_together_and_others_apart(record: RunRecor
         "at most 2.0 points are allowed"
     )
     assert (second.outcome, second.text) == ("met", "As good as the model that they come from: merged")
+
+
+def test_what_is_protected_and_unharmed_is_said_once(record: RunRecord) -> None:
+    kept = [
+        Condition(name=f"protected.{name}", estimate=0.0, low=-0.1, high=0.1, threshold=0.0, passed=True, text="...")
+        for name in ("metric.macro_f1", "slice.clean")
+    ]
+    [statement] = statements(decided(record, *kept), None)
+    assert statement.text == (
+        "Not significantly worse than the best baseline in what is protected: macro_f1 and slice clean"
+    )
+    harmed = kept[1].model_copy(update={"passed": False, "text": "seed-0 is worse."})
+    assert [one.outcome for one in statements(decided(record, kept[0], harmed), None)] == ["not met", "met"]

@@ -474,6 +474,7 @@ class RunFixture:
             retention_comparisons=(
                 comparison("seed-0", "base", frozenset(range(15)), frozenset(range(16)), task="commands"),
             ),
+            protected_comparisons=(),
             seeds=SeedSpread(values={"seed-0": 0.9}, mean=0.9, standard_deviation=None, low=None, high=None),
             lineage=Lineage(
                 data=self.refs["data"],

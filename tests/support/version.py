@@ -61,6 +61,7 @@ def version_files(
         baseline_comparisons=(),
         variant_comparisons=(),
         retention_comparisons=(),
+        protected_comparisons=(),
         seeds=SeedSpread(values={"0": 1.0}, mean=1.0, standard_deviation=None, low=None, high=None),
         lineage=lineage,
     )
