@@ -75,7 +75,7 @@ test: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(FAST)
-	$(BIN)/python -m pytest -m "(slow or vllm or legacy or real_data or modal) and not full" --durations=15
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "(slow or vllm or legacy or real_data or modal) and not full" --durations=15
 
 # benchmarks.all carries the chain on real data out, too
 test-full: setup

@@ -17,11 +17,12 @@ from modal_app.attempts import attempt
 from modal_app.envelope import Envelope
 from modal_app.images import image
 from modal_app.settings import SETTINGS
-from modal_app.sizes import declared
+from modal_app.sizes import declared, size
 from modal_app.volumes import ARTIFACTS, WORKSPACE
 from pipeline.backends.training.distributed_nodes import follow
 from pipeline.catalog import TRAIN
 from pipeline.core.errors import ConfigError
+from pipeline.plan.machine import Machine
 from schemas.placement import NODE_GPUS, Placement
 
 _log = logging.getLogger(__name__)
@@ -47,6 +48,14 @@ def attempt_in_cluster(text: str) -> str:
         _log.exception("this container of the cluster ends")
         os._exit(1)  # to who waits, a lost container: the attempt is made again
     return ""
+
+
+def placement() -> Placement:
+    """Return what the cluster takes: by the plan of the description that sizes the app, else whole hosts."""
+    place = size("train", TRAIN)
+    if place.nodes == SETTINGS.nodes:
+        return place
+    return Machine.with_gpus((WHOLE_HOST,), 0, place.timeout, SETTINGS.nodes).placed()
 
 
 CLUSTER: modal.Function[..., Any, Any] | None = None

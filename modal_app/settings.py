@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NoReturn, get_args
 
 from pipeline.core.errors import ConfigError, HoneError
+from pipeline.core.secrets import NAMED, is_visible
 from pipeline.core.spec import read_spec
 from schemas.base import Device
 from schemas.placement import MOST_NODES
@@ -32,6 +33,18 @@ _SERVED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(@(champion|[1-9][0-9]*))?")
 
 
 @dataclass(frozen=True)
+class NamedSecret:
+    """A Modal Secret by name, and the keys without which nothing is to start."""
+
+    name: str
+    required_keys: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """Return it as it is written in the variable."""
+        return f"{self.name}:{'+'.join(self.required_keys)}" if self.required_keys else self.name
+
+
+@dataclass(frozen=True)
 class Settings:
     """What is chosen by environment variables; each field is ``HONE_MODAL_`` and its name in capitals.
 
@@ -39,7 +52,8 @@ class Settings:
         app: the app's name, and the prefix of its Volumes and Dicts.
         device: what stages are offered: ``cuda``, or ``cpu`` for smoke runs and tests.
         config: a run description whose plan sizes deployed functions and the endpoint.
-        secrets: names of the Modal Secrets that stages get, separated by commas in the variable.
+        secrets: the Modal Secrets that stages get, separated by commas in the variable, each a name and, after a colon,
+            the keys that it must have: ``huggingface:HF_TOKEN,judges:OPENAI_API_KEY+HONE_SECRET_JUDGE``.
         workers: calls of one kind that may be under way at once.
         lease_seconds: how long an artifact's lease is good without being renewed.
         serve: what the endpoint serves: ``name`` or ``name@champion``, or ``name@3`` whatever becomes champion; None
@@ -52,7 +66,7 @@ class Settings:
     app: str = "hone"
     device: Device = "cuda"
     config: str | None = None
-    secrets: tuple[str, ...] = ()
+    secrets: tuple[NamedSecret, ...] = ()
     workers: int = 4
     lease_seconds: float = 40.0
     serve: str | None = None
@@ -86,7 +100,7 @@ class Settings:
             "app": self.app,
             "device": self.device,
             "config": self.config or "",
-            "secrets": ",".join(self.secrets),
+            "secrets": ",".join(map(str, self.secrets)),
             "workers": str(self.workers),
             "lease_seconds": repr(self.lease_seconds),
             "serve": self.serve or "",
@@ -121,12 +135,21 @@ def _config(_where: str, value: str) -> str:
     return value
 
 
-def _secrets(where: str, value: str) -> tuple[str, ...]:
-    names = tuple(dict.fromkeys(name.strip() for name in value.split(",") if name.strip()))
-    for name in names:
+def _secrets(where: str, value: str) -> tuple[NamedSecret, ...]:
+    """Read the Secrets; one that is named twice must have all the keys that are named."""
+    keys: dict[str, dict[str, None]] = {}
+    for part in filter(None, map(str.strip, value.split(","))):
+        name, colon, required = (text.strip() for text in part.partition(":"))
         if not _NAME.fullmatch(name) or len(name) > 64:
             raise ConfigError(f"{name!r} cannot be a Secret's name", where=where, fix="names separated by commas")
-    return names
+        known = keys.setdefault(name, {})
+        for key in map(str.strip, required.split("+") if colon else ()):
+            if not is_visible(key):
+                raise ConfigError(
+                    f"{key!r} of {name} is no key that stages see", where=where, fix=f"they see {NAMED}, joined by +"
+                )
+            known[key] = None
+    return tuple(NamedSecret(name, tuple(required)) for name, required in keys.items())
 
 
 def _workers(where: str, value: str) -> int:

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from modal_app import endpoint, service
+from modal_app import cluster, endpoint, service
 from modal_app.functions import FUNCTIONS
 from modal_app.serving.api_key import KEY, checked
 from modal_app.settings import SETTINGS
@@ -54,6 +54,7 @@ def deployed() -> tuple[Deployed, ...]:
     workers = SETTINGS.workers
     return (
         *(Deployed(_name(stage, role), size(stage, role), workers) for stage, role in FUNCTIONS),
+        *([Deployed("train cluster", cluster.placement(), workers)] if cluster.CLUSTER is not None else []),
         *(Deployed(name, orchestration(), workers) for name in ON_A_CPU),
         Deployed("Endpoint", endpoint.placement(), endpoint.MOST_CONTAINERS),
         Deployed("webhook", _of_the_webhook(), 1),

@@ -95,6 +95,7 @@ def test_what_cannot_be_shared_costs_no_gpu() -> None:
 
 
 DECLARED = """
+from modal_app.client.deployed_cost import deployed
 from modal_app.cluster import CLUSTER, cluster_for
 from schemas.placement import Placement
 
@@ -102,6 +103,10 @@ def place(nodes):
     return Placement(gpu="H100:8", count=8, nodes=nodes, cpu=4.0, memory=8192, timeout=60, dollars_per_second=0.1)
 
 assert cluster_for(place(2)) is CLUSTER is not None
+(counted,) = [part for part in deployed() if part.name == "train cluster"]
+assert (counted.placement.gpu, counted.placement.nodes, counted.most) == ("H100:8", 2, 4)
+# 3600 s * 4 clusters * 2 hosts * 8 GPUs at 0.001097 dollars a second, and cores and memory.
+assert counted.an_hour > 3600 * 4 * 2 * 8 * 0.001097
 try:
     cluster_for(place(4))
 except Exception as error:

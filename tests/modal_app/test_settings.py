@@ -8,14 +8,14 @@ import sys
 
 import pytest
 
-from modal_app.settings import PREFIX, Settings
+from modal_app.settings import PREFIX, NamedSecret, Settings
 from pipeline.core.errors import ConfigError
 
 ALL = {
     "HONE_MODAL_APP": "triage",
     "HONE_MODAL_DEVICE": "cpu",
     "HONE_MODAL_CONFIG": "examples/a run.yaml",
-    "HONE_MODAL_SECRETS": "huggingface, openai,huggingface",
+    "HONE_MODAL_SECRETS": "huggingface:HF_TOKEN, openai,huggingface : HF_TOKEN + HONE_SECRET_HUB,",
     "HONE_MODAL_WORKERS": "2",
     "HONE_MODAL_LEASE_SECONDS": "8.5",
     "HONE_MODAL_SERVE": "triage@3",
@@ -30,7 +30,7 @@ def test_without_variables_stages_run_on_gpus_under_the_apps_own_name() -> None:
 
 def test_every_variable_is_read_and_others_are_left_alone() -> None:
     read = Settings.read({**ALL, "HONE_DATA": "/data", "MODAL_TOKEN_ID": "x", "HOME": "/root"})
-    secrets = ("huggingface", "openai")
+    secrets = (NamedSecret("huggingface", ("HF_TOKEN", "HONE_SECRET_HUB")), NamedSecret("openai"))
     assert read == Settings("triage", "cpu", "examples/a run.yaml", secrets, 2, 8.5, "triage@3", 8001, 2)
 
 
@@ -54,6 +54,8 @@ def test_the_variables_of_an_image_give_the_same_settings(given: dict[str, str])
         ("APP", 55 * "a", "at most 54 characters, this one 55"),
         ("DEVICE", "gpu", "there is no device 'gpu'"),
         ("SECRETS", "openai,my key", "'my key' cannot be a Secret's name"),
+        ("SECRETS", "openai:TOKEN", "'TOKEN' of openai is no key that stages see"),
+        ("SECRETS", "openai:", "'' of openai is no key that stages see"),
         ("NODES", "33", "'33' is not a number of containers"),
         ("WORKERS", "0", "'0' is not a number of workers"),
         ("WORKERS", "1.5", "'1.5' is not a number of workers"),

@@ -109,7 +109,7 @@ def shown(found: Function) -> tuple[Any, ...]:
 @pytest.mark.modal
 def test_a_32b_model_as_its_plan_says(deployment: Deployment) -> None:
     path, places, _ = planned("qwen3-32b-lora", deployment.folder)
-    found = deployment.functions(path, HONE_MODAL_SECRETS="hub,openai")
+    found = deployment.functions(path, HONE_MODAL_SECRETS="hub:HF_TOKEN,openai")
     for name, stage in STAGES.items():
         carries(found[name], places[stage])
     # 32,762,123,264 parameters in bfloat16 are 65.5e9 bytes; the cache of 64 short tickets and 2 GiB fit beside them
@@ -213,6 +213,14 @@ def test_what_cannot_be_is_refused_before_anything_is_sent(
     assert re.search(rf"error: HONE_MODAL_CONFIG: (.|\n)*{told}", done.stdout), done.stdout
     assert "Traceback" not in done.stdout
     assert deployment.plane.apps == []
+
+
+@pytest.mark.modal
+def test_a_secret_without_a_key_that_it_must_have_is_refused(deployment: Deployment) -> None:
+    done = deployment.deploy(None, HONE_MODAL_SECRETS="hub:HF_TOKEN+HONE_SECRET_HUB,openai")
+    assert done.returncode != 0
+    assert "Secret 'hub' is missing key(s): HONE_SECRET_HUB" in done.stdout
+    assert deployment.plane.containers == [] and "hf_x" not in done.stdout
 
 
 def test_what_nothing_holds_is_an_error_of_the_description() -> None:

@@ -26,6 +26,7 @@ class Cluster:
         self.id = new_id("cu")
         self.containers: list[Container] = []
         self.present: set[str] = set()
+        self.answered: set[str] = set()
         self.input: Input | None = None
         self.over = False
         self.changed = Changed()
@@ -79,6 +80,7 @@ class ClusterPool(Pool):
         gang = self.clusters[container.id]
         success = result.status == api_pb2.GenericResult.GENERIC_STATUS_SUCCESS
         if gang.rank(container) != 0 and success:
+            gang.answered.add(container.id)
             return False
         gang.over = True
         if not success:
@@ -92,11 +94,13 @@ class ClusterPool(Pool):
                 other.kill(preempted=False)
 
     def container_ended(self, container: Container, killed: bool, reason: str) -> None:
-        """A cluster that loses a container before rank 0 has answered is lost; its input may be tried again."""
+        """A cluster that loses a container which has not answered is lost; its input may be tried again."""
         gang = self.clusters[container.id]
-        if not gang.over:
+        if not gang.over and container.id not in gang.answered:
             gang.over = True
             self._kill_others(gang, container)
+            if gang.input is not None and not gang.input.finished:
+                container.running[gang.input.id] = gang.input  # even where another container alone had taken it
         super().container_ended(container, killed, reason)
 
 

@@ -241,11 +241,11 @@ def test_a_client_that_dies_takes_its_app_along(start_plane: Callable[..., Plane
 
 def test_a_cluster_runs_an_input_on_all_its_containers_and_rank_0_answers(modal_plane: Plane, write: Write) -> None:
     path = write("""
-        import socket, modal
+        import socket, time, modal
 
         app = modal.App("cluster")
 
-        @app.function(gpu="H100:8", retries=0)
+        @app.function(gpu="H100:8", retries=0, single_use_containers=True)
         @modal.clustered(size=2)
         def meet(port):
             cluster = modal.Cluster.from_context()
@@ -261,14 +261,15 @@ def test_a_cluster_runs_an_input_on_all_its_containers_and_rank_0_answers(modal_
             with socket.create_server(("0.0.0.0", port)) as server:
                 connection, _ = server.accept()
                 with connection:
-                    return rank, len(addresses), connection.recv(100)
+                    received = connection.recv(100)
+            time.sleep(4)  # by then the other's container has ended
+            return rank, len(addresses), received
 
         @app.function(gpu="H100:8", retries=0)
         @modal.clustered(size=2)
         def one_fails():
             if modal.Cluster.from_context().container_rank() == 1:
                 raise ValueError("rank 1 fails")
-            import time
             time.sleep(60)
 
         @app.local_entrypoint()
