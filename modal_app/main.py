@@ -1,7 +1,7 @@
 """hone on Modal: what ``modal run`` and ``modal deploy`` name.
 
     modal run -m modal_app.main --config SPEC.yaml [--set a.b=c]     a whole run, its report brought here
-    modal run -m modal_app.main::plan | status | resume | fetch | cancel | gc | down | promote | rollback
+    modal run -m modal_app.main::plan | status | resume | fetch | cancel | gc | down | promote | rollback | export
     modal deploy -m modal_app.main                                   stages, endpoint and webhook
 
 A verb is an app of its own with one entrypoint, because ``modal run`` without a verb wants the one entrypoint that
@@ -64,6 +64,7 @@ resume = _working(commands.resume)
 gc = _working(commands.gc)
 promote = _working(serving_commands.promote)
 rollback = _working(serving_commands.rollback)
+export = _working(serving_commands.export)
 status = _looking(commands.status)
 fetch = _looking(commands.fetch)
 cancel = _looking(commands.cancel)

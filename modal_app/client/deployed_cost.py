@@ -25,7 +25,7 @@ from schemas.placement import Placement
 
 HOUR, DAY = 3600, 86_400
 
-ON_A_CPU = ("prepare_run", "prepare_retraining_run", "control_run", "collect_garbage", "move_champion")
+ON_A_CPU = ("prepare_run", "prepare_retraining_run", "control_run", "collect_garbage", "move_champion", "push_version")
 """The app's own functions."""
 
 _SHOWN = 4

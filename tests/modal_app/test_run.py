@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 from benchmarks.survival import contents
 from tests.e2e.conftest import GATE_FAILED, Finished, hone, smoke
 from tests.modal_app.plane import ModalHome, printed_json, serve_plane
+from tests.support.hub import TOKEN, serve_hub
 
 __all__ = ["smoke"]
 
@@ -91,6 +94,38 @@ def test_what_is_fetched_is_a_workspace(done: Done) -> None:
     assert json.loads(shown.stdout)["version"]["name"] == "support-triage"
     again = hone("run", str(done.spec), "--workspace", str(there), "--json")
     assert json.loads(again.stdout)["executed"] == []
+
+
+def test_a_container_pushes_a_version_to_the_hub(done: Done) -> None:
+    with serve_hub() as hub:
+        created = done.home.plane.modal(
+            *("secret", "create", "huggingface", f"HF_TOKEN={TOKEN}", f"HF_ENDPOINT={hub.address}"),
+            cwd=done.home.folder,
+        )
+        assert created.returncode == 0, created.stdout
+        home = replace(done.home, settings={"HONE_MODAL_SECRETS": "huggingface:HF_TOKEN"})
+        options = ("--version", "support-triage@1", "--variant", "merged", "--to", "hf://org/triage", "--json")
+        pushed = home.run(*options, verb="export")
+        assert pushed.returncode == 0, pushed.stdout
+        assert printed_json(pushed.stdout)["location"] == f"{hub.address}/org/triage"
+        repository = hub.repositories["org/triage"]
+    assert repository["private"]
+    files: dict[str, bytes] = repository["files"]
+    manifest = json.loads(files["MANIFEST.json"])
+    assert {file["path"]: file["sha256"] for file in manifest["files"]} == {
+        name: hashlib.sha256(content).hexdigest() for name, content in files.items() if name != "MANIFEST.json"
+    }
+    (ref,) = [call for name, call in home.calls(done.run).items() if name == "optimize.merged"]
+    assert manifest["model"]["fingerprint"] == ref["fingerprint"]
+    assert TOKEN not in pushed.stdout
+    assert not [path for path, content in home.files().items() if TOKEN.encode() in content]
+
+
+def test_what_a_container_cannot_export_to_is_refused(done: Done, tmp_path: Path) -> None:
+    folder = done.home.run("--version", "support-triage@1", "--to", str(tmp_path), verb="export")
+    assert folder.returncode == 3 and "a container exports to the Hub only" in folder.stdout
+    no_token = done.home.run("--version", "support-triage@1", "--to", "hf://org/triage", verb="export")
+    assert no_token.returncode == 3 and "no Secret of the app has HF_TOKEN" in no_token.stdout
 
 
 def test_nothing_is_garbage_while_the_run_is_there(done: Done) -> None:
