@@ -99,6 +99,7 @@ modal-smoke: $(CLIENT)/.ready
 docs: demo $(VENV)/.dev
 	$(BIN)/python docs/generate_commands.py
 	$(BIN)/python -m benchmarks.readme $(DEMO)
+	$(BIN)/python docs/generate_screenshots.py $(DEMO)
 
 clean:
 	rm -rf $(DEMO) .hone .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -1,0 +1,106 @@
+"""The report in a browser: nothing overflows on a phone or a wide screen, in light, dark and print."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.report.record import RunRecord
+from pipeline.report.report import build_report
+from pipeline.report.report_html import report_html
+from tests.support.browser import Page, missing, open_browser
+
+pytestmark = pytest.mark.slow
+
+OVERFLOWING = """
+    const width = document.documentElement.clientWidth, found = [];
+    const scrolls = element => {
+        for (let one = element.parentElement; one; one = one.parentElement)
+            if (["auto", "scroll"].includes(getComputedStyle(one).overflowX)) return true;
+        return false;
+    };
+    for (const element of document.body.querySelectorAll("*")) {
+        const box = element.getBoundingClientRect();
+        if (box.width && (box.right > width + 1 || box.left < -1) && !scrolls(element))
+            found.push(element.tagName + " " + element.className + ": " + (element.textContent || "").slice(0, 60));
+    }
+    return {page: document.documentElement.scrollWidth, width: width, found: found};
+"""
+"""Elements that reach over the window's edges, those in boxes that scroll by themselves apart."""
+
+TOO_FAINT = """
+    const parse = text => (text.match(/[\\d.]+/g) || []).map(Number);
+    const light = ([r, g, b]) => [r, g, b].map(v => v / 255).map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+        .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+    const behind = element => {
+        for (let one = element; one; one = one.parentElement) {
+            const color = parse(getComputedStyle(one).backgroundColor);
+            if (color.length === 3 || color[3] > 0.99) return color;
+        }
+        return matchMedia("(prefers-color-scheme: dark)").matches ? [0, 0, 0] : [255, 255, 255];
+    };
+    const found = [];
+    for (const element of document.body.querySelectorAll("*")) {
+        const own = [...element.childNodes].some(node => node.nodeType === 3 && node.textContent.trim());
+        if (!own || !element.getClientRects().length) continue;
+        const style = getComputedStyle(element), inSvg = element instanceof SVGElement;
+        const [a, b] = [light(parse(inSvg ? style.fill : style.color)), light(behind(element))];
+        const contrast = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+        if (contrast < 4.5) found.push(contrast.toFixed(2) + " " + element.textContent.trim().slice(0, 60));
+    }
+    return found;
+"""
+"""Texts with less contrast than 4.5 to 1 (WCAG 2.2, success criterion 1.4.3)."""
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    if absent := missing():
+        pytest.skip(f"NO BROWSER HERE: {' and '.join(absent)}; install Debian's chromium and chromium-driver")
+    with open_browser(tmp_path_factory.mktemp("browser")) as page:
+        yield page
+
+
+@pytest.fixture
+def report(record: RunRecord, tmp_path: Path) -> Path:
+    path = tmp_path / "report.html"
+    path.write_text(report_html(build_report(record)), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("width", [400, 1400])
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_nothing_overflows_and_everything_can_be_read(browser: Page, report: Path, width: int, dark: bool) -> None:
+    browser.show(report, width, dark=dark)
+    assert browser.run("document.querySelectorAll('details').forEach(one => one.open = true); return 1") == 1
+    measured: dict[str, Any] = browser.run(OVERFLOWING)
+    assert measured["width"] == width
+    assert measured["found"] == [] and measured["page"] <= width
+    assert browser.run(TOO_FAINT) == []
+    background = browser.run("return getComputedStyle(document.documentElement).backgroundColor")
+    drawn = browser.run("return [...document.querySelectorAll('svg')].map(one => one.getBoundingClientRect().width)")
+    assert len(drawn) == 4 and all(0 < each <= width for each in drawn), (background, drawn)
+    assert browser.picture().startswith(b"\x89PNG")
+
+
+def test_dark_is_dark_and_light_is_light(browser: Page, report: Path) -> None:
+    shades = []
+    for dark in (False, True):
+        browser.show(report, 1400, dark=dark)
+        shades.append(browser.run("return getComputedStyle(document.body).backgroundColor"))
+    light, dim = (sum(int(part) for part in shade.strip("rgb()").split(",")[:3]) for shade in shades)
+    assert light > 3 * 200 and dim < 3 * 80, shades
+
+
+def test_in_print_nothing_is_folded_away(browser: Page, report: Path) -> None:
+    browser.show(report, 1400, media="print")
+    pages = browser.devtools("Page.printToPDF", paperWidth=8.27, paperHeight=11.69)["data"]
+    assert len(pages) > 20_000
+    hidden = """
+        return [...document.querySelectorAll("table")].filter(one => !one.getClientRects().length)
+            .map(one => (one.caption || one).textContent.slice(0, 60));
+    """
+    assert browser.run(hidden) == []
