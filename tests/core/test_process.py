@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from pipeline.core.process import describe_exit, start_kept, stop_kept
+from tests.support.processes import wait_until_gone
 
 FAMILY = """
 import subprocess, sys, time
@@ -38,16 +39,6 @@ def _close(process: subprocess.Popen[str]) -> None:
     process.stdout.close()
 
 
-def _gone(*pids: int, seconds: float = 5.0) -> None:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        left = [pid for pid in pids if psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE]
-        if not left:
-            return
-        time.sleep(0.02)
-    pytest.fail(f"still there: {left}")
-
-
 @pytest.mark.parametrize(
     ("code", "status"),
     [
@@ -67,7 +58,7 @@ def test_what_a_command_leaves_behind_is_killed() -> None:
     process = _start(FAMILY)
     pids = [int(word) for word in _line(process).split()]
     assert process.wait(timeout=10) == 0
-    _gone(*pids)
+    wait_until_gone(pids)
     _close(process)
 
 
@@ -89,7 +80,7 @@ def test_a_command_that_does_not_end_is_killed_with_all_its_own() -> None:
     started = time.monotonic()
     assert stop_kept(process, grace=0.2) == -signal.SIGKILL
     assert time.monotonic() - started < 5
-    _gone(*pids)
+    wait_until_gone(pids)
     _close(process)
 
 
@@ -120,7 +111,7 @@ def test_nothing_outlives_a_parent_however_it_dies(tmp_path: Path, number: signa
     assert set(pids) < set(kept)
     os.kill(parent.pid, number)
     parent.wait(timeout=10)
-    _gone(*kept)
+    wait_until_gone(kept)
     _close(parent)
 
 

@@ -7,16 +7,15 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
-import psutil
 import pytest
 
 from local_runner.isolated import package_folder, run_module
 from pipeline.core.errors import Cancelled, InternalError
 from schemas.artifacts import CallResult
 from schemas.events import Event
+from tests.support.processes import wait_until_gone
 
 PREAMBLE = """
 import json, os, signal, sys, time
@@ -144,7 +143,7 @@ time.sleep(60)
         )
     child = events[0].data["child"]
     assert isinstance(child, int)
-    _wait_until_gone(child)
+    wait_until_gone([child])
 
 
 def test_the_process_dies_with_its_parent(interpreter: Path, tmp_path: Path) -> None:
@@ -163,13 +162,4 @@ run_module(
         worker = json.loads(parent.stdout.readline())["data"]["pid"]
         os.kill(parent.pid, signal.SIGKILL)
         parent.wait()
-    _wait_until_gone(worker)
-
-
-def _wait_until_gone(pid: int, seconds: float = 10.0) -> None:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
-            return
-        time.sleep(0.02)
-    pytest.fail(f"process {pid} is still there after {seconds} s")
+    wait_until_gone([worker])

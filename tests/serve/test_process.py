@@ -18,6 +18,7 @@ from pipeline.serve.process import RunningEngine, start_engine
 from tests.conftest import PROJECT
 from tests.serve.support import PYTHON, described, parrot, places, unchecked
 from tests.support.driver import build_driver
+from tests.support.processes import wait_until_gone
 
 
 def test_an_engine_is_ready_once_it_has_answered_and_gone_once_stopped(tmp_path: Path) -> None:
@@ -30,7 +31,7 @@ def test_an_engine_is_ready_once_it_has_answered_and_gone_once_stopped(tmp_path:
         assert psutil.pid_exists(child)
     assert engine.process.returncode == 0
     assert not folder.exists()
-    _gone(child)
+    wait_until_gone([child])
 
 
 def test_a_request_in_flight_is_finished(tmp_path: Path) -> None:
@@ -146,12 +147,3 @@ def test_an_engine_is_told_how_many_gpus_share_the_model(
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == shown
-
-
-def _gone(pid: int) -> None:
-    deadline = time.monotonic() + 5
-    while time.monotonic() < deadline:
-        if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
-            return
-        time.sleep(0.02)
-    pytest.fail(f"process {pid} is still there")
