@@ -110,7 +110,7 @@ _ENTRIES = (
     StageEntry("data", DataConfig, DataInputs, DataArtifact, "3", _main, _never, run_data),
     StageEntry("train", TrainConfig, TrainInputs, TrainArtifact, "4", _train, _always, run_train),
     StageEntry(
-        "evaluate", EvaluateConfig, EvaluateInputs, EvaluateArtifact, "3", _evaluate_role, _generates, run_evaluate
+        "evaluate", EvaluateConfig, EvaluateInputs, EvaluateArtifact, "4", _evaluate_role, _generates, run_evaluate
     ),
     StageEntry(
         "optimize", OptimizeConfig, OptimizeInputs, OptimizeArtifact, "1", _optimize_role, _quantizes, run_optimize

@@ -123,10 +123,10 @@ class Confusion(Schema):
 class EvaluateArtifact(Artifact):
     """What the evaluate stage leaves.
 
-    Files: ``items.parquet``, one row per item in the split's order: ``id, cluster, near_train, prompt, reference,
-    prediction, answer, finish_reason, prompt_tokens, completion_tokens`` and one ``score.<metric>`` column (per-item
-    score) each; ``answer`` is the prediction without its reasoning, as it was scored. ``slices`` holds ``clean`` and
-    ``near_train`` where both have items.
+    Files: ``items.parquet``, one row per item in the split's order: ``id, cluster, near_train, slices, prompt,
+    reference, prediction, answer, finish_reason, prompt_tokens, completion_tokens`` and one ``score.<metric>`` column
+    (per-item score) each; ``answer`` is the prediction without its reasoning, as it was scored. ``slices`` holds each
+    metric on each kind of item that was found: ``clean`` and ``near_train``, by length, turns and expected answer.
     """
 
     name: str

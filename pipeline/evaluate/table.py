@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pipeline.evaluate.backends import Completion
 from pipeline.evaluate.items import Item
+from pipeline.evaluate.slices import slice_names
 
 
 def write_table(
@@ -20,7 +21,7 @@ def write_table(
 
     ``scores`` has one list per metric, by the metric's name.
 
-    Columns: ``id, cluster, near_train, prompt, reference, prediction, answer, finish_reason, prompt_tokens,
+    Columns: ``id, cluster, near_train, slices, prompt, reference, prediction, answer, finish_reason, prompt_tokens,
     completion_tokens``, then ``score.<metric>``. ``prompt`` is the item's own, for people: an instruction and
     examples are the same for all items and not repeated.
     """
@@ -31,6 +32,7 @@ def write_table(
         "id": pa.array([item.id for item in items], pa.string()),
         "cluster": pa.array([item.cluster for item in items], pa.int64()),
         "near_train": pa.array([item.near_train for item in items], pa.bool_()),
+        "slices": pa.array([[_text(name) for name in names] for names in slice_names(items)], pa.list_(pa.string())),
         "prompt": pa.array([_text(item.text) for item in items], pa.string()),
         "reference": pa.array([_text(item.reference) for item in items], pa.string()),
         "prediction": pa.array([_text(completion.text) for completion in completions], pa.string()),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.core.errors import IntegrityError
 from schemas.artifacts import Stored
-from schemas.evaluate import NEAR_TRAIN, EvaluateArtifact
+from schemas.evaluate import EvaluateArtifact
 from schemas.register import Comparison, GateOptions
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def read_items(name: str, evaluation: Stored[EvaluateArtifact], metric: str, par
 
     path = evaluation.file(evaluation.artifact.items)
     column = f"score.{metric}"
-    wanted = ["id", "cluster", "prediction", "answer", "reference", column, *([] if part is None else ["near_train"])]
+    wanted = ["id", "cluster", "prediction", "answer", "reference", column, *([] if part is None else ["slices"])]
     schema = parquet.read_schema(path)
     missing = [name for name in wanted if name not in schema.names]
     if missing or metric not in evaluation.artifact.scores:
@@ -95,7 +95,7 @@ def read_items(name: str, evaluation: Stored[EvaluateArtifact], metric: str, par
 
 
 def _of_slice(table: dict[str, list[Any]], part: str) -> dict[str, list[Any]]:
-    kept = [(part == NEAR_TRAIN) == bool(near) for near in table["near_train"]]
+    kept = [part in names for names in table["slices"]]
     return {name: list(compress(values, kept)) for name, values in table.items()}
 
 

@@ -10,6 +10,7 @@ from pipeline.report.conditions import outcome_text
 from pipeline.report.front_page import score_plot
 from pipeline.report.page import Block, Bullets, Example, Paragraph, Plot, Section, Table, filled
 from pipeline.report.plots import IntervalRow, Mark, interval_plot, mark_plot
+from pipeline.report.slices import slices
 from pipeline.report.types import ChangedItem, Report, SubjectScores, VariantRow
 from pipeline.report.wording import clip, count, difference_range, level, score_range, score_text, size
 from schemas.evaluate import Score
@@ -29,7 +30,7 @@ def evidence(report: Report) -> Iterator[Section]:
             ("scores", "Baselines and tuned model", _scores(report)),
             ("tests", "Paired tests on the same items", _tests(report)),
             ("seeds", "Spread over seeds", _seeds(report)),
-            ("slices", "Slices", _slices(report)),
+            ("slices", "By kind of item", slices(report)),
             ("retention", "What the base could do before", _retention(report)),
             ("variants", "Variants: size and score", _variants(report)),
             ("confusions", "Worst confusions", _confusions(report)),
@@ -140,18 +141,6 @@ def _seeds(report: Report) -> Iterator[Block]:
         )
     else:
         yield Paragraph("With one seed there is no spread to state.")
-
-
-def _slices(report: Report) -> Iterator[Block]:
-    metric = report.primary_metric
-    rows = [
-        (subject.title, name, *score_cells(scores.get(metric)))
-        for subject in report.subjects
-        for name, scores in subject.slices.items()
-    ]
-    if rows:
-        caption = f"{metric} by slice; near_train items nearly repeat a training row, clean items repeat none"
-        yield Table(caption, ("Subject", "Slice", *_SCORE), tuple(rows), frozenset(_SCORE))
 
 
 def _retention(report: Report) -> Iterator[Block]:

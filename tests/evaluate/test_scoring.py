@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,10 @@ from pipeline.core.workspace import hash_file
 from pipeline.evaluate.items import Item, as_item
 from pipeline.evaluate.mistakes import find_confusions
 from pipeline.evaluate.scoring import NO_INTERVAL, load_metrics, score_all
-from pipeline.evaluate.slices import slice_places
+from pipeline.evaluate.slices import slice_names, slice_places
 from pipeline.metrics import get_metric
 from schemas.base import Reference
+from schemas.data import Message
 from schemas.evaluate import Confusion, MetricSpec
 from tests.evaluate.support import example
 
@@ -80,6 +82,37 @@ def test_slices_part_what_training_rows_give_away() -> None:
     assert scored.slices["near_train"].value == 1.0
     assert math.isclose(scored.slices["clean"].value, 1 / 3)
     assert scored.slices["clean"].n == 3
+
+
+def asked(questions: list[str], answers: list[str]) -> list[Item]:
+    return [as_item(example(number, *pair)) for number, pair in enumerate(zip(questions, answers, strict=True))]
+
+
+def test_slices_by_length_are_thirds_and_one_length_stays_together() -> None:
+    # Ranked lengths of 90 items: place 30 is 2 and place 60 is 3, so that short is below 2 and long from 3.
+    rows = asked(["a"] * 30 + ["bb"] * 30 + ["ccc"] * 30, ["x"] * 90)
+    assert slice_places(rows) == {
+        "short": list(range(30)),
+        "medium": list(range(30, 60)),
+        "long": list(range(60, 90)),
+    }
+    # Here place 30 is 1: nothing is shorter, and without short ones there are no thirds.
+    assert slice_places(asked(["a"] * 40 + ["bb"] * 50, ["x"] * 90)) == {}
+
+
+def test_slices_by_expected_answer_are_those_with_enough_items() -> None:
+    rows = asked(["q"] * 99, ["rare"] * 29 + ["some"] * 30 + ["often"] * 40)
+    assert list(slice_places(rows)) == ["label often", "label some"]
+    assert slice_places(rows)["label some"] == list(range(29, 59))
+    assert slice_names(rows)[0] == [] and slice_names(rows)[98] == ["label often"]
+
+
+def test_slices_by_turns_count_what_is_said_and_no_system_turn() -> None:
+    one = (Message(role="system", content="s"), Message(role="user", content="q"))
+    several = (*one, Message(role="assistant", content="a"), Message(role="user", content="q"))
+    row = items(1)[0]
+    rows = [replace(row, prompt=one)] * 30 + [replace(row, prompt=several)] * 31
+    assert slice_places(rows) == {"one turn": list(range(30)), "several turns": list(range(30, 61))}
 
 
 def test_a_slice_of_one_cluster_has_no_interval() -> None:

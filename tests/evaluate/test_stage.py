@@ -84,6 +84,7 @@ def test_the_base_is_asked_every_item_and_every_answer_is_kept(
         "id",
         "cluster",
         "near_train",
+        "slices",
         "prompt",
         "reference",
         "prediction",
@@ -98,6 +99,7 @@ def test_the_base_is_asked_every_item_and_every_answer_is_kept(
     assert columns["id"] == [row.id for row in rows]
     assert columns["cluster"] == [row.cluster for row in rows]
     assert columns["near_train"] == [row.near_train for row in rows]
+    assert columns["slices"] == [["near_train" if row.near_train else "clean"] for row in rows]
     assert columns["prompt"] == [row.prompt[0].content for row in rows]
     assert columns["reference"] == [row.answer for row in rows]
     assert (artifact.name, artifact.n, artifact.split) == ("base", 12, "test")

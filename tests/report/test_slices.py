@@ -1,0 +1,55 @@
+"""Scores by kind of item, as the report shows them."""
+
+from __future__ import annotations
+
+from pipeline.report.page import Plot, Table
+from pipeline.report.record import RunRecord
+from pipeline.report.report import build_report
+from pipeline.report.slices import slices
+from pipeline.report.types import Report
+from schemas.evaluate import Score
+
+
+def score(value: float, n: int = 40) -> Score:
+    return Score(value=value, low=value - 0.1, high=value + 0.1, n=n, method="Wilson")
+
+
+def by_slice(report: Report, **values: dict[str, float]) -> Report:
+    """Return a report of which the named subjects have these scores on slices."""
+    subjects = [
+        subject.model_copy(
+            update={"slices": {name: {"exact_match": score(at)} for name, at in values[subject.role].items()}}
+        )
+        if subject.role in values
+        else subject
+        for subject in report.subjects
+    ]
+    return report.model_copy(update={"subjects": tuple(subjects)})
+
+
+def test_the_worst_kinds_come_first_beside_the_best_baseline(record: RunRecord) -> None:
+    report = by_slice(
+        build_report(record),
+        tuned={"short": 0.9, "label login": 0.5, "long": 0.7},
+        baseline={"short": 0.6, "label login": 0.75},
+    )
+    plot, table = slices(report)
+    assert isinstance(plot, Plot) and isinstance(table, Table)
+    assert [row[0] for row in table.rows] == ["label login", "long", "short"]
+    assert table.rows[0][:4] == ("label login", "40", "50.0%", "40.0% to 60.0%")
+    assert table.rows[0][4:6] == ("75.0%", "-25.0")
+    assert table.rows[1][4:6] == ("not measured", "")
+    assert "label login: 50.0%" in plot.alternative and "all items" in plot.alternative
+    assert not table.folded
+
+
+def test_many_kinds_are_folded_and_only_the_worst_are_drawn(record: RunRecord) -> None:
+    many = {f"label {number:02}": number / 40 for number in range(13)}
+    plot, table = slices(by_slice(build_report(record), tuned=many, baseline=many))
+    assert isinstance(plot, Plot) and isinstance(table, Table)
+    assert table.folded and len(table.rows) == 13
+    assert "label 07" in plot.alternative and "label 08" not in plot.alternative
+
+
+def test_without_slices_there_is_nothing_to_show(record: RunRecord) -> None:
+    assert list(slices(by_slice(build_report(record), tuned={}))) == []
