@@ -1,4 +1,4 @@
-"""`hone run --on modal`: the same run by ``modal run``, in a process of its own; Modal is not imported here."""
+"""``--on modal``: the same work by ``modal run``, in a process of its own; Modal is not imported here."""
 
 from __future__ import annotations
 
@@ -18,6 +18,31 @@ MODULE = "modal_app.main"
 
 _TOKEN = ("MODAL_TOKEN_ID", "MODAL_OAUTH_REFRESH_TOKEN")
 """Modal's client takes either; what belongs to it, it misses by itself."""
+
+
+_MODAL_RUN = (sys.executable, "-P", "-m", "modal", "run")
+
+
+@dataclass(frozen=True)
+class ModalExport:
+    """The options of a push to the Hub from a container; see ``modal run -m modal_app.main::export -- --help``."""
+
+    version: str
+    to: str
+    variant: str | None = None
+    public: bool = False
+    as_json: bool = False
+
+    @property
+    def command(self) -> list[str]:
+        """The command; with ``--json`` Modal's own progress is left out, so that one object is printed."""
+        variant = ["--variant", self.variant] if self.variant is not None else []
+        flags = [*(["--public"] if self.public else []), *(["--json"] if self.as_json else [])]
+        quiet = ["--quiet"] if self.as_json else []
+        return [
+            *_MODAL_RUN, *quiet, "-m", f"{MODULE}::export",
+            "--version", self.version, "--to", self.to, *variant, *flags,
+        ]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -42,9 +67,8 @@ class ModalRun:
     @property
     def command(self) -> list[str]:
         """The command; with ``--json`` Modal's own progress is left out, so that one object is printed."""
-        modal = [sys.executable, "-P", "-m", "modal", "run"]
         flags = [*(["--quiet"] if self.as_json else []), *(["--detach"] if self.detach else [])]
-        return [*modal, *flags, "-m", MODULE, *self._options()]
+        return [*_MODAL_RUN, *flags, "-m", MODULE, *self._options()]
 
     def _options(self) -> Iterator[str]:
         yield from ("--config", str(self.spec))
@@ -65,8 +89,8 @@ class ModalRun:
             yield "--json"
 
 
-def run_on_modal(run: ModalRun) -> int:
-    """Have ``modal run`` carry the run out, and return its exit code, which is a documented one of hone's.
+def run_on_modal(run: ModalRun | ModalExport) -> int:
+    """Have ``modal run`` carry it out, and return its exit code, which is a documented one of hone's.
 
     Raises:
         EnvironmentMissing: this machine has no token for Modal.

@@ -19,7 +19,7 @@ from modal_app.caller import HandOver, ModalCaller
 from modal_app.flights import Flights
 from modal_app.images import image
 from modal_app.leases import DictLeases
-from modal_app.meter import Meter, read_meters
+from modal_app.meter import PREFLIGHT, UPKEEP, Meter, read_meters
 from modal_app.orders import Collected, Controlled, ControlOrder, GarbageOrder, PreparedRun, PrepareOrder
 from modal_app.pulse import Pulse
 from modal_app.purse import CONTROLLER, Purse
@@ -96,11 +96,12 @@ def prepare_retraining_run(request: str) -> str:
 
 
 def _prepare(written_down: Callable[[Session], Prepared]) -> str:
-    with working_container("preflight", "preflight") as leases:
+    with metered_container(UPKEEP, PREFLIGHT) as (leases, meter):
         try:
             with registry_to_read() as registry:
                 session = Session(ROOT, lambda: registry, CallerHere(SETTINGS.device, leases), visible_secrets())
                 prepared = written_down(session)
+            meter.charge_to(prepared.directory.run)
             return _plan_run(session, prepared).model_dump_json()
         except Exception as error:  # noqa: BLE001 - the boundary: whatever a library raises becomes an answer
             return PreparedRun(error=as_hone_error(error).record()).model_dump_json()
@@ -152,7 +153,7 @@ def control_run(text: str) -> str:
 def collect_garbage(text: str) -> str:
     """Remove from the Volume what nothing refers to; what a container holds stays."""
     order = GarbageOrder.model_validate_json(text)
-    with working_container("upkeep", "garbage") as leases, registry_to_read() as registry:
+    with working_container(UPKEEP, "garbage") as leases, registry_to_read() as registry:
         try:
             _refuse_runs_under_way(order.forget, leases)
             store = Store(ROOT, leases)
@@ -220,7 +221,7 @@ def _ledger(order: ControlOrder, directory: RunDirectory) -> Ledger:
     path = directory.path / LEDGER
     earlier = Ledger.from_json(path.read_text(encoding="utf-8")).attempts() if path.is_file() else ()
     ledger = Ledger(caps, price_scale=order.price_scale, attempts=earlier)
-    for attempt in read_meters(STATE, directory.run, {*directory.calls(), CONTROLLER}):
+    for attempt in read_meters(STATE, directory.run, {*directory.calls(), CONTROLLER, PREFLIGHT}):
         ledger.meter(attempt)
     return ledger
 
@@ -245,14 +246,22 @@ def _plan(session: Session, run: ResolvedRun, sink: Callable[[Event], None]) -> 
 @contextmanager
 def working_container(owner: str, call_id: str) -> Iterator[DictLeases]:
     """Reload the Volume, and yield this container's leases while its pulse and meter go on."""
+    with metered_container(owner, call_id) as (leases, _):
+        yield leases
+
+
+@contextmanager
+def metered_container(owner: str, call_id: str) -> Iterator[tuple[DictLeases, Meter]]:
+    """Do the same, and yield the meter too: who is charged may become known later."""
     ARTIFACTS.reload()
     holder = modal.current_input_id() or call_id
     kind: AttemptKind = "controller" if call_id == CONTROLLER else "preflight"
     meter = Meter(STATE, owner, call_id, f"{holder}-{time.time():.0f}", resources_of(_CPU), kind)
     with Pulse(SETTINGS.lease_seconds / 4) as pulse, meter, pulse.beat(meter.beat):
-        yield DictLeases(
+        leases = DictLeases(
             LEASES, holder, SETTINGS.lease_seconds, pulse, entered=ARTIFACTS.reload, leaving=ARTIFACTS.commit
         )
+        yield leases, meter
 
 
 def _show(event: Event) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+
 from modal_app.controller import on_a_cpu, working_container
+from modal_app.meter import UPKEEP
 from modal_app.registry import registry_to_read
 from modal_app.volumes import ROOT
 from pipeline.core.context import CallContext
@@ -12,8 +16,12 @@ from pipeline.core.secrets import visible_secrets
 from pipeline.core.workspace import Store
 from schemas.base import Schema
 from schemas.errors import ErrorRecord
+from schemas.events import Event
 
 SCHEME = "hf://"
+
+PROGRESS_SECONDS = 5.0
+"""How often the container's log says how far it is."""
 
 
 class ExportOrder(Schema):
@@ -57,7 +65,7 @@ def check_target(to: str) -> None:
 def push_version(text: str) -> str:
     """Make a package of a version's form, and a repository of the package."""
     order = ExportOrder.model_validate_json(text)
-    with working_container("upkeep", "export") as leases, registry_to_read() as registry:
+    with working_container(UPKEEP, "export") as leases, registry_to_read() as registry:
         try:
             return _push(order, resolve(registry, order.version), Store(ROOT, leases)).model_dump_json()
         except Exception as error:  # noqa: BLE001 - the boundary: whatever a library raises becomes an answer
@@ -83,7 +91,7 @@ def _push(order: ExportOrder, version: RegisteredVersion, store: Store) -> Pushe
         order.to,
         registration=Registration.of(version),
         private=order.private,
-        context=CallContext(call_id="export", secrets=secrets),
+        context=CallContext(call_id="export", sink=teller(), secrets=secrets),
     )
     return Pushed(
         version=str(version),
@@ -92,3 +100,21 @@ def _push(order: ExportOrder, version: RegisteredVersion, store: Store) -> Pushe
         files=exported.files,
         size_bytes=exported.size_bytes,
     )
+
+
+def teller(seconds: float = PROGRESS_SECONDS) -> Callable[[Event], None]:
+    """Return what writes events to the container's log; progress once in ``seconds``, and its end."""
+    told = float("-inf")
+
+    def tell(event: Event) -> None:
+        nonlocal told
+        line = event.message
+        if event.kind == "progress":
+            label, done, total = (event.data[key] for key in ("label", "done", "total"))
+            if done != total and time.monotonic() - told < seconds:
+                return
+            told = time.monotonic()
+            line = f"{label}: {done:,} of {total:,} bytes"
+        print(f"{event.call_id} {line}", flush=True)  # noqa: T201 - a container's log is its output
+
+    return tell

@@ -56,6 +56,7 @@ def variables(name: str, device: Device) -> dict[str, str]:
         **SETTINGS.environment(),
         "HF_HUB_CACHE": f"{MODEL_CACHE}/hub",  # and not HF_HOME, so that no token is ever written to a Volume
         "OMP_WAIT_POLICY": "PASSIVE",  # cores are shared: a thread that waits gives its core away
+        "HF_HUB_DISABLE_TELEMETRY": "1",
         "TQDM_DISABLE": "1",
     }
     if name != SERVE_VLLM:

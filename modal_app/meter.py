@@ -5,6 +5,7 @@ The n-th attempt at a call has a key of its own, so that containers which are al
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from types import TracebackType
@@ -12,6 +13,12 @@ from typing import Self
 
 from modal_app.leases import Entries
 from schemas.ledger import Attempt, AttemptKind, Resources
+
+UPKEEP = "upkeep"
+"""Owner of the meters of what no run is charged with: promotions, pushes, garbage, preflights that found no run."""
+
+PREFLIGHT = "preflight"
+"""What attempts at preparing a run are called."""
 
 
 def meter_key(owner: str, call_id: str, number: int) -> str:
@@ -39,6 +46,7 @@ class Meter:
         self._state = state
         self._owner, self._call_id = owner, call_id
         self._key = ""
+        self._lock = threading.Lock()
         self.earlier: tuple[Attempt, ...] = ()
         now = time.time()
         self._record = Attempt(
@@ -51,11 +59,8 @@ class Meter:
         )
 
     def __enter__(self) -> Self:
-        while not self._key:
-            self.earlier = tuple(read_meters(self._state, self._owner, (self._call_id,)))
-            key = meter_key(self._owner, self._call_id, len(self.earlier))
-            if self._state.put(key, self._record.model_dump(mode="json"), skip_if_exists=True):
-                self._key = key
+        with self._lock:
+            self._key = self._take_key()
         return self
 
     def __exit__(
@@ -70,8 +75,24 @@ class Meter:
         self._put(self._record)
         return True
 
+    def charge_to(self, owner: str) -> None:
+        """Have ``owner`` charged with this attempt, from its beginning: who that is was not known before."""
+        with self._lock:
+            before, self._owner = self._key, owner
+            self._key = self._take_key()
+            self._state.pop(before, None)
+
+    def _take_key(self) -> str:
+        """Write the record under the first key that nobody has."""
+        while True:
+            self.earlier = tuple(read_meters(self._state, self._owner, (self._call_id,)))
+            key = meter_key(self._owner, self._call_id, len(self.earlier))
+            if self._state.put(key, self._record.model_dump(mode="json"), skip_if_exists=True):
+                return key
+
     def _put(self, record: Attempt) -> None:
-        self._state.put(self._key, record.model_dump(mode="json"))
+        with self._lock:
+            self._state.put(self._key, record.model_dump(mode="json"))
 
 
 def read_meters(state: Entries, owner: str, call_ids: Iterable[str]) -> Iterator[Attempt]:

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, field
 
 from modal_app.leases import Entries
-from modal_app.meter import read_meters
+from modal_app.meter import PREFLIGHT, read_meters
 from pipeline.control.allowance import Refusal, Request
 from pipeline.control.ledger import LEDGER, Ledger
 from pipeline.control.runs import RunDirectory
@@ -69,8 +69,9 @@ class Purse:
         return not isinstance(given, Refusal) and given.seconds >= again.least
 
     def write(self) -> None:
-        """Keep the ledger in the run's record, with what the controller itself has taken."""
-        self._meter(CONTROLLER)
+        """Keep the ledger in the run's record, with what the controller itself and preparing the run have taken."""
+        for own in (CONTROLLER, PREFLIGHT):
+            self._meter(own)
         with self._lock:
             text = self.ledger.to_json()
         write_atomic(self.directory.path / LEDGER, text)

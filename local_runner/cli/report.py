@@ -17,6 +17,7 @@ from local_runner.cli.common import (
     registry,
     workspace_root,
 )
+from local_runner.cli.run import PlaceOption
 from pipeline.control.output import print_json
 
 if TYPE_CHECKING:
@@ -166,9 +167,15 @@ def export(
         bool, typer.Option("--public", help="Make the Hub repository public; private otherwise.")
     ] = False,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    place: Annotated[
+        PlaceOption,
+        typer.Option("--on", help="With modal, a container pushes a version of the app's Volume to the Hub."),
+    ] = PlaceOption.here,
     as_json: JsonOption = False,
 ) -> int:
     """Export a version as plain Hugging Face files with a card, a compose file and a smoke request."""
+    if place is PlaceOption.modal:
+        return _export_on_modal(version, to, variant, public, as_json)
     from pipeline.control.display import Display
     from pipeline.core.context import CallContext
     from pipeline.core.registry import resolve
@@ -203,3 +210,11 @@ def export(
     else:
         console().print(f"{found} ({exported.variant}) is in {exported.location}", markup=False, soft_wrap=True)
     return 0
+
+
+def _export_on_modal(version: str, to: str, variant: str | None, public: bool, as_json: bool) -> int:
+    from local_runner.on_modal import ModalExport, run_on_modal
+    from pipeline.report.export import hub_repository
+
+    hub_repository(to)
+    return run_on_modal(ModalExport(version, to, variant, public, as_json))

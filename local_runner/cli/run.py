@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 class PlaceOption(StrEnum):
-    """Where the stages of a run are carried out."""
+    """Where the work is carried out."""
 
     here = "here"
     modal = "modal"

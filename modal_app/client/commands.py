@@ -10,16 +10,16 @@ from rich.console import Console
 
 from modal_app.attempts import stop_key
 from modal_app.client.money import agree_on_cap
-from modal_app.client.serving_bill import serving_cost
+from modal_app.client.serving_bill import bill_of, serving_bill, upkeep_bill
 from modal_app.client.starting import DEFAULT_FOLDER, Client
 from modal_app.controller import collect_garbage
 from modal_app.leases import DictLeases
+from modal_app.meter import PREFLIGHT, read_meters
 from modal_app.orders import Collected, ControlOrder, GarbageOrder
 from modal_app.pulse import Pulse
 from modal_app.settings import SETTINGS
 from modal_app.under_way import running_controller
 from modal_app.volumes import LEASES, STATE
-from pipeline.control.allowance import dollars
 from pipeline.control.bill import summary, table
 from pipeline.control.conclusion import Conclusion, exit_code
 from pipeline.control.options import StageOption, run_options
@@ -89,12 +89,14 @@ def plan(config: Config, overrides: Set = None, to: To = DEFAULT_FOLDER, as_json
     """Plan a run: what it would do, take and show, before a GPU starts."""
     client = Client(to, _messages(), quiet=as_json)
     spec, prepared = client.prepare(config, overrides or [])
-    assert prepared.plan is not None
+    assert prepared.plan is not None and prepared.run is not None
+    preflights = bill_of(read_meters(STATE, prepared.run, (PREFLIGHT,)))
     if as_json:
         places = places_of(prepared.plan, spec, SETTINGS.device)
-        print_json({**prepared.model_dump(mode="json"), **places.as_json()})
+        print_json({**prepared.model_dump(mode="json"), **places.as_json(), "preflight": preflights.as_json()})
     else:
         show_plan(prepared.plan, spec, _console(), SETTINGS.device)
+        client.announce(f"preflight: {preflights}, charged to {prepared.run} when it is started")
     return int(ExitCode.OK if prepared.plan.feasible else ExitCode.BUDGET)
 
 
@@ -158,19 +160,17 @@ def status(run: Run = "", to: To = DEFAULT_FOLDER, as_json: Json = False) -> int
     client = Client(to, _messages(), quiet=as_json)
     directory = client.mirror.run(run or client.mirror.newest())
     current = run_status(Store(to, DictLeases(LEASES, "", 0.0, Pulse(0.0))), directory)
-    containers, served = serving_cost(STATE.items())
+    entries = tuple(STATE.items())
+    bills = {"serving": serving_bill(entries), "upkeep": upkeep_bill(entries)}
     if as_json:
-        serving = {
-            "containers": containers,
-            "dollars": round(served.dollars, 6),
-            "gpu_hours": round(served.gpu_hours, 6),
-        }
-        print_json({**current.as_json(), "money": _money(client, current.run), "serving": serving})
+        uncharged = {name: bill.as_json() for name, bill in bills.items()}
+        print_json({**current.as_json(), "money": _money(client, current.run), **uncharged})
     else:
         current.show(_console())
         _tell_money(client, current.run)
-        if containers:
-            client.announce(f"endpoint: {dollars(served.dollars)} for {containers} containers so far")
+        for name, bill in bills.items():
+            if bill.containers:
+                client.announce(f"{name}, charged to no run: {bill} so far")
     return 0
 
 

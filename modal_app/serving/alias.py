@@ -7,6 +7,7 @@ champion.
 from __future__ import annotations
 
 from modal_app.controller import on_a_cpu, working_container
+from modal_app.meter import UPKEEP
 from modal_app.registry import registry_to_write
 from modal_app.serving.keys import served_key
 from modal_app.volumes import STATE
@@ -41,7 +42,7 @@ class Moved(Schema):
 def move_champion(text: str) -> str:
     """Make a version champion, and have the endpoint serve it."""
     order = MoveOrder.model_validate_json(text)
-    with working_container("upkeep", "champion") as leases:
+    with working_container(UPKEEP, "champion") as leases:
         try:
             with registry_to_write(leases) as registry:
                 if order.roll_back is not None:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline.core.errors import ConfigError, HoneError, SourceError
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
 
 
 def push_folder(
@@ -40,7 +44,9 @@ def push_folder(
                 where=f"hf://{repo_id}",
                 fix="choose another name, make it private on the Hub, or export with --public",
             )
-        api.upload_folder(repo_id=repo_id, folder_path=folder, commit_message=message, delete_patterns="*")
+        _send(api, folder, repo_id, message)
+    except HoneError:
+        raise
     except HFValidationError as error:
         raise ConfigError(str(error), where=f"hf://{repo_id}", fix="write hf://organization/name") from error
     except HfHubHTTPError as error:
@@ -52,6 +58,22 @@ def push_folder(
     except (OSError, httpx.HTTPError) as error:
         raise _unreachable(error, repo_id) from error
     return address
+
+
+def _send(api: HfApi, folder: Path, repo_id: str, message: str) -> None:
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        api.upload_folder(repo_id=repo_id, folder_path=folder, commit_message=message, delete_patterns="*")
+    except HfHubHTTPError:
+        raise
+    except (RuntimeError, OSError) as error:  # as the ways of sending weights end, whatever the storage answered
+        raise SourceError(
+            "the Hub's storage did not take the weights",
+            where=f"hf://{repo_id}",
+            fix="export again; nothing was committed, and what arrived is not sent twice",
+            detail=f"{type(error).__name__}: {error.__cause__ or error}",
+        ) from error
 
 
 def _refused(error: Exception, repo_id: str) -> HoneError:

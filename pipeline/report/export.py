@@ -45,6 +45,18 @@ class Exported:
     size_bytes: int
 
 
+def hub_repository(to: str) -> str:
+    """Return the repository, ``organization/name``, that ``hf://organization/name`` names.
+
+    Raises:
+        ConfigError: it names none.
+    """
+    target = _HUB_TARGET.match(to)
+    if target is None:
+        raise ConfigError("this is no repository of the Hub", where=to, fix="write hf://organization/name")
+    return target["repository"]
+
+
 def export_version(
     version: VersionRecord,
     variant: str,
@@ -64,17 +76,17 @@ def export_version(
     used = context or CallContext()
     if _ADDRESS.match(to) is None:
         return export_package(version, variant, Path(to), registration=registration, context=used)
-    target = _HUB_TARGET.match(to)
-    if target is None:
-        raise ConfigError("this is no repository of the Hub", where=to, fix="write hf://organization/name")
+    repository = hub_repository(to)
     from pipeline.report.backends import push_folder
 
     token = used.secret(TOKEN_SECRET)
     with tempfile.TemporaryDirectory(prefix="hone-export-") as temporary:
         folder = Path(temporary) / "package"
         built = export_package(version, variant, folder, registration=registration, context=used)
+        used.emit("progress", label="uploading", done=0, total=built.size_bytes)
         message = f"{registration.version if registration and registration.version else 'A version'}, {variant}"
-        address = push_folder(folder, target["repository"], token=token, private=private, message=message)
+        address = push_folder(folder, repository, token=token, private=private, message=message)
+        used.emit("progress", label="uploading", done=built.size_bytes, total=built.size_bytes)
     return Exported(variant, address, built.files, built.size_bytes)
 
 

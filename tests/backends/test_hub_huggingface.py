@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from pipeline.backends.hub_huggingface import push_folder
 from pipeline.core.errors import ConfigError, SourceError
-from tests.support.hub import TOKEN, Hub, serve_hub
+from tests.support.hub import TOKEN, Hub, Large, serve_hub
 
 
 @pytest.fixture(autouse=True)
@@ -49,6 +50,38 @@ def test_a_second_push_removes_what_is_no_longer_there(hub: Hub, folder: Path) -
     (folder / "new.txt").write_text("new")
     push_folder(folder, "org/name", token=TOKEN, message="second", endpoint=hub.address)
     assert set(hub.repositories["org/name"]["files"]) == {"README.md", "new.txt"}
+
+
+WEIGHTS = bytes(range(256)) * 4000  # 1,024,000 bytes
+
+
+@pytest.fixture(params=["xet", "lfs"])
+def storage(request: pytest.FixtureRequest, folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Have the client send weights to this storage, and put some into the folder."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", request.param == "lfs")
+    (folder / "model.safetensors").write_bytes(WEIGHTS)
+    return str(request.param)
+
+
+@pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # of the client, by LFS
+def test_weights_go_to_the_storage_and_the_commit_names_them_by_content(hub: Hub, folder: Path, storage: str) -> None:
+    push_folder(folder, "org/name", token=TOKEN, message="triage@1", endpoint=hub.address)
+    digest = hashlib.sha256(WEIGHTS).hexdigest()
+    assert hub.repositories["org/name"]["files"]["model.safetensors"] == Large(digest, len(WEIGHTS))
+    assert (digest in hub.objects, bool(hub.blocks and hub.shards)) == (storage == "lfs", storage == "xet")
+    assert hub.refused == []  # nothing was told to anybody beside
+
+
+@pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
+@pytest.mark.usefixtures("storage")
+def test_a_storage_that_takes_no_weights_is_a_clear_error_and_nothing_is_committed(hub: Hub, folder: Path) -> None:
+    hub.full = True
+    with pytest.raises(SourceError, match="did not take the weights") as raised:
+        push_folder(folder, "org/name", token=TOKEN, message="triage@1", endpoint=hub.address)
+    assert hub.repositories["org/name"]["files"] == {}
+    assert TOKEN not in f"{raised.value} {raised.value.detail}"
 
 
 def test_a_public_repository_is_refused_before_anything_is_sent(hub: Hub, folder: Path) -> None:

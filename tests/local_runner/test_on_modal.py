@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from local_runner.main import run_command
-from local_runner.on_modal import ModalRun, require_token
+from local_runner.on_modal import ModalExport, ModalRun, require_token
 from pipeline.core.errors import EnvironmentMissing
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -35,6 +35,22 @@ def test_every_option_is_passed_on() -> None:
 def test_what_is_not_given_is_not_passed_on() -> None:
     command = ModalRun(spec=Path("run.yaml")).command
     assert command[4:] == ["run", "-m", "modal_app.main", "--config", "run.yaml"]
+
+
+def test_an_export_is_that_of_a_container() -> None:
+    export = ModalExport("triage@3", "hf://org/triage", "merged", public=True, as_json=True)
+    assert export.command == [
+        sys.executable, "-P", "-m", "modal", "run", "--quiet", "-m", "modal_app.main::export",
+        "--version", "triage@3", "--to", "hf://org/triage", "--variant", "merged", "--public", "--json",
+    ]  # fmt: skip
+    plain = ModalExport("triage", "hf://org/triage").command
+    assert plain[4:] == ["run", "-m", "modal_app.main::export", "--version", "triage", "--to", "hf://org/triage"]
+
+
+def test_a_container_exports_to_no_folder(capsys: pytest.CaptureFixture[str]) -> None:
+    code = run_command(["export", "triage", "--to", "./model", "--on", "modal"])
+    assert code == 3
+    assert "write hf://organization/name" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

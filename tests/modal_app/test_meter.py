@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import modal_app.meter
-from modal_app.meter import Meter, read_meters
+from modal_app.meter import UPKEEP, Meter, read_meters
 from schemas.ledger import Resources
 from tests.modal_app.entries import Entries
 
@@ -119,3 +119,18 @@ def test_earlier_attempts_are_those_before_this_one(clock: Clock) -> None:
     assert first.earlier == ()
     assert [(attempt.attempt, attempt.seconds) for attempt in second.earlier] == [("in-1", 3.0)]
     assert other.earlier == ()
+
+
+def test_an_attempt_is_charged_from_its_beginning_to_who_becomes_known_later(clock: Clock) -> None:
+    entries = Entries()
+    with Meter(entries, "run-1", "preflight", "in-0", BILLED, "preflight"):
+        clock.now += 2.0
+    with Meter(entries, UPKEEP, "preflight", "in-1", BILLED, "preflight") as one:
+        clock.now += 5.0
+        one.charge_to("run-1")
+        clock.now += 7.0
+        one.beat()
+        killed = {attempt.attempt: attempt.seconds for attempt in read_meters(entries, "run-1", ("preflight",))}
+    # in-0 lived for 2 seconds; in-1 from 1002, was charged to the run at 1007, and seen at 1014
+    assert killed == {"in-0": 2.0, "in-1": 12.0}
+    assert list(read_meters(entries, UPKEEP, ("preflight",))) == []

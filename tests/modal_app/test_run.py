@@ -14,7 +14,7 @@ import pytest
 from benchmarks.survival import contents
 from tests.e2e.conftest import GATE_FAILED, Finished, hone, smoke
 from tests.modal_app.plane import ModalHome, printed_json, serve_plane
-from tests.support.hub import TOKEN, serve_hub
+from tests.support.hub import TOKEN, Large, serve_hub
 
 __all__ = ["smoke"]
 
@@ -64,7 +64,8 @@ def test_each_stage_ran_once_in_the_image_of_its_environment(done: Done) -> None
 
 def test_the_money_is_told_by_call(done: Done) -> None:
     money = done.printed["money"]
-    assert {row["call"] for row in money["calls"]} >= {"data", "train.seed-0", "register"}
+    assert {row["call"] for row in money["calls"]} >= {"preflight", "data", "train.seed-0", "register"}
+    assert money["kinds"]["preflight"]["dollars"] > 0.0
     assert 0.0 < money["spent"]["dollars"] < money["max_cost"]
     assert money["reserved"]["dollars"] == 0.0
 
@@ -110,14 +111,17 @@ def test_a_container_pushes_a_version_to_the_hub(done: Done) -> None:
         assert printed_json(pushed.stdout)["location"] == f"{hub.address}/org/triage"
         repository = hub.repositories["org/triage"]
     assert repository["private"]
-    files: dict[str, bytes] = repository["files"]
-    manifest = json.loads(files["MANIFEST.json"])
+    files: dict[str, bytes | Large] = repository["files"]
+    manifest = json.loads(files.pop("MANIFEST.json"))
     assert {file["path"]: file["sha256"] for file in manifest["files"]} == {
-        name: hashlib.sha256(content).hexdigest() for name, content in files.items() if name != "MANIFEST.json"
+        name: content.sha256 if isinstance(content, Large) else hashlib.sha256(content).hexdigest()
+        for name, content in files.items()
     }
+    assert isinstance(files["model.safetensors"], Large) and hub.blocks and hub.shards and not hub.refused
     (ref,) = [call for name, call in home.calls(done.run).items() if name == "optimize.merged"]
     assert manifest["model"]["fingerprint"] == ref["fingerprint"]
-    assert TOKEN not in pushed.stdout
+    assert "export uploading: " in home.plane.app("hone-test").logs.text
+    assert TOKEN not in pushed.stdout + home.plane.app("hone-test").logs.text
     assert not [path for path, content in home.files().items() if TOKEN.encode() in content]
 
 
