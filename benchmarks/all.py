@@ -43,6 +43,13 @@ BENCHMARKS = (
         "recall at Jaccard >= 0.8 at least .99, precision at least .98, at least 2.5 times fewer CPU-seconds",
     ),
     Benchmark(
+        "statistics",
+        "Tests and intervals on simulated data sets of which the truth is known",
+        "type-I error at most 6.5% at the 5% level (bootstrap and permutation at least 3.5%), 95% intervals that cover "
+        "93% to 97%",
+        ("--plot", "docs/images/power.png"),
+    ),
+    Benchmark(
         "train_overhead",
         "The train stage against a plain TRL script with the same settings",
         "at most 5% more CPU-seconds",

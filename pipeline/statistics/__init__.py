@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pipeline.statistics.equivalence import EquivalenceResult, equivalence
 from pipeline.statistics.intervals import (
     Interval,
     bootstrap_interval,
@@ -14,19 +15,26 @@ from pipeline.statistics.multiple import benjamini_hochberg, holm
 from pipeline.statistics.non_inferiority import NonInferiorityResult, least_items, non_inferiority
 from pipeline.statistics.paired import PairedResult, compare, compare_corpus
 from pipeline.statistics.permutation import sign_flip_p_value
+from pipeline.statistics.random_effects import SeedsEffect, seeds_effect
 from pipeline.statistics.seeds import SeedSummary, summarize_seeds
+from pipeline.statistics.sequential import MeanSequence, TwoRates
 from pipeline.statistics.size import mcnemar_power, minimum_detectable_gain, required_size
 
 __all__ = [
+    "EquivalenceResult",
     "Interval",
+    "MeanSequence",
     "NonInferiorityResult",
     "PairedResult",
     "SeedSummary",
+    "SeedsEffect",
+    "TwoRates",
     "benjamini_hochberg",
     "bootstrap_interval",
     "bootstrap_mean_interval",
     "compare",
     "compare_corpus",
+    "equivalence",
     "exact_mcnemar",
     "holm",
     "least_items",
@@ -35,6 +43,7 @@ __all__ = [
     "non_inferiority",
     "required_size",
     "score_interval",
+    "seeds_effect",
     "sign_flip_p_value",
     "summarize_seeds",
     "wilson_interval",
