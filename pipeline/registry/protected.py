@@ -61,7 +61,7 @@ def protect(
             for name, known in slices
         ),
     ]
-    return tuple(_adjusted(found))
+    return tuple(corrected(found))
 
 
 def protected_conditions(protected: Sequence[Protected], alpha: float) -> Iterator[Condition]:
@@ -118,7 +118,8 @@ def _compare(
     return compare_items(ours, theirs, metric, gate, part=part)
 
 
-def _adjusted(found: Sequence[Protected]) -> Iterator[Protected]:
+def corrected(found: Sequence[Protected]) -> Iterator[Protected]:
+    """Yield what is protected with its p-values corrected by Holm's method, over all that was measured."""
     from pipeline.statistics import holm
 
     measured = [each.comparison.p_value for each in found if each.comparison is not None]
