@@ -1,4 +1,4 @@
-"""The registry on a Volume: MLflow's SQLite file, worked on as a container's own copy.
+"""The registry: an MLflow server's, or MLflow's SQLite file on the Volume, worked on as a container's own copy.
 
 A database on a Volume would be open when the Volume is reloaded, and two containers would overwrite each other's. So it
 is read from a copy; and written to a copy under a lease that every writer takes, which then replaces the file.
@@ -14,6 +14,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from modal_app.leases import DictLeases
+from modal_app.settings import SETTINGS
 from modal_app.volumes import ARTIFACTS, ROOT
 from pipeline.backends.track_mlflow import MlflowRegistry
 from pipeline.core.registry import Registry
@@ -24,15 +25,19 @@ LEASE = "registry"
 
 @contextmanager
 def registry_to_read() -> Iterator[Registry]:
-    """Yield the registry as it is on the Volume now."""
+    """Yield the registry as it is now."""
     with tempfile.TemporaryDirectory(prefix="registry-") as folder:
-        yield MlflowRegistry(_copy(Path(folder)))
+        path = _copy(Path(folder)) if SETTINGS.tracking_uri is None else Path(folder) / DATABASE
+        yield MlflowRegistry(path, SETTINGS.tracking_uri)
 
 
 @contextmanager
 def registry_to_write(leases: DictLeases) -> Iterator[Registry]:
-    """Yield the registry and put what was changed on the Volume; other writers wait."""
+    """Yield the registry, and put what was changed on the Volume if that holds it; other writers wait."""
     with leases.named(LEASE), tempfile.TemporaryDirectory(prefix="registry-") as folder:
+        if SETTINGS.tracking_uri is not None:
+            yield MlflowRegistry(Path(folder) / DATABASE, SETTINGS.tracking_uri)
+            return
         path = _copy(Path(folder))
         yield MlflowRegistry(path)
         _replace(path)

@@ -18,6 +18,7 @@ from typing import NoReturn, get_args
 from pipeline.core.errors import ConfigError, HoneError
 from pipeline.core.secrets import NAMED, is_visible
 from pipeline.core.spec import read_spec
+from pipeline.core.tracking import CREDENTIALS, checked_tracking_uri
 from schemas.base import Device
 from schemas.placement import MOST_NODES
 
@@ -56,6 +57,7 @@ class Settings:
             the keys that it must have: ``huggingface:HF_TOKEN,judges:OPENAI_API_KEY+HONE_SECRET_JUDGE``.
         workers: calls of one kind that may be under way at once.
         lease_seconds: how long an artifact's lease is good without being renewed.
+        tracking_uri: the MLflow server that holds versions and runs; None keeps them in a database on the Volume.
         serve: what the endpoint serves: ``name`` or ``name@champion``, or ``name@3`` whatever becomes champion; None
             is the only name that is registered.
         port: the port that the endpoint's engine listens on in its container.
@@ -69,6 +71,7 @@ class Settings:
     secrets: tuple[NamedSecret, ...] = ()
     workers: int = 4
     lease_seconds: float = 40.0
+    tracking_uri: str | None = None
     serve: str | None = None
     port: int = 8000
     nodes: int = 1
@@ -83,8 +86,8 @@ class Settings:
         given = {name: value.strip() for name, value in variables.items() if name.startswith(PREFIX) and value.strip()}
         readers = {
             "app": _app, "device": _device, "config": _config, "secrets": _secrets,
-            "workers": _workers, "lease_seconds": _lease_seconds, "serve": _serve, "port": _port,
-            "nodes": _nodes,
+            "workers": _workers, "lease_seconds": _lease_seconds, "tracking_uri": checked_tracking_uri,
+            "serve": _serve, "port": _port, "nodes": _nodes,
         }  # fmt: skip
         known = {_variable(field): field for field in readers}
         for name in given:
@@ -103,6 +106,7 @@ class Settings:
             "secrets": ",".join(map(str, self.secrets)),
             "workers": str(self.workers),
             "lease_seconds": repr(self.lease_seconds),
+            "tracking_uri": self.tracking_uri or "",
             "serve": self.serve or "",
             "port": str(self.port),
             "nodes": str(self.nodes),
@@ -144,9 +148,9 @@ def _secrets(where: str, value: str) -> tuple[NamedSecret, ...]:
             raise ConfigError(f"{name!r} cannot be a Secret's name", where=where, fix="names separated by commas")
         known = keys.setdefault(name, {})
         for key in map(str.strip, required.split("+") if colon else ()):
-            if not is_visible(key):
+            if not is_visible(key) and key not in CREDENTIALS:
                 raise ConfigError(
-                    f"{key!r} of {name} is no key that stages see", where=where, fix=f"they see {NAMED}, joined by +"
+                    f"{key!r} of {name} is no key that stages see", where=where, fix=f"they see {NAMED}, joined by +; {' and '.join(CREDENTIALS)} are for a tracking server"
                 )
             known[key] = None
     return tuple(NamedSecret(name, tuple(required)) for name, required in keys.items())

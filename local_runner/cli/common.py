@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -74,7 +75,13 @@ def writable_root(workspace: Path) -> Path:
 
 
 def registry(root: Path) -> Registry:
-    """Return the registry of a workspace: MLflow on SQLite."""
-    from pipeline.backends.track_mlflow import MlflowRegistry
+    """Return the registry of a workspace: MLflow on SQLite, or the server that ``HONE_TRACKING_URI`` names.
 
-    return MlflowRegistry(root / "mlflow.db")
+    Raises:
+        ConfigError: the variable names no server.
+    """
+    from pipeline.backends.track_mlflow import MlflowRegistry
+    from pipeline.core.tracking import TRACKING_URI, checked_tracking_uri
+
+    uri = os.environ.get(TRACKING_URI, "").strip()
+    return MlflowRegistry(root / "mlflow.db", checked_tracking_uri(TRACKING_URI, uri) if uri else None)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +45,11 @@ class LoggedRun:
     mlflow_id: str
     status: str
     calls: dict[str, str]
+
+    @classmethod
+    def of(cls, mlflow_id: str, status: str, tags: Mapping[str, str]) -> LoggedRun:
+        """Return the run that has these tags."""
+        return cls(mlflow_id, status, {k.removeprefix(CALL): v for k, v in tags.items() if k.startswith(CALL)})
 
 
 class MlflowReader:
@@ -97,12 +102,9 @@ class MlflowReader:
             row = connection.execute(
                 "SELECT value FROM registered_model_tags WHERE name = ? AND key = ?", (name, HISTORY + alias)
             ).fetchone()
-        past = tuple(json.loads(row[0])) if row is not None else ()
-        now = self.alias(name, alias)
-        # The alias is written before its history, so a caller killed in between leaves a history one entry short.
-        return past if now is None or past[-1:] == (now,) else (*past, now)
+        return history_of(row[0] if row is not None else "[]", self.alias(name, alias))
 
-    def logged_run(self, run_id: str) -> LoggedRun | None:
+    def logged_run(self, name: str, run_id: str) -> LoggedRun | None:  # noqa: ARG002 - a server wants the experiment
         """Return the newest MLflow run of a hone run, or None."""
         with self._connect() as connection:
             if connection is None:
@@ -115,8 +117,7 @@ class MlflowReader:
             if row is None:
                 return None
             tags = connection.execute("SELECT key, value FROM tags WHERE run_uuid = ?", (row[0],)).fetchall()
-        calls = {key.removeprefix(CALL): value for key, value in tags if key.startswith(CALL)}
-        return LoggedRun(mlflow_id=row[0], status=row[1], calls=calls)
+        return LoggedRun.of(row[0], row[1], dict(tags))
 
     @contextmanager
     def _connect(self) -> Iterator[sqlite3.Connection | None]:
@@ -146,22 +147,38 @@ class MlflowReader:
         aliases = connection.execute(
             "SELECT alias FROM registered_model_aliases WHERE name = ? AND version = ? ORDER BY alias", key
         ).fetchall()
-        return RegisteredVersion(
-            name=name,
-            version=version,
-            ref=ArtifactRef(stage="register", fingerprint=tags[FINGERPRINT]),
-            content_digest=tags[CONTENT_DIGEST],
-            source=source,
-            verdict=tags[VERDICT],
-            best_baseline=tags[BEST_BASELINE],
-            served_variant=tags[SERVED_VARIANT],
-            digests={k.removeprefix(DIGEST): tags[k] for k in sorted(tags) if k.startswith(DIGEST)},
-            aliases=tuple(alias for (alias,) in aliases),
-            overrides=_overrides(tags),
-        )
+        return version_of(name, version, source, tags, tuple(alias for (alias,) in aliases))
 
 
-def _overrides(tags: dict[str, Any]) -> tuple[Override, ...]:
+def version_of(
+    name: str, version: int, source: str, tags: Mapping[str, Any], aliases: tuple[str, ...]
+) -> RegisteredVersion:
+    """Return the version that hone registered with these tags."""
+    return RegisteredVersion(
+        name=name,
+        version=version,
+        ref=ArtifactRef(stage="register", fingerprint=tags[FINGERPRINT]),
+        content_digest=tags[CONTENT_DIGEST],
+        source=source,
+        verdict=tags[VERDICT],
+        best_baseline=tags[BEST_BASELINE],
+        served_variant=tags[SERVED_VARIANT],
+        digests={k.removeprefix(DIGEST): tags[k] for k in sorted(tags) if k.startswith(DIGEST)},
+        aliases=aliases,
+        overrides=_overrides(tags),
+    )
+
+
+def history_of(written: str, now: int | None) -> tuple[int, ...]:
+    """Return the versions that an alias was set to, the present one last.
+
+    The alias is written before its history, so a caller killed in between leaves a history one entry short.
+    """
+    past = tuple(json.loads(written))
+    return past if now is None or past[-1:] == (now,) else (*past, now)
+
+
+def _overrides(tags: Mapping[str, str]) -> tuple[Override, ...]:
     numbers = sorted(int(key.removeprefix(OVERRIDE)) for key in tags if key.startswith(OVERRIDE))
     return tuple(Override(**json.loads(tags[f"{OVERRIDE}{number}"])) for number in numbers)
 

@@ -1,7 +1,9 @@
-"""Versions, aliases and runs in MLflow, over one SQLite database.
+"""Versions, aliases and runs in MLflow: one SQLite database, or a server.
 
 Writers hold a file lock, so that looking and writing is one step: an artifact never gets two versions, an alias moves
-by compare-and-set. MLflow holds no artifact of hone's: a version's source is a folder of the workspace.
+by compare-and-set. With a server that holds for the writers of one workspace; MLflow has no step that looks and writes,
+so two workspaces that move the same alias in the same moment are not kept apart. MLflow holds no artifact of hone's: a
+version's source is a folder of the workspace.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ from pipeline.backends.read_mlflow import (
     MlflowReader,
     missing_calls,
 )
+from pipeline.backends.read_mlflow_server import SCHEME, MlflowServerReader, refused_credentials, unreachable
 from pipeline.core.errors import RegistryError
 from pipeline.core.registry import Alias, RegisteredVersion, RunStatus, TrackedCall
 from schemas.base import ArtifactRef
@@ -52,11 +55,17 @@ _QUIET = {
 
 
 class MlflowRegistry:
-    """`pipeline.core.registry.Registry` over MLflow, see there. ``database`` is made by the first writer."""
+    """`pipeline.core.registry.Registry` over MLflow, see there.
 
-    def __init__(self, database: Path) -> None:
+    Args:
+        database: the SQLite file, which the first writer makes; its lock keeps writers apart.
+        tracking_uri: the server that holds everything in the file's place.
+    """
+
+    def __init__(self, database: Path, tracking_uri: str | None = None) -> None:
         self._database = database
-        self._reader = MlflowReader(database)
+        self._tracking_uri = tracking_uri
+        self._reader = MlflowReader(database) if tracking_uri is None else MlflowServerReader(tracking_uri)
         self._client: MlflowClient | None = None
 
     def register_version(
@@ -78,7 +87,7 @@ class MlflowRegistry:
                 client.create_registered_model(name)
             created = client.create_model_version(
                 name,
-                source,
+                source if self._tracking_uri is None else SCHEME + source,
                 tags=_version_tags(artifact, ref, content_digest),
                 description=_description(artifact),
                 await_creation_for=0,
@@ -153,11 +162,11 @@ class MlflowRegistry:
         from pipeline.backends.runs_mlflow import STATUS, log_calls
 
         wanted = [(call.call_id, call.manifest.fingerprint) for call in calls]
-        logged = self._reader.logged_run(run_id)
+        logged = self._reader.logged_run(name, run_id)
         if logged is not None and missing_calls(logged, wanted) == [] and logged.status == STATUS[status]:
             return
         with self._writing() as client:
-            log_calls(client, self._reader.logged_run(run_id), name, run_id, calls, status)
+            log_calls(client, self._reader.logged_run(name, run_id), name, run_id, calls, status)
 
     def _find(self, name: str, ref: ArtifactRef, content_digest: str) -> RegisteredVersion | None:
         known = self._reader.find(ref.fingerprint, content_digest)
@@ -175,6 +184,10 @@ class MlflowRegistry:
             # MLflow 3.17 uses what SQLAlchemy 2.1 deprecates; its user can do nothing about that.
             warnings.simplefilter("ignore", DeprecationWarning)
             client_class = _import_client()
+            if self._tracking_uri is not None:
+                with _on_server(self._tracking_uri, client_class) as client:
+                    yield client
+                return
             if not self._database.exists():
                 _create(self._database, client_class)
             if self._client is None:
@@ -191,6 +204,25 @@ def _import_client() -> type[MlflowClient]:
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     return MlflowClient
+
+
+@contextmanager
+def _on_server(uri: str, client_class: type[MlflowClient]) -> Iterator[MlflowClient]:
+    """Yield the client of a server; what it refuses, or that it is gone, becomes an error of the registry."""
+    from mlflow.exceptions import MlflowException, RestException
+
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # its own 7 are minutes of silence
+    try:
+        yield client_class(tracking_uri=uri, registry_uri=uri)
+    except MlflowException as error:
+        status = error.get_http_status_code()
+        if status in (401, 403):
+            raise refused_credentials(uri, status) from error
+        if not isinstance(error, RestException):
+            raise unreachable(uri, error) from error
+        raise RegistryError(
+            f"the tracking server answers HTTP {status}: {error.message}", where=uri, fix="see the server's log"
+        ) from error
 
 
 def _open(database: Path, client_class: type[MlflowClient]) -> MlflowClient:
