@@ -150,7 +150,9 @@ def _secrets(where: str, value: str) -> tuple[NamedSecret, ...]:
         for key in map(str.strip, required.split("+") if colon else ()):
             if not is_visible(key) and key not in CREDENTIALS:
                 raise ConfigError(
-                    f"{key!r} of {name} is no key that stages see", where=where, fix=f"they see {NAMED}, joined by +; {' and '.join(CREDENTIALS)} are for a tracking server"
+                    f"{key!r} of {name} is no key that stages see",
+                    where=where,
+                    fix=f"they see {NAMED}, joined by +; {' and '.join(CREDENTIALS)} are for a tracking server",
                 )
             known[key] = None
     return tuple(NamedSecret(name, tuple(required)) for name, required in keys.items())

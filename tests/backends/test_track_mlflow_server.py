@@ -105,8 +105,8 @@ def test_a_run_is_shown_once_and_goes_on(server: TrackingServer, tmp_path: Path)
 
     def call(name: str) -> TrackedCall:
         manifest = Manifest(
-            stage="train", stage_version="1", fingerprint="f" * 64, content_digest="c" * 64, files=(), environment="main",
-            environment_digest="e" * 64, code_version="0", created_at="2026-11-26T10:00:00+00:00",
+            stage="train", stage_version="1", fingerprint="f" * 64, content_digest="c" * 64, files=(),
+            environment="main", environment_digest="e" * 64, code_version="0", created_at="2026-11-26T10:00:00+00:00",
             cost=Cost(wall_seconds=2.0, cpu_seconds=1.0, peak_memory_bytes=1), artifact={"loss": 0.5},
         )  # fmt: skip
         return TrackedCall(name, manifest, {"learning_rate": 1e-4})
