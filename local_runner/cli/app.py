@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from local_runner.cli import data, environments, init, plan, predict, report, run, serve, upkeep, versions
+from local_runner.cli import ablate, data, environments, init, plan, predict, report, run, serve, upkeep, versions
 
 app = typer.Typer(
     name="hone",
@@ -41,6 +41,7 @@ app.add_typer(data.app, name="data")
 app.command()(plan.plan)
 app.command()(run.run)
 app.command()(run.demo)
+app.command()(ablate.ablate)
 app.command()(run.status)
 app.command()(predict.predict)
 app.command()(predict.chat)

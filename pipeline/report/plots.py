@@ -70,6 +70,26 @@ def interval_plot(rows: Sequence[IntervalRow], alternative: str) -> str:
     return _svg(height, alternative, parts)
 
 
+def effect_plot(rows: Sequence[IntervalRow], alternative: str) -> str:
+    """Draw one labeled strip per row, of differences between shares, on a common axis with 0 in its middle."""
+    reach = max([0.01, *(abs(end) for row in rows for end in (row.low, row.high))])
+    height = _ROW * len(rows) + 24
+    parts = []
+    for share in (-1.0, -0.5, 0.0, 0.5, 1.0):
+        x = _share_x((1 + share) / 2)
+        parts.append(f'<line class="grid" x1="{x:.1f}" y1="4" x2="{x:.1f}" y2="{height - 18:.1f}"/>')
+        anchor = {-1.0: "start", 1.0: "end"}.get(share, "middle")
+        parts.append(_text(x, height - 4, f"{100 * reach * share:+.1f}" if share else "0", "tick", anchor))
+    for index, row in enumerate(rows):
+        y = _ROW * index + 26
+        low, value, high = (_share_x((1 + each / reach) / 2) for each in (row.low, row.value, row.high))
+        parts.append(_text(12, y - 9, clip(row.label, _ROW_LABEL_LENGTH), "label", "start"))
+        parts.append(_text(_RIGHT, y - 9, row.text, "label", "end"))
+        parts.append(f'<line class="interval {row.kind}" x1="{low:.1f}" y1="{y:.1f}" x2="{high:.1f}" y2="{y:.1f}"/>')
+        parts.append(f'<circle class="dot {row.kind}" cx="{value:.1f}" cy="{y:.1f}" r="4.5"/>')
+    return _svg(height, alternative, parts)
+
+
 def line_plot(series: Sequence[Series], x_label: str, y_label: str, alternative: str) -> str:
     """Draw lines over a common pair of axes; a series of one point is a dot."""
     xs = [x for line in series for x, _ in line.points]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.report.layout import lay_out
+from pipeline.report.page import Page
 from pipeline.report.types import Report
 
 if TYPE_CHECKING:
@@ -16,8 +17,12 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 
 def report_html(report: Report) -> str:
-    """Return the report as an HTML document; all text of models and files is escaped."""
-    page = lay_out(report)
+    """Return the report as an HTML document; see `page_html`."""
+    return page_html(lay_out(report))
+
+
+def page_html(page: Page) -> str:
+    """Return a page as an HTML document; all text of models and files is escaped."""
     return _environment().get_template("report.html").render(page=page)
 
 

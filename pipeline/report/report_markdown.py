@@ -7,7 +7,7 @@ from html import escape
 from typing import assert_never
 
 from pipeline.report.layout import lay_out
-from pipeline.report.page import Block, Bullets, Example, Paragraph, Plot, Section, Table
+from pipeline.report.page import Block, Bullets, Example, Page, Paragraph, Plot, Section, Table
 from pipeline.report.types import Report
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~$!])")
@@ -16,8 +16,12 @@ _LINE_MARKER = re.compile(r"^(\s*)([-+]|\d+[.)])(?=\s|$)")
 
 
 def report_markdown(report: Report) -> str:
-    """Return the report as one Markdown text (CommonMark with GitHub's tables)."""
-    page = lay_out(report)
+    """Return the report as one Markdown text; see `page_markdown`."""
+    return page_markdown(lay_out(report))
+
+
+def page_markdown(page: Page) -> str:
+    """Return a page as one Markdown text (CommonMark with GitHub's tables)."""
     lines = [
         f"# {plain(page.title)}",
         "",
@@ -27,7 +31,8 @@ def report_markdown(report: Report) -> str:
     ]
     for section in page.front:
         lines += _section(section)
-    lines += ["", "---", "", "# Details"]
+    if page.details:
+        lines += ["", "---", "", "# Details"]
     for section in page.details:
         lines += _section(section)
     return "\n".join(lines) + "\n"

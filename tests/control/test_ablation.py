@@ -1,0 +1,118 @@
+"""Ablations: what is varied, how effects are told, and one that is carried out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from pipeline.control.ablation import Ablation, Effect, Setting, chosen_seeds, settings
+from pipeline.control.ablation_page import ablation_page, show_ablation, write_ablation
+from pipeline.core.errors import ConfigError
+from pipeline.core.spec import apply_overrides
+from tests.e2e.conftest import hone
+from tests.support.smoke import write_smoke
+
+FOUND = Ablation(
+    name="triage",
+    metric="exact_match",
+    run="triage-1",
+    score=0.5,
+    seeds=(0, 1, 2),
+    items=80,
+    alpha=0.05,
+    effects=(
+        Effect("train.lora.r=4", "triage-2", 0.4, -0.1, -0.15, -0.05, 0.004, 0.01),
+        Effect("train.lora.r=16", "triage-3", 0.52, 0.02, -0.03, 0.07, 0.4, 0.0),
+        Effect("train.learning_rate=10.0", "triage-4", error="the loss is not a number"),
+    ),
+)
+
+
+def test_each_value_is_a_setting_of_its_own() -> None:
+    assert settings(["train.lora.r=4,16", "train.learning_rate=1e-4", "data.dedup.near=off, [1, 2]"]) == (
+        Setting("train.lora.r", 4),
+        Setting("train.lora.r", 16),
+        Setting("train.learning_rate", 1e-4),
+        Setting("data.dedup.near", False),
+        Setting("data.dedup.near", [1, 2]),
+    )
+
+
+@given(
+    st.one_of(
+        st.integers(), st.booleans(), st.floats(allow_nan=False, allow_infinity=False), st.text("abc", min_size=1)
+    )
+)
+def test_a_setting_is_read_back_as_it_was_meant(value: object) -> None:
+    assert apply_overrides({"train": {}}, [Setting("train.key", value).override]) == {"train": {"key": value}}
+
+
+@pytest.mark.parametrize(
+    ("vary", "told"),
+    [
+        ([], "nothing is varied"),
+        (["train.lora.r"], "not key=value,value"),
+        (["train.lora.r="], "not key=value,value"),
+        (["=4"], "not key=value,value"),
+        (["train.lora.r=[4"], "are not YAML values"),
+        (["train.lora.r=4,8", "train.lora.r=8"], "train.lora.r=8 is there twice"),
+        (["train.seeds=1,2"], "use --seeds"),
+    ],
+)
+def test_what_varies_nothing_is_refused(vary: list[str], told: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        settings(vary)
+    assert told in str(caught.value)
+
+
+def test_seeds_are_the_descriptions_unless_there_is_one_or_others_are_asked_for() -> None:
+    assert chosen_seeds((7, 9), None) == (7, 9)
+    assert chosen_seeds((7,), None) == (0, 1, 2)
+    assert chosen_seeds((7, 9), 4) == (0, 1, 2, 3)
+    with pytest.raises(ConfigError, match="shows no spread"):
+        chosen_seeds((0, 1), 1)
+
+
+def test_the_page_tells_what_matters_and_what_failed(tmp_path: Path) -> None:
+    page = write_ablation(FOUND, tmp_path)
+    text = page.read_text()
+    assert "1 of 3 settings shown to matter" in text and "<svg" in text
+    assert "train.lora.r=4 is worse." in ablation_page(FOUND).summary
+    assert "train.learning_rate=10.0: the loss is not a number" in text
+    markdown = (tmp_path / "ablation.md").read_text()
+    assert "| train.lora.r=4 | 40.0% | -10.0 | -15.0 to -5.0 | p = 0.004 | worse |" in markdown.replace("\\", "")
+    assert [effect["verdict"] for effect in json.loads((tmp_path / "ablation.json").read_text())["effects"]] == [
+        "worse",
+        "no difference shown",
+        "failed",
+    ]
+
+
+def test_the_terminal_shows_the_same(tmp_path: Path) -> None:
+    with (tmp_path / "out").open("w") as stream:
+        show_ablation(FOUND, Console(file=stream, width=200))
+    shown = (tmp_path / "out").read_text()
+    assert "-15.0 to -5.0" in shown and "train.learning_rate=10.0 failed: the loss is not a number" in shown
+
+
+@pytest.mark.slow
+def test_a_rate_that_trains_nothing_is_compared_over_seeds(tmp_path: Path) -> None:
+    spec = write_smoke(tmp_path)
+    command = ("ablate", str(spec), "--vary", "train.learning_rate=1e-6", "--seeds", "2", "--json")
+    options = ("--set", "evaluate.metrics=[json_validity]", "--set", "evaluate.target={}", "-w", str(tmp_path / "w"))
+    done = hone(*command, *options)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    (effect,) = found["effects"]
+    assert (found["seeds"], found["items"], effect["setting"]) == ([0, 1], 60, "train.learning_rate=1e-06")
+    assert effect["difference"] == pytest.approx(effect["score"] - found["score"], abs=1e-12)
+    assert effect["low"] < effect["difference"] < effect["high"]
+    assert effect["run"] != found["run"] and Path(found["page"]).is_file()
+    refused = hone("ablate", str(spec), "--vary", "train.lora.rank=4", "--json", *options)
+    assert refused.returncode == 3
+    assert "train.lora.rank: unknown key" in json.loads(refused.stdout)["error"]["message"]
