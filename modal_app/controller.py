@@ -13,7 +13,7 @@ from typing import Any
 
 import modal
 
-from modal_app.app import SECRETS, stages
+from modal_app.app import SECRETS, TRACKING, stages
 from modal_app.attempts import stop_key
 from modal_app.caller import HandOver, ModalCaller
 from modal_app.flights import Flights
@@ -70,7 +70,7 @@ def on_a_cpu(function: Callable[[str], str]) -> modal.Function[..., Any, Any]:
     return stages.function(
         image=image(MAIN),
         volumes=WORKSPACE,
-        secrets=SECRETS,
+        secrets=[*SECRETS, *TRACKING],
         cpu=_CPU.cpu,
         memory=_CPU.memory,
         timeout=DAY,
@@ -101,7 +101,8 @@ def _prepare(written_down: Callable[[Session], Prepared]) -> str:
             with registry_to_read() as registry:
                 session = Session(ROOT, lambda: registry, CallerHere(SETTINGS.device, leases), visible_secrets())
                 prepared = written_down(session)
-            meter.charge_to(prepared.directory.run)
+                meter.charge_to(prepared.directory.run)
+                registry.list_versions(prepared.run.spec.name)  # one that cannot be read would lose the run's end
             return _plan_run(session, prepared).model_dump_json()
         except Exception as error:  # noqa: BLE001 - the boundary: whatever a library raises becomes an answer
             return PreparedRun(error=as_hone_error(error).record()).model_dump_json()

@@ -10,7 +10,7 @@ import os
 
 import modal
 
-from modal_app.app import SECRETS
+from modal_app.app import TRACKING
 from modal_app.images import image
 from modal_app.serving.api_key import secret
 from modal_app.serving.container import ENGINE_SECONDS, EXIT_GRACE_SECONDS, ServingContainer
@@ -48,7 +48,7 @@ _HARDWARE = placement()
 @endpoint.server(
     image=image(SERVE_VLLM),
     volumes=ENGINE,
-    secrets=[secret(), *(SECRETS if SETTINGS.tracking_uri is not None else ())],  # whose credentials are among them
+    secrets=[secret(), *TRACKING],
     env={PLACEMENT: _HARDWARE.model_dump_json()},
     gpu=list(_HARDWARE.gpus) or None,
     cpu=_HARDWARE.cpu,

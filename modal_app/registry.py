@@ -1,7 +1,8 @@
-"""The registry: an MLflow server's, or MLflow's SQLite file on the Volume, worked on as a container's own copy.
+"""The registry: MLflow's SQLite file on the Volume, worked on as a container's own copy, or an MLflow server.
 
 A database on a Volume would be open when the Volume is reloaded, and two containers would overwrite each other's. So it
-is read from a copy; and written to a copy under a lease that every writer takes, which then replaces the file.
+is read from a copy; and written to a copy under a lease that every writer takes, which then replaces the file. Writers
+take the same lease before they write to a server.
 """
 
 from __future__ import annotations
@@ -27,26 +28,23 @@ LEASE = "registry"
 def registry_to_read() -> Iterator[Registry]:
     """Yield the registry as it is now."""
     with tempfile.TemporaryDirectory(prefix="registry-") as folder:
-        path = _copy(Path(folder)) if SETTINGS.tracking_uri is None else Path(folder) / DATABASE
-        yield MlflowRegistry(path, SETTINGS.tracking_uri)
+        yield MlflowRegistry(_copy(Path(folder)), SETTINGS.tracking_uri)
 
 
 @contextmanager
 def registry_to_write(leases: DictLeases) -> Iterator[Registry]:
-    """Yield the registry, and put what was changed on the Volume if that holds it; other writers wait."""
+    """Yield the registry and put what was changed where it is kept; other writers wait."""
     with leases.named(LEASE), tempfile.TemporaryDirectory(prefix="registry-") as folder:
-        if SETTINGS.tracking_uri is not None:
-            yield MlflowRegistry(Path(folder) / DATABASE, SETTINGS.tracking_uri)
-            return
         path = _copy(Path(folder))
-        yield MlflowRegistry(path)
-        _replace(path)
-        ARTIFACTS.commit()
+        yield MlflowRegistry(path, SETTINGS.tracking_uri)
+        if SETTINGS.tracking_uri is None:
+            _replace(path)
+            ARTIFACTS.commit()
 
 
 def _copy(folder: Path) -> Path:
     path = folder / DATABASE
-    if (ROOT / DATABASE).exists():
+    if SETTINGS.tracking_uri is None and (ROOT / DATABASE).exists():
         shutil.copyfile(ROOT / DATABASE, path)
     return path
 

@@ -10,7 +10,7 @@ import difflib
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn, get_args
@@ -57,12 +57,13 @@ class Settings:
             the keys that it must have: ``huggingface:HF_TOKEN,judges:OPENAI_API_KEY+HONE_SECRET_JUDGE``.
         workers: calls of one kind that may be under way at once.
         lease_seconds: how long an artifact's lease is good without being renewed.
-        tracking_uri: the MLflow server that holds versions and runs; None keeps them in a database on the Volume.
         serve: what the endpoint serves: ``name`` or ``name@champion``, or ``name@3`` whatever becomes champion; None
             is the only name that is registered.
         port: the port that the endpoint's engine listens on in its container.
         nodes: containers of the cluster that trains, which is fixed when the app is made; left out, what the run
             description of ``config`` asks for.
+        tracking_uri: the MLflow server that holds versions and runs; left out, MLflow's SQLite file on the Volume.
+        tracking_secret: the Modal Secret with what that server asks for: MLflow's own variables.
     """
 
     app: str = "hone"
@@ -71,10 +72,11 @@ class Settings:
     secrets: tuple[NamedSecret, ...] = ()
     workers: int = 4
     lease_seconds: float = 40.0
-    tracking_uri: str | None = None
     serve: str | None = None
     port: int = 8000
     nodes: int = 1
+    tracking_uri: str | None = None
+    tracking_secret: NamedSecret | None = None
 
     @classmethod
     def read(cls, variables: Mapping[str, str]) -> Settings:
@@ -86,8 +88,8 @@ class Settings:
         given = {name: value.strip() for name, value in variables.items() if name.startswith(PREFIX) and value.strip()}
         readers = {
             "app": _app, "device": _device, "config": _config, "secrets": _secrets,
-            "workers": _workers, "lease_seconds": _lease_seconds, "tracking_uri": checked_tracking_uri,
-            "serve": _serve, "port": _port, "nodes": _nodes,
+            "workers": _workers, "lease_seconds": _lease_seconds, "serve": _serve, "port": _port,
+            "nodes": _nodes, "tracking_uri": checked_tracking_uri, "tracking_secret": _tracking_secret,
         }  # fmt: skip
         known = {_variable(field): field for field in readers}
         for name in given:
@@ -95,6 +97,9 @@ class Settings:
                 nearest = difflib.get_close_matches(name, known, n=1, cutoff=0)[0]
                 raise ConfigError("there is no such setting", where=name, fix=f"did you mean {nearest}?")
         chosen = {known[name]: readers[known[name]](name, value) for name, value in given.items()}
+        if "tracking_secret" in chosen and "tracking_uri" not in chosen:
+            name = _variable("tracking_secret")
+            raise ConfigError("there is no server for it", where=name, fix=f"set {_variable('tracking_uri')} too")
         return cls(**chosen)  # type: ignore[arg-type]
 
     def environment(self) -> dict[str, str]:
@@ -106,10 +111,11 @@ class Settings:
             "secrets": ",".join(map(str, self.secrets)),
             "workers": str(self.workers),
             "lease_seconds": repr(self.lease_seconds),
-            "tracking_uri": self.tracking_uri or "",
             "serve": self.serve or "",
             "port": str(self.port),
             "nodes": str(self.nodes),
+            "tracking_uri": self.tracking_uri or "",
+            "tracking_secret": str(self.tracking_secret or ""),
         }
         return {_variable(field): value for field, value in values.items() if value}
 
@@ -143,19 +149,25 @@ def _secrets(where: str, value: str) -> tuple[NamedSecret, ...]:
     """Read the Secrets; one that is named twice must have all the keys that are named."""
     keys: dict[str, dict[str, None]] = {}
     for part in filter(None, map(str.strip, value.split(","))):
-        name, colon, required = (text.strip() for text in part.partition(":"))
-        if not _NAME.fullmatch(name) or len(name) > 64:
-            raise ConfigError(f"{name!r} cannot be a Secret's name", where=where, fix="names separated by commas")
-        known = keys.setdefault(name, {})
-        for key in map(str.strip, required.split("+") if colon else ()):
-            if not is_visible(key) and key not in CREDENTIALS:
-                raise ConfigError(
-                    f"{key!r} of {name} is no key that stages see",
-                    where=where,
-                    fix=f"they see {NAMED}, joined by +; {' and '.join(CREDENTIALS)} are for a tracking server",
-                )
-            known[key] = None
+        secret = _secret(where, part, is_visible, f"no key that stages see; they see {NAMED}")
+        keys.setdefault(secret.name, {}).update(dict.fromkeys(secret.required_keys))
     return tuple(NamedSecret(name, tuple(required)) for name, required in keys.items())
+
+
+def _tracking_secret(where: str, value: str) -> NamedSecret:
+    return _secret(where, value, CREDENTIALS.__contains__, f"none of {', '.join(CREDENTIALS)}")
+
+
+def _secret(where: str, value: str, allowed: Callable[[str], bool], otherwise: str) -> NamedSecret:
+    """Read a Secret's name and, after a colon, the keys that it must have; each is ``allowed``."""
+    name, colon, required = (text.strip() for text in value.partition(":"))
+    if not _NAME.fullmatch(name) or len(name) > 64:
+        raise ConfigError(f"{name!r} cannot be a Secret's name", where=where, fix="write name, or name:KEY+KEY")
+    keys = [key.strip() for key in required.split("+")] if colon else []
+    for key in keys:
+        if not allowed(key):
+            raise ConfigError(f"{key!r} of {name} is {otherwise}", where=where, fix="keys are joined by +")
+    return NamedSecret(name, tuple(dict.fromkeys(keys)))
 
 
 def _workers(where: str, value: str) -> int:

@@ -28,6 +28,7 @@ from pipeline.control.places import places_of
 from pipeline.control.plan_text import show_plan
 from pipeline.control.status import run_status
 from pipeline.core.errors import from_record
+from pipeline.core.tracking import TRACKING_URI
 from pipeline.core.workspace import Store
 from schemas.errors import ExitCode
 
@@ -185,8 +186,12 @@ def fetch(
     directory = mirror.run(run)
     if artifacts:
         mirror.artifacts(directory, client.announce)
-    mirror.file("mlflow.db")
-    client.announce(f"{run} is in {to}; for hone's commands: export HONE_WORKSPACE={to.absolute()}")
+    variables = f"HONE_WORKSPACE={to.absolute()}"
+    if SETTINGS.tracking_uri is None:
+        mirror.file("mlflow.db")
+    else:
+        variables += f" {TRACKING_URI}={SETTINGS.tracking_uri}"
+    client.announce(f"{run} is in {to}; for hone's commands: export {variables}")
     return 0
 
 

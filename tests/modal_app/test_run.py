@@ -9,14 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from benchmarks.survival import contents
 from tests.e2e.conftest import GATE_FAILED, Finished, hone, smoke
 from tests.modal_app.plane import ModalHome, printed_json, serve_plane
 from tests.support.hub import TOKEN, Large, serve_hub
-from tests.support.mlflow_server import CREDENTIALS, PASSWORD, serve_mlflow
 
 __all__ = ["smoke"]
 
@@ -132,27 +130,6 @@ def test_what_a_container_cannot_export_to_is_refused(done: Done, tmp_path: Path
     assert folder.returncode == 3 and "a container exports to the Hub only" in folder.stdout
     no_token = done.home.run("--version", "support-triage@1", "--to", "hf://org/triage", verb="export")
     assert no_token.returncode == 3 and "no Secret of the app has HF_TOKEN" in no_token.stdout
-
-
-def test_a_tracking_server_takes_the_place_of_the_volumes_database(done: Done, tmp_path: Path) -> None:
-    """The run again, which executes nothing: its version and what it logs go to the server, by the controller."""
-    with serve_mlflow(tmp_path) as server:
-        words = [f"{name}={value}" for name, value in CREDENTIALS.items()]
-        created = done.home.plane.modal("secret", "create", "tracking", *words, cwd=done.home.folder)
-        assert created.returncode == 0, created.stdout
-        settings = {"HONE_MODAL_TRACKING_URI": server.uri, "HONE_MODAL_SECRETS": f"tracking:{'+'.join(CREDENTIALS)}"}
-        home = replace(done.home, settings=settings)
-        again = home.run("--config", done.spec, "--yes", "--to", tmp_path / "here", "--json")
-        assert again.returncode == GATE_FAILED, again.stdout
-        assert printed_json(again.stdout)["summary"]["version"] == "support-triage@1"
-        held = httpx.get(
-            f"{server.inside}/api/2.0/mlflow/model-versions/get", params={"name": "support-triage", "version": "1"}
-        ).json()["model_version"]
-        assert held["source"].startswith("hone:/artifacts/register/")
-        shown = httpx.post(f"{server.inside}/api/2.0/mlflow/runs/search", json={"experiment_ids": ["1"]}).json()
-        assert [(run["info"]["run_name"], run["info"]["status"]) for run in shown["runs"]] == [(done.run, "FINISHED")]
-    assert PASSWORD not in again.stdout
-    assert not [path for path, content in home.files().items() if PASSWORD.encode() in content]
 
 
 def test_nothing_is_garbage_while_the_run_is_there(done: Done) -> None:

@@ -18,22 +18,24 @@ ALL = {
     "HONE_MODAL_SECRETS": "huggingface:HF_TOKEN, openai,huggingface : HF_TOKEN + HONE_SECRET_HUB,",
     "HONE_MODAL_WORKERS": "2",
     "HONE_MODAL_LEASE_SECONDS": "8.5",
-    "HONE_MODAL_TRACKING_URI": "https://mlflow.example.com/",
     "HONE_MODAL_SERVE": "triage@3",
     "HONE_MODAL_PORT": "8001",
     "HONE_MODAL_NODES": "2",
+    "HONE_MODAL_TRACKING_URI": "https://mlflow.example.com/",
+    "HONE_MODAL_TRACKING_SECRET": "mlflow:MLFLOW_TRACKING_USERNAME+MLFLOW_TRACKING_PASSWORD",
 }
 
 
 def test_without_variables_stages_run_on_gpus_under_the_apps_own_name() -> None:
-    assert Settings.read({}) == Settings("hone", "cuda", None, (), 4, 40.0, None, None, 8000, 1)
+    assert Settings.read({}) == Settings("hone", "cuda", None, (), 4, 40.0, None, 8000, 1)
 
 
 def test_every_variable_is_read_and_others_are_left_alone() -> None:
     read = Settings.read({**ALL, "HONE_DATA": "/data", "MODAL_TOKEN_ID": "x", "HOME": "/root"})
     secrets = (NamedSecret("huggingface", ("HF_TOKEN", "HONE_SECRET_HUB")), NamedSecret("openai"))
+    tracking = NamedSecret("mlflow", ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"))
     uri = "https://mlflow.example.com"
-    assert read == Settings("triage", "cpu", "examples/a run.yaml", secrets, 2, 8.5, uri, "triage@3", 8001, 2)
+    assert read == Settings("triage", "cpu", "examples/a run.yaml", secrets, 2, 8.5, "triage@3", 8001, 2, uri, tracking)
 
 
 def test_an_empty_variable_is_as_none() -> None:
@@ -60,6 +62,8 @@ def test_the_variables_of_an_image_give_the_same_settings(given: dict[str, str])
         ("SECRETS", "openai:", "'' of openai is no key that stages see"),
         ("TRACKING_URI", "sqlite:///mlflow.db", "no MLflow server's address"),
         ("TRACKING_URI", "https://me:secret@host", "a tracking URI holds no credentials"),
+        ("TRACKING_SECRET", "mlflow:HF_TOKEN", "'HF_TOKEN' of mlflow is none of MLFLOW_TRACKING_USERNAME"),
+        ("TRACKING_SECRET", "mlflow", "there is no server for it"),
         ("NODES", "33", "'33' is not a number of containers"),
         ("WORKERS", "0", "'0' is not a number of workers"),
         ("WORKERS", "1.5", "'1.5' is not a number of workers"),
