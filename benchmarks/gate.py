@@ -13,10 +13,12 @@ import argparse
 import json
 import sys
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline import statistics
+from pipeline.plan.gate_power import SimulatedGate, estimate_gate
 from pipeline.registry.comparisons import Items, best_baseline, compare_items, lower_bound
 from pipeline.registry.gate import Candidate, Contamination, Evidence, decide
 from pipeline.registry.losses import Loss
@@ -78,9 +80,13 @@ WORLDS = (
 )
 
 
+@cache
 def rows() -> int:
     """Return the test rows that the plan asks for, for the gain and a baseline that is known."""
-    return statistics.required_size(GAIN, max(BASELINES.values()), power=LEAST_RIGHT)
+    asked = SimulatedGate(GateOptions().alpha, 0.0, None, {"w4a16": VARIANT_MARGIN}, None)
+    found = estimate_gate(asked, rows=2, baseline=max(BASELINES.values()), gain=GAIN, power=LEAST_RIGHT).rows_for_gain
+    assert found is not None
+    return found
 
 
 def trial(world: World, rng: np.random.Generator, gate: GateOptions) -> Decision:

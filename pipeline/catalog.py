@@ -106,7 +106,7 @@ def _serve_role(config: ServeConfig) -> str:
 
 
 _ENTRIES = (
-    StageEntry("plan", PlanConfig, PlanInputs, PlanArtifact, "3", _main, _never, run_plan),
+    StageEntry("plan", PlanConfig, PlanInputs, PlanArtifact, "4", _main, _never, run_plan),
     StageEntry("data", DataConfig, DataInputs, DataArtifact, "3", _main, _never, run_data),
     StageEntry("train", TrainConfig, TrainInputs, TrainArtifact, "4", _train, _always, run_train),
     StageEntry(

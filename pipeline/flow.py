@@ -26,7 +26,7 @@ from schemas.evaluate import (
     TfidfSubject,
 )
 from schemas.optimize import OptimizeConfig, VariantSpec, only_vllm
-from schemas.plan import PlanArtifact, PlanConfig
+from schemas.plan import GateWishes, PlanArtifact, PlanConfig
 from schemas.register import RegisterConfig
 from schemas.render import RenderConfig, RenderOptions
 from schemas.resolved import ResolvedRetention, ResolvedRun
@@ -69,6 +69,11 @@ def _plan(run: ResolvedRun, _finished: Finished) -> Iterator[StageCall]:
         primary_metric=run.metrics[0].name,
         max_items=spec.evaluate.max_items,
         alpha=spec.gate.alpha,
+        gate=GateWishes(
+            minimum_gain=spec.gate.minimum_gain,
+            require_target=spec.gate.require_target,
+            margins={variant.name: variant.non_inferiority_margin for variant in spec.variants},
+        ),
     )
     yield _call("plan", "plan", config)
 

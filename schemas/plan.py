@@ -26,6 +26,14 @@ class Constraints(Schema):
     max_hours: Annotated[float, Field(gt=0.0)] | None = None
 
 
+class GateWishes(Schema):
+    """What of the gate the plan sizes the test split for; ``margins`` are the most that each variant may lose."""
+
+    minimum_gain: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    require_target: bool = True
+    margins: dict[str, float] = {}
+
+
 class PlanConfig(Schema):
     """Config of the plan stage. ``max_items`` of the test split are evaluated, all where it is null.
 
@@ -48,6 +56,7 @@ class PlanConfig(Schema):
     max_items: Positive | None = None
     alpha: float
     power: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.8
+    gate: GateWishes = GateWishes()
 
 
 class PlanInputs(Inputs):
@@ -133,11 +142,29 @@ class InferenceNeeds(Schema):
     served: str | None
 
 
+class GatePower(Schema):
+    """How often the whole gate promotes, over simulated ``trials``.
+
+    ``promoted``: the share of runs in which a model whose true score is the target is promoted with the test rows that
+    there are. ``rows_for_gain``: rows at which the gain to the target is promoted at the stated power; the target
+    itself, which a model that just meets it misses in half of all runs, is left out; null where no number of rows does.
+    ``least_score``: the least true score that is promoted at the stated power with the rows that there are, the target
+    included. ``changed`` is the assumed share of items on which a variant as good as its parent differs from it.
+    """
+
+    trials: int
+    changed: float
+    promoted: float | None
+    rows_for_gain: int | None
+    least_score: float | None
+
+
 class PowerEstimate(Schema):
     """What the test split can show: the least gain detected at the stated power, and rows for the target's gain.
 
     ``minimum_detectable_gain`` is null where not even a perfect model would be found better; ``assumed_baseline`` is
-    assumed because nothing is measured before the run. Without ``exact`` both are a normal approximation.
+    assumed because nothing is measured before the run. Without ``exact`` both are a normal approximation. ``gate`` is
+    the same for the whole gate, null where it could not be simulated and in plans of older versions.
     """
 
     test_rows: int
@@ -147,6 +174,7 @@ class PowerEstimate(Schema):
     assumed_baseline: float
     minimum_detectable_gain: float | None
     rows_for_target: int | None
+    gate: GatePower | None = None
 
 
 class PlanArtifact(Artifact):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -9,7 +11,7 @@ from rich.table import Table
 from pipeline.control.places import Places, places_of
 from schemas.base import Device
 from schemas.placement import Placement
-from schemas.plan import HardwareOption, PlanArtifact
+from schemas.plan import HardwareOption, PlanArtifact, PowerEstimate
 from schemas.run import RunSpec
 
 _SHOWN_HARDWARE = 6
@@ -56,8 +58,32 @@ def show_plan(plan: PlanArtifact, spec: RunSpec, out: Console, device: Device = 
         f"{power.test_rows} test rows show {shown} with {power.power:.0%} power at level {power.alpha:g}",
         soft_wrap=True,
     )
+    for line in _gate(power):
+        out.print(line, soft_wrap=True)
     for warning in (*plan.warnings, *places.doubts):
         out.print(f"[yellow]![/] {escape(warning)}", soft_wrap=True)
+
+
+def _gate(power: PowerEstimate) -> Iterator[str]:
+    """Yield what the simulated gate makes of the test rows."""
+    gate = power.gate
+    if gate is None:
+        return
+    if gate.least_score is None:
+        yield f"the whole gate promotes no model with {power.power:.0%} power on so few rows"
+    else:
+        beside = (
+            f"; one whose true score is just the target, in {gate.promoted:.0%}" if gate.promoted is not None else ""
+        )
+        yield (
+            f"the whole gate, simulated {gate.trials:,} times over a baseline of {power.assumed_baseline:.1%}, "
+            f"promotes a model whose true score is {gate.least_score:.1%} in {power.power:.0%} of runs{beside}"
+        )
+    if gate.rows_for_gain is not None:
+        yield (
+            f"the gain to the target needs about {gate.rows_for_gain:,} test rows; a target that is just met is missed "
+            "in half of all runs, whatever their number"
+        )
 
 
 def _places(places: Places) -> Table:

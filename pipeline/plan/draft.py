@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from pipeline.plan.adapter import lora_parameters, not_servable
 from pipeline.plan.architecture import Architecture
@@ -18,6 +18,7 @@ from pipeline.plan.decisions import (
     effective_batch,
     lora_settings,
 )
+from pipeline.plan.gate_power import MOST_ROWS, SimulatedGate, estimate_gate
 from pipeline.plan.hardware import Choice, choose, largest_batch, on_gpu
 from pipeline.plan.inference import inference_needs
 from pipeline.plan.memory import Footprint, estimate_memory, local_memory
@@ -28,6 +29,7 @@ from pipeline.plan.throughput import PADDING, Work, assumptions, cpu_seconds
 from schemas.optimize import Scheme
 from schemas.plan import (
     Constraints,
+    GateWishes,
     InferenceNeeds,
     MemoryEstimate,
     PlanArtifact,
@@ -66,6 +68,7 @@ class Request:
     alpha: float
     power: float
     served: str | None = None
+    gate: GateWishes = field(default_factory=GateWishes)
     notes: tuple[str, ...] = ()
 
     @property
@@ -104,9 +107,7 @@ def draw_up(request: Request) -> PlanArtifact:
     reasons |= decide_batch(train, batch, why, fitting)
     decisions = _decisions(train, reasons)
     servable = [] if lora is None else not_servable(lora)
-    power = estimate_power(
-        request.test_rows, alpha=request.alpha, power=request.power, target=request.target, baseline=request.baseline
-    )
+    power = _power(request)
     return PlanArtifact(
         decisions=decisions,
         reasons=reasons,
@@ -129,6 +130,20 @@ def draw_up(request: Request) -> PlanArtifact:
         warnings=(*request.notes, *_warnings(request, choice, servable, power)),
         feasible=choice.recommended is not None and not choice.broken,
     )
+
+
+def _power(request: Request) -> PowerEstimate:
+    """Return what the paired test shows, and the whole gate where it can be simulated."""
+    found = estimate_power(
+        request.test_rows, alpha=request.alpha, power=request.power, target=request.target, baseline=request.baseline
+    )
+    if not found.exact:
+        return found
+    target, baseline = request.target, found.assumed_baseline
+    gate = SimulatedGate.of(request.gate, request.variants, request.served, request.alpha, target)
+    gain = None if target is None else target - baseline
+    simulated = estimate_gate(gate, rows=request.test_rows, baseline=baseline, gain=gain, power=request.power)
+    return found.model_copy(update={"gate": simulated})
 
 
 def _footprint(request: Request, lora: LoraSettings | None, length: int) -> Footprint:
@@ -220,9 +235,19 @@ def _warnings(request: Request, choice: Choice, servable: list[str], power: Powe
         found.append(f"{request.train_rows} training rows are few; expect memorizing rather than learning")
     if power.minimum_detectable_gain is None:
         found.append(f"{power.test_rows} test rows cannot show any gain at {100 * power.power:.0f}% power")
-    elif power.rows_for_target is not None and power.test_rows < power.rows_for_target:
-        found.append(
-            f"the gain to the target needs about {power.rows_for_target} test rows for {100 * power.power:.0f}% power; "
-            f"there are {power.test_rows}"
-        )
+    elif power.rows_for_target is not None:
+        found += _too_few(power, power.rows_for_target)
     return found
+
+
+def _too_few(power: PowerEstimate, needed: int) -> list[str]:
+    """Return the warning that the gain to the target asks for more rows than the ``needed`` of the test alone."""
+    what, share = "for", f"{100 * power.power:.0f}% power"
+    if power.gate is not None:
+        if power.gate.rows_for_gain is None:
+            remedy = "lower gate.minimum_gain, raise the variants' non_inferiority_margin, or aim at more"
+            return [f"not even {MOST_ROWS:,} test rows have the gain to the target promoted with {share}: {remedy}"]
+        needed, what = power.gate.rows_for_gain, "to be promoted with"
+    if power.test_rows >= needed:
+        return []
+    return [f"the gain to the target needs about {needed} test rows {what} {share}; there are {power.test_rows}"]

@@ -67,6 +67,7 @@ def _request(config: PlanConfig, base: Base, found: RawRows, context: CallContex
         alpha=config.alpha,
         power=config.power,
         served=config.served,
+        gate=config.gate,
         notes=(*base.notes, *_notes(config, found)),
     )
 

@@ -12,7 +12,8 @@ from schemas.register import GateOptions
 
 def test_the_split_is_as_large_as_the_plan_asks_for() -> None:
     # Of models that err independently at 60% and 66%: .6 * .34 + .66 * .4 = .468 of the items differ.
-    assert mcnemar_power(rows(), GAIN, 0.468) >= 0.8 > mcnemar_power(rows() - 5, GAIN, 0.468)
+    # The test of the gain alone needs 1,050 rows, and the variant's condition some more.
+    assert 0.8 <= mcnemar_power(rows(), GAIN, 0.468) <= 0.82
 
 
 def test_every_condition_of_the_gate_is_simulated() -> None:

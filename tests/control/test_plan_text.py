@@ -98,3 +98,13 @@ def test_programs_are_told_the_same() -> None:
     assert told["placements"]["train"]["fallbacks"] == ["A100-80GB"]
     assert told["placements"]["serve"]["timeout"] == 7200
     assert len(told["doubts"]) == 1
+
+
+def test_what_the_whole_gate_makes_of_the_test_rows() -> None:
+    made = plan(LLAMA, variants=W4A16, served="w4a16", test_rows=500)
+    assert made.power.gate is not None and made.power.gate.least_score is not None
+    (line,) = [line for line in shown(made, described()) if line.startswith("the whole gate")]
+    least = f"{made.power.gate.least_score:.1%}"
+    assert line.endswith(f"over a baseline of 50.0%, promotes a model whose true score is {least} in 80% of runs")
+    none = plan(LLAMA, variants=W4A16, served="w4a16", test_rows=3)
+    assert "the whole gate promotes no model with 80% power on so few rows" in shown(none, described())

@@ -17,7 +17,7 @@ from schemas.base import Reference
 from schemas.data import Columns, DataFiles, DataOptions, SplitOptions
 from schemas.events import Event
 from schemas.optimize import VariantBackend
-from schemas.plan import Constraints, PlanArtifact, PlanConfig, PlanInputs
+from schemas.plan import Constraints, GateWishes, PlanArtifact, PlanConfig, PlanInputs
 from schemas.train import BaseModelRef, LoraSpec, ModelInit, Replay, TokenizerSpec, TrainSpec
 from tests.support.stored import workspace
 from tests.support.tiny_model import write_tiny_base
@@ -108,6 +108,9 @@ def test_every_wish_changes_the_plan(tmp_path: Path, base: BaseModelRef, rows: P
         {"primary_metric": "macro_f1"},
         {"alpha": 0.01},
         {"power": 0.95},
+        {"gate": GateWishes(minimum_gain=0.2)},
+        {"gate": GateWishes(require_target=False)},
+        {"variants": {"small": "W4A16"}, "gate": GateWishes(margins={"small": 0.005})},
     ]
     for number, change in enumerate(changes):
         assert plan(tmp_path / str(number), config(base, rows, **change)) != usual, change
@@ -226,6 +229,20 @@ def test_the_longest_of_all_rows_fits(tmp_path: Path, base: BaseModelRef) -> Non
     assert not any("train.max_length" in warning for warning in artifact.warnings)
     short = plan(tmp_path / "b", config(base, path, train=TrainSpec(max_length=12)))
     assert any("is longer than train.max_length 12" in warning for warning in short.warnings)
+
+
+def test_too_few_test_rows_for_the_whole_gate_are_a_warning(tmp_path: Path, base: BaseModelRef, rows: Path) -> None:
+    few = plan(tmp_path / "few", config(base, rows, target={"accuracy": 0.55}))
+    assert few.power.gate is not None and few.power.gate.rows_for_gain is not None
+    said = f"the gain to the target needs about {few.power.gate.rows_for_gain} test rows to be promoted with 80% power"
+    assert f"{said}; there are 200" in few.warnings
+    never = GateWishes(minimum_gain=0.05)
+    assert any(
+        warning.startswith("not even 1,000,000 test rows have the gain to the target promoted with 80% power: lower")
+        for warning in plan(tmp_path / "never", config(base, rows, target={"accuracy": 0.55}, gate=never)).warnings
+    )
+    enough = plan(tmp_path / "enough", config(base, rows, target={"accuracy": 0.9}))
+    assert not any("test rows" in warning for warning in enough.warnings)
 
 
 def test_only_the_evaluated_items_have_power(tmp_path: Path, base: BaseModelRef, rows: Path) -> None:
