@@ -78,9 +78,9 @@ test: setup
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "(slow or vllm or legacy or real_data or modal) and not full" --durations=15
 
 # benchmarks.all carries the chain on real data out, too
-test-full: setup
-	$(BIN)/python -m pytest -m "not (full and real_data)" --durations=30
-	$(BIN)/python -m benchmarks.all --out docs/results.md
+test-full: test
+	$(BIN)/python -m pytest -m "full and not real_data" --durations=10
+	$(BIN)/python -m benchmarks.all --out docs/results.md --figures docs/images
 
 # What a user of Modal installs, without machine learning.
 $(CLIENT)/.ready: pyproject.toml
