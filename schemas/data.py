@@ -171,9 +171,9 @@ class Example(Schema):
     A conversation ends with the assistant turn that is the answer. A preference has ``messages`` (the prompt) with
     ``chosen`` and ``rejected`` continuations. A text row has ``text`` alone.
 
-    ``id`` is stable: a digest of the content and its occurrence number. ``cluster`` joins near-duplicates (items of
-    one cluster are not independent). ``near_train`` marks a test or validation row with a near-duplicate among
-    training rows.
+    ``id`` is stable: a digest of the content and its occurrence number. ``cluster`` joins near-duplicates and, where
+    rows are split by group, the rows of a group (items of one cluster are not independent). ``near_train`` marks a
+    test or validation row with a near-duplicate among training rows.
     """
 
     id: str

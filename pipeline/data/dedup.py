@@ -53,6 +53,18 @@ def find_neighbors(drafts: Sequence[Draft], threshold: float | None, context: Ca
     return Neighborhood(pairs, _clusters(len(drafts), pairs))
 
 
+def join_groups(clusters: Sequence[int], groups: Sequence[str | None]) -> list[int]:
+    """Return ``clusters`` with the rows of a group in one: neither are independent of each other."""
+    first: dict[tuple[str, Hashable], int] = {}
+    pairs = [
+        (first.setdefault(key, index), index, 1.0)
+        for index, (cluster, group) in enumerate(zip(clusters, groups, strict=True))
+        for key in (("cluster", cluster), ("group", group))
+        if key != ("group", None)
+    ]
+    return _clusters(len(clusters), pairs)
+
+
 def near_copies(
     drafts: Sequence[Draft], pairs: Sequence[tuple[int, int, float]], threshold: float
 ) -> tuple[list[Copy], list[int]]:

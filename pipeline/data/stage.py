@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from pipeline.core.examples import write_examples
 from pipeline.core.workspace import Workspace
 from pipeline.data.backends import load_tokenizer
 from pipeline.data.card import CardFacts, write_card
+from pipeline.data.dedup import join_groups
 from pipeline.data.examples import make_examples
 from pipeline.data.filters import (
     Distinct,
@@ -87,6 +88,8 @@ def _prepare(config: DataConfig, context: CallContext) -> _Prepared:
     splits = _splits(config, distinct, loaded, context)
     leakage = find_leakage(distinct.drafts, splits, distinct.pairs)
     _tell_leakage(leakage, distinct, splits, context)
+    if options.split.by == "group":
+        distinct = replace(distinct, clusters=join_groups(distinct.clusters, [row.group for row in distinct.drafts]))
     examples = make_examples(distinct, splits, leakage, options.split.seed)
     return _Prepared(loaded, kind, ledger, personal, distinct, leakage, examples)
 

@@ -91,7 +91,7 @@ def _shortage(loss: Loss, comparison: Comparison, alpha: float) -> str:
     if comparison.clusters is None:
         return f": {items} cannot show this; at least {least} would"
     clusters = _counted(units, "cluster")
-    return f": {items} in {clusters} of near-duplicates cannot show this; at least {least} clusters would"
+    return f": {items} in {clusters} of related ones cannot show this; at least {least} clusters would"
 
 
 def _counted(count: int, what: str) -> str:

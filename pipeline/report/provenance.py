@@ -38,7 +38,7 @@ def _data(report: Report) -> Iterator[Block]:
     kept = ", ".join(f"{rows:,} {split}" for split, rows in data.rows.items())
     yield Paragraph(
         f"{count(data.read, 'row')} read, {sum(data.rows.values()):,} kept ({kept}) in {data.clusters:,} clusters of "
-        f"near-duplicates. Test rows that nearly repeat a training row: {data.near_train_test_rows:,}. "
+        f"related rows. Test rows that nearly repeat a training row: {data.near_train_test_rows:,}. "
         f"Source digest {data.source_digest[:DIGEST_SHOWN]}."
     )
     if data.dropped:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from pipeline.core.context import CallContext
-from pipeline.data.dedup import Copy, exact_copies, find_neighbors, near_copies
+from pipeline.data.dedup import Copy, exact_copies, find_neighbors, join_groups, near_copies
 from pipeline.data.personal_data import DETECTORS
 from pipeline.data.redaction import redact_draft
 from pipeline.data.rows import Draft
@@ -58,6 +58,12 @@ def test_clusters_join_along_a_chain() -> None:
     # the middle goes for the first; the last has no kept row that near, so it stays
     assert [(copy.index, copy.original) for copy in copies] == [(1, 0)]
     assert conflicting == []
+
+
+def test_a_group_and_its_near_duplicates_are_one_cluster() -> None:
+    # Rows 0 and 3 share a group, 3 and 4 a cluster; 1 and 2 share neither.
+    assert join_groups([0, 1, 2, 3, 3], ["a", "b", "c", "a", "d"]) == [0, 1, 2, 0, 0]
+    assert join_groups([0, 1, 1], [None, None, None]) == [0, 1, 1]
 
 
 def test_without_a_threshold_only_the_same_words_are_neighbors() -> None:

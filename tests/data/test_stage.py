@@ -227,6 +227,8 @@ def test_groups_stay_in_one_split(tmp_path: Path) -> None:
     found = [{group_of[row.row] for row in outcome.examples(split)} for split in ("train", "validation", "test")]
     assert not found[0] & found[1] | found[0] & found[2] | found[1] & found[2]
     assert outcome.artifact.rows == {"train": 45, "validation": 5, "test": 10}  # groups of 5: 6 and 12 rows wanted
+    clusters = {(group_of[row.row], row.cluster) for row in outcome.all_examples()}
+    assert outcome.artifact.clusters == len(clusters) == len({cluster for _, cluster in clusters}) == 12
 
 
 def test_a_random_split_may_leak_and_says_so(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ def variant(
         (
             variant(0.0, -0.05, 400, clusters=60),
             False,
-            ": 400 items in 60 clusters of near-duplicates cannot show this; at least 116 clusters would.",
+            ": 400 items in 60 clusters of related ones cannot show this; at least 116 clusters would.",
         ),
         (variant(0.0, -1.0, 1), False, ": 1 item cannot show this; at least 116 would."),
         (

@@ -140,7 +140,7 @@ def test_items_that_are_all_near_duplicates_are_a_refusal_with_its_reason(tmp_pa
     artifact = register(tmp_path / "work", inputs)
     assert [c.name for c in artifact.decision.conditions if not c.passed] == ["gain", "variant.w4a16"]
     assert "one independent item shows nothing" in condition(artifact, "gain").text
-    assert "20 items in 1 cluster of near-duplicates cannot show this" in condition(artifact, "variant.w4a16").text
+    assert "20 items in 1 cluster of related ones cannot show this" in condition(artifact, "variant.w4a16").text
 
 
 def test_a_base_that_never_did_its_task_is_no_proof_of_retention(tmp_path: Path) -> None:
