@@ -80,7 +80,7 @@ test: setup
 # benchmarks.all carries the chain on real data out, too
 test-full: test
 	$(BIN)/python -m pytest -m "full and not real_data" --durations=10
-	$(BIN)/python -m benchmarks.all --out docs/results.md --figures docs/images
+	$(BIN)/python -m benchmarks.all --out docs/results.md
 
 # What a user of Modal installs, without machine learning.
 $(CLIENT)/.ready: pyproject.toml

@@ -1,6 +1,6 @@
 """Whether the tests and intervals keep their word: simulated data sets on which the truth is known.
 
-    python -m benchmarks.statistics [--sets 2000] [--json FILE] [--plot docs/images/power.png]
+    python -m benchmarks.statistics [--sets 2000] [--json FILE] [--plot docs/images/statistics.png]
 
 Items come in clusters whose differences agree, as near-duplicates' do. Beside hone's methods stands scipy's bootstrap
 of the same differences, which takes every item for its own.
