@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pipeline.statistics.agreement import cohen_kappa, fleiss_kappa
+from pipeline.statistics.agreement_alpha import Level, krippendorff_alpha
 from pipeline.statistics.equivalence import EquivalenceResult, equivalence
 from pipeline.statistics.intervals import (
     Interval,
@@ -15,6 +17,7 @@ from pipeline.statistics.multiple import benjamini_hochberg, holm
 from pipeline.statistics.non_inferiority import NonInferiorityResult, least_items, non_inferiority
 from pipeline.statistics.paired import PairedResult, compare, compare_corpus
 from pipeline.statistics.permutation import sign_flip_p_value
+from pipeline.statistics.preference import Outcome, WinRate, win_rate
 from pipeline.statistics.random_effects import SeedsEffect, seeds_effect
 from pipeline.statistics.seeds import SeedSummary, summarize_seeds
 from pipeline.statistics.sequential import MeanSequence, TwoRates
@@ -23,20 +26,26 @@ from pipeline.statistics.size import mcnemar_power, minimum_detectable_gain, req
 __all__ = [
     "EquivalenceResult",
     "Interval",
+    "Level",
     "MeanSequence",
     "NonInferiorityResult",
+    "Outcome",
     "PairedResult",
     "SeedSummary",
     "SeedsEffect",
     "TwoRates",
+    "WinRate",
     "benjamini_hochberg",
     "bootstrap_interval",
     "bootstrap_mean_interval",
+    "cohen_kappa",
     "compare",
     "compare_corpus",
     "equivalence",
     "exact_mcnemar",
+    "fleiss_kappa",
     "holm",
+    "krippendorff_alpha",
     "least_items",
     "mcnemar_power",
     "minimum_detectable_gain",
@@ -47,4 +56,5 @@ __all__ = [
     "sign_flip_p_value",
     "summarize_seeds",
     "wilson_interval",
+    "win_rate",
 ]
