@@ -93,7 +93,7 @@ def test_the_cap_stops_a_run_with_a_checkpoint_and_a_higher_one_lets_it_finish(h
     assert len(home.events(call_id, "finished")) == 1
 
 
-def test_a_cancelled_run_stops_with_what_it_has_and_resumes(home: ModalHome, spec: Path) -> None:
+def test_a_cancelled_run_stops_with_what_it_has_resumes_and_can_be_forgotten(home: ModalHome, spec: Path) -> None:
     command = home.start("--config", spec, *until_training(100, seed=3))
     wait_for(lambda: home.events("train.seed-3", "checkpoint"), command)
     run = next(path.split("/")[1] for path in home.files() if "/events/train.seed-3." in path)
@@ -105,3 +105,23 @@ def test_a_cancelled_run_stops_with_what_it_has_and_resumes(home: ModalHome, spe
     code, finished = ended(home.start("--run", run, *UNTIL, "--yes", "--json", verb="resume"))
     assert (code, finished["status"]) == (0, "stopped")
     assert home.events("train.seed-3", "checkpoint")[len(saved)]["data"]["step"] > saved[-1]["data"]["step"]
+
+    runs = {path.split("/")[1] for path in home.files() if path.startswith("runs/")}
+    of_others = set[str]().union(*(artifacts(home, other) for other in runs - {run}))
+    only_its_own, before = artifacts(home, run) - of_others, folders(home)
+    assert only_its_own
+    removed = printed_json(home.run("--run", run, "--json", verb="gc").stdout)
+    assert (removed["runs"], len(removed["artifacts"])) == ([run], len(only_its_own))
+    assert before - folders(home) == {f"runs/{run}", *only_its_own}
+
+
+def artifacts(home: ModalHome, run: str) -> set[str]:
+    """Return the folders of the artifacts that a run's calls made or found."""
+    calls = home.calls(run).values()
+    return {f"artifacts/{call['stage']}/{call['fingerprint']}" for call in calls if call["fingerprint"]}
+
+
+def folders(home: ModalHome) -> set[str]:
+    """Return the folders of artifacts and of runs."""
+    paths = [path.split("/") for path in home.files()]
+    return {"/".join(parts[: 2 if parts[0] == "runs" else 3]) for parts in paths if parts[0] in ("artifacts", "runs")}
