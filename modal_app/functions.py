@@ -95,6 +95,12 @@ def optimize_legacy_stage(envelope: str) -> str:
     return attempt(envelope)
 
 
+@_stage("judge", MAIN)
+def judge_stage(envelope: str) -> str:
+    """Let a language model judge two subjects' answers."""
+    return attempt(envelope)
+
+
 @_stage("serve", SERVE_VLLM)
 def serve_stage(envelope: str) -> str:
     """Start vLLM, check parity, and stop it."""
@@ -123,6 +129,7 @@ FUNCTIONS: dict[tuple[StageName, str], modal.Function[..., Any, Any]] = {
     ("optimize", MAIN): merge_stage,
     ("optimize", OPTIMIZE_LLMCOMPRESSOR): optimize_stage,
     ("optimize", OPTIMIZE_LEGACY): optimize_legacy_stage,
+    ("judge", MAIN): judge_stage,
     ("serve", SERVE_VLLM): serve_stage,
     ("serve", TRAIN): serve_transformers_stage,
     ("register", MAIN): register_stage,

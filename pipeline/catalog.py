@@ -12,6 +12,7 @@ from typing import Any, assert_never
 
 from pipeline.data.stage import run as run_data
 from pipeline.environments import MAIN, environment_for
+from pipeline.evaluate.judge.stage import run as run_judge
 from pipeline.evaluate.stage import run as run_evaluate
 from pipeline.optimize.stage import run as run_optimize
 from pipeline.plan.stage import run as run_plan
@@ -22,6 +23,7 @@ from schemas.artifacts import Artifact, Inputs
 from schemas.base import Device, Schema, StageName
 from schemas.data import DataArtifact, DataConfig, DataInputs
 from schemas.evaluate import BaseSubject, EvaluateArtifact, EvaluateConfig, EvaluateInputs, ModelSubject
+from schemas.judge import JudgeArtifact, JudgeConfig, JudgeInputs
 from schemas.optimize import OptimizeArtifact, OptimizeConfig, OptimizeInputs
 from schemas.plan import PlanArtifact, PlanConfig, PlanInputs
 from schemas.register import RegisterArtifact, RegisterConfig, RegisterInputs
@@ -115,8 +117,9 @@ _ENTRIES = (
     StageEntry(
         "optimize", OptimizeConfig, OptimizeInputs, OptimizeArtifact, "1", _optimize_role, _quantizes, run_optimize
     ),
+    StageEntry("judge", JudgeConfig, JudgeInputs, JudgeArtifact, "1", _main, _never, run_judge),
     StageEntry("serve", ServeConfig, ServeInputs, ServeArtifact, "1", _serve_role, _always, run_serve),
-    StageEntry("register", RegisterConfig, RegisterInputs, RegisterArtifact, "5", _main, _never, run_register),
+    StageEntry("register", RegisterConfig, RegisterInputs, RegisterArtifact, "6", _main, _never, run_register),
 )
 
 CATALOG: dict[StageName, StageEntry] = {entry.name: entry for entry in _ENTRIES}

@@ -2,7 +2,7 @@
 
 Call ids: ``plan``; ``data``, ``data.retention-<task>``; ``evaluate.baseline-<kind>``; ``train.seed-<n>``;
 ``evaluate.seed-<n>``; ``evaluate.retention-<task>-before|after``; ``optimize.<variant>``;
-``evaluate.variant-<variant>``; ``serve``; ``register``.
+``evaluate.variant-<variant>``; ``judge.labels``, ``judge.best-baseline``, ``judge.champion``; ``serve``; ``register``.
 """
 
 from __future__ import annotations
@@ -25,11 +25,13 @@ from schemas.evaluate import (
     Subject,
     TfidfSubject,
 )
+from schemas.judge import JudgeConfig, JudgeOptions
 from schemas.optimize import OptimizeConfig, VariantSpec, only_vllm
 from schemas.plan import GateWishes, PlanArtifact, PlanConfig
 from schemas.register import RegisterConfig
 from schemas.render import RenderConfig, RenderOptions
 from schemas.resolved import ResolvedRetention, ResolvedRun
+from schemas.run import TRAINED
 from schemas.serve import ServeConfig
 from schemas.train import BaseModelRef, LoraOptions, LoraSettings, TrainArtifact, TrainConfig, TrainOptions, TrainSpec
 
@@ -256,7 +258,7 @@ def _served_model(run: ResolvedRun, finished: Finished) -> Stored[Any] | None:
     seed, variant = shipped_seed(run, finished), served_variant(run)
     if seed is None:
         return None
-    return finished.get(f"train.seed-{seed}" if variant in ("adapter", "model") else f"optimize.{variant}")
+    return finished.get(f"train.seed-{seed}" if variant in TRAINED else f"optimize.{variant}")
 
 
 def _retention_after(run: ResolvedRun, finished: Finished) -> Iterator[StageCall]:
@@ -321,6 +323,50 @@ def _variant_evaluations(run: ResolvedRun, finished: Finished) -> Iterator[Stage
             yield _evaluation(run, call_id, ModelSubject(), data, model=made.ref, by_vllm=variant.only_vllm)
 
 
+def _judgements(run: ResolvedRun, finished: Finished) -> Iterator[StageCall]:
+    """What is served against the best baseline, and against the champion; the judge itself against people."""
+    asked = run.spec.evaluate.judge
+    if asked is None or run.judge is None or (text := finished.get("data")) is None or text.artifact.kind == "text":
+        return
+    gate = run.spec.gate
+    options = {name: getattr(asked, name) for name in JudgeOptions.model_fields}
+    common = JudgeConfig(**options, template=run.judge.template, alpha=gate.alpha, resamples=gate.resamples)
+    if run.judge.labels is not None:
+        yield _call("judge.labels", "judge", common.model_copy(update={"labels": run.judge.labels}))
+    served, baselines = _served_evaluation(run, finished), _finished_baselines(run, finished)
+    if served is None or not baselines:
+        return
+
+    def worst_last(name: str) -> tuple[float, str]:
+        score = baselines[name].artifact.scores.get(run.metrics[0].name)
+        return (-score.value if score is not None else 1.0, name)
+
+    best = min(baselines, key=worst_last)
+    endpoint = run.spec.evaluate.baselines.endpoint
+    related = dict.fromkeys((run.base.name, run.spec.name, *([endpoint.model] if endpoint is not None else [])))
+    for call_id, name in (("judge.best-baseline", best), ("judge.champion", "champion")):
+        if name in baselines:
+            told = {"candidate": served_variant(run), "baseline": name, "related": tuple(related)}
+            config = common.model_copy(update=told)
+            yield _call(call_id, "judge", config, candidate=served.ref, baseline=baselines[name].ref)
+
+
+def _finished_baselines(run: ResolvedRun, finished: Finished) -> dict[str, Stored[Any]]:
+    """Return every baseline by name; none before all of them are there."""
+    wanted = [call.id for call in _baselines(run, finished)]
+    if any(call_id not in finished for call_id in wanted):
+        return {}
+    return {call_id.removeprefix("evaluate.baseline-"): finished[call_id] for call_id in wanted}
+
+
+def _served_evaluation(run: ResolvedRun, finished: Finished) -> Stored[Any] | None:
+    """Return the evaluation of the form that is served, None while it is not there."""
+    seed, variant = shipped_seed(run, finished), served_variant(run)
+    if seed is None:
+        return None
+    return finished.get(f"evaluate.seed-{seed}" if variant in TRAINED else f"evaluate.variant-{variant}")
+
+
 def served_variant(run: ResolvedRun) -> str:
     """Return which form is served: as asked, else the merged model, else what training left."""
     asked = run.spec.serve.variant if run.spec.serve is not False else None
@@ -332,12 +378,9 @@ def served_variant(run: ResolvedRun) -> str:
 
 
 def _serve(run: ResolvedRun, finished: Finished) -> Iterator[StageCall]:
-    seed = shipped_seed(run, finished)
-    if run.spec.serve is False or seed is None:
+    if run.spec.serve is False:
         return
-    variant, model = served_variant(run), _served_model(run, finished)
-    own = variant in ("adapter", "model")
-    evaluation = finished.get(f"evaluate.seed-{seed}" if own else f"evaluate.variant-{variant}")
+    model, evaluation = _served_model(run, finished), _served_evaluation(run, finished)
     if model is None or evaluation is None:
         return
     config = ServeConfig(
@@ -388,6 +431,7 @@ def _register(run: ResolvedRun, finished: Finished) -> Iterator[StageCall]:
         variant_evaluations=_refs(finished, "evaluate.variant-"),
         retention_before=_refs(finished, "evaluate.retention-", "-before"),
         retention_after=_refs(finished, "evaluate.retention-", "-after"),
+        judgements=_refs(finished, "judge."),
         serve=finished["serve"].ref if "serve" in finished else None,
     )
 
@@ -417,6 +461,7 @@ _STEPS: tuple[Callable[[ResolvedRun, Finished], Iterator[StageCall]], ...] = (
     _optimize,
     _variant_evaluations,
     _retention_after,
+    _judgements,
     _serve,
     _register,
 )

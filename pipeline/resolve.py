@@ -21,10 +21,11 @@ from schemas.artifacts import Stored
 from schemas.base import ArtifactRef, Reference
 from schemas.data import DataFiles, DataOptions
 from schemas.evaluate import MetricSpec
+from schemas.judge import JudgeSpec
 from schemas.optimize import only_vllm
 from schemas.plan import Task
 from schemas.register import RegisterArtifact
-from schemas.resolved import Champion, ResolvedRetention, ResolvedRun
+from schemas.resolved import Champion, ResolvedJudge, ResolvedRetention, ResolvedRun
 from schemas.run import BaseModelSpec, DataSpec, RunSpec
 from schemas.train import BaseModelRef, ModelInit, TokenizerSpec, TrainArtifact
 
@@ -90,6 +91,7 @@ class Resolver:
             metrics=metrics,
             retention=retention,
             retention_waived=waived,
+            judge=self._judge(spec.evaluate.judge),
             parent=parent.ref if parent is not None else None,
         )
 
@@ -157,6 +159,14 @@ class Resolver:
             raise SourceError("no such metric file", where=f"evaluate.metrics: {path}", fix="check the path")
         code = Reference(location=str(path.resolve()), digest=self._cache().digest(path))
         return metric.model_copy(update={"code": code})
+
+    def _judge(self, spec: JudgeSpec | None) -> ResolvedJudge | None:
+        if spec is None:
+            return None
+        named = {name: getattr(spec, name) for name in ResolvedJudge.model_fields}
+        return ResolvedJudge(
+            **{name: self._source(text, f"evaluate.judge.{name}") for name, text in named.items() if text is not None}
+        )
 
     def _base(self, spec: BaseModelSpec) -> tuple[BaseModelRef, Stored[RegisterArtifact] | None]:
         """Return the base, and the version record it comes from where it is one of hone's."""

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
-StageName = Literal["plan", "data", "train", "evaluate", "optimize", "serve", "register"]
+StageName = Literal["plan", "data", "train", "evaluate", "optimize", "judge", "serve", "register"]
 
 Device = Literal["cpu", "cuda"]
 """What an environment's packages are built for."""

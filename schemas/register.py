@@ -10,6 +10,7 @@ from schemas.artifacts import Artifact, Inputs, Stored
 from schemas.base import ArtifactRef, Digest, Schema, Slug
 from schemas.data import DataArtifact
 from schemas.evaluate import EvaluateArtifact, MetricSpec, RetentionSpec
+from schemas.judge import JudgeArtifact
 from schemas.optimize import OptimizeArtifact
 from schemas.plan import PlanArtifact
 from schemas.serve import ServeArtifact
@@ -24,6 +25,7 @@ class GateOptions(Schema):
     ``protected_metrics`` and ``protected_slices``: what may not be significantly worse than with the best baseline, all
     of it together at level ``alpha``; null protects every other metric, and every slice, that both were measured by.
     ``max_contamination``: the most of the test split, as a share, that may repeat or nearly repeat a training row.
+    ``minimum_win_rate``: what the judge's win rate must reach with the lower end of its interval; null decides nothing.
     """
 
     alpha: Annotated[float, Field(gt=0.0, lt=0.5)] = 0.05
@@ -32,6 +34,7 @@ class GateOptions(Schema):
     protected_metrics: tuple[str, ...] | None = None
     protected_slices: tuple[str, ...] | None = None
     max_contamination: Annotated[float, Field(ge=0.0, le=1.0)] = 0.1
+    minimum_win_rate: Annotated[float, Field(ge=0.0, le=1.0)] | None = None
     resamples: Annotated[int, Field(ge=1000)] = 10_000
 
 
@@ -74,6 +77,7 @@ class RegisterInputs(Inputs):
     variant_evaluations: dict[str, Stored[EvaluateArtifact]] = {}
     retention_before: dict[str, Stored[EvaluateArtifact]] = {}
     retention_after: dict[str, Stored[EvaluateArtifact]] = {}
+    judgements: dict[str, Stored[JudgeArtifact]] = {}
     serve: Stored[ServeArtifact] | None = None
 
 
@@ -155,6 +159,7 @@ class Lineage(Schema):
     models: dict[str, ArtifactRef]
     variants: dict[str, ArtifactRef]
     evaluations: dict[str, ArtifactRef]
+    judgements: dict[str, ArtifactRef] = {}
     serve: ArtifactRef | None
     contents: dict[Digest, Digest]
     spec_digest: Digest
@@ -174,6 +179,7 @@ class RegisterArtifact(Artifact):
     variant_comparisons: tuple[Comparison, ...]
     retention_comparisons: tuple[Comparison, ...]
     protected_comparisons: tuple[Comparison, ...]
+    judgements: dict[str, JudgeArtifact] = {}
     seeds: SeedSpread
     lineage: Lineage
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from schemas.base import ArtifactRef, Digest, NotFingerprinted, Schema, Slug, canonical_digest
+from schemas.base import ArtifactRef, Digest, NotFingerprinted, Reference, Schema, Slug, canonical_digest
 from schemas.data import DataFiles, DataOptions
 from schemas.evaluate import MetricSpec
 from schemas.run import RunSpec
@@ -25,6 +25,13 @@ class ResolvedRetention(Schema):
     files: DataFiles | None = None
     options: DataOptions = DataOptions()
     artifact: ArtifactRef | None = None
+
+
+class ResolvedJudge(Schema):
+    """The files of ``evaluate.judge``: its template, and the pairs that people judged."""
+
+    template: Reference | None = None
+    labels: Reference | None = None
 
 
 class Champion(Schema):
@@ -50,6 +57,7 @@ class ResolvedRun(Schema):
     metrics: Annotated[tuple[MetricSpec, ...], Field(min_length=1)]
     retention: tuple[ResolvedRetention, ...]
     retention_waived: str | None
+    judge: ResolvedJudge | None = None
     champion: Annotated[Champion | None, NotFingerprinted()] = None
     parent: Annotated[ArtifactRef | None, NotFingerprinted()] = None
 

@@ -9,6 +9,7 @@ from pydantic import Field, JsonValue, field_validator, model_validator
 from schemas.base import NotFingerprinted, Schema, Seed, Slug
 from schemas.data import DataOptions
 from schemas.evaluate import EndpointSubject, GenerationConfig, MetricSpec
+from schemas.judge import JudgeSpec
 from schemas.optimize import VariantSpec
 from schemas.placement import HardwareSpec
 from schemas.plan import Constraints, Task
@@ -100,7 +101,8 @@ class EvaluateSpec(Schema):
     """`evaluate:`: the first metric is the primary one; ``target`` names values to reach.
 
     ``retention`` null takes the task of the base's own run where it has one; ``retention_waived`` is the reason in so
-    many words where forgetting is not to be measured.
+    many words where forgetting is not to be measured. ``judge`` lets a language model compare what is served with the
+    best baseline, and with the champion.
     """
 
     metrics: tuple[MetricSpec, ...] = ()
@@ -110,6 +112,7 @@ class EvaluateSpec(Schema):
     max_items: Annotated[int, Field(gt=0)] | None = None
     retention: tuple[RetentionTask, ...] | None = None
     retention_waived: str | None = None
+    judge: JudgeSpec | None = None
     seed: Seed = 0
 
     @field_validator("metrics", mode="before")
@@ -182,6 +185,22 @@ class RunSpec(Schema):
             known = ["model" if self.train.adapter == "full" else "adapter", *(made.name for made in self.variants)]
             if self.serve.variant not in known:
                 raise ValueError(f"serve.variant {self.serve.variant!r} is not one of {', '.join(known)}")
+        return self
+
+    @model_validator(mode="after")
+    def _who_is_to_judge_is_named(self) -> RunSpec:
+        if self.gate.minimum_win_rate is not None and self.evaluate.judge is None:
+            raise ValueError("gate.minimum_win_rate: nobody judges; describe the judge in evaluate.judge")
+        judge, asked = self.evaluate.judge, self.evaluate.baselines
+        has_weights = self.base_model.init is None
+        some = (
+            asked.champion,
+            asked.endpoint is not None,
+            asked.tfidf if asked.tfidf is not None else self.task != "generation",
+            has_weights and (asked.base or asked.few_shot > 0),
+        )
+        if judge is not None and judge.labels is None and not any(some):
+            raise ValueError("evaluate.judge: there is no baseline whose answers it could compare with the model's")
         return self
 
     @model_validator(mode="after")

@@ -54,6 +54,8 @@ def _like(call_id: str) -> str:
         return "train.seed-0"
     if call_id.startswith("evaluate."):
         return "evaluate.seed-0"
+    if call_id.startswith("judge."):
+        return "evaluate.seed-0"  # what a judgement holds makes no difference to the flow
     return "data.retention-commands" if call_id.startswith("data.") else "optimize.merged"
 
 
@@ -258,6 +260,61 @@ def test_a_base_without_weights_has_no_baselines_and_nothing_to_forget(tmp_path:
     assert not any(call_id.startswith(("evaluate.baseline", "evaluate.retention")) for call_id in calls)
     assert calls["register"].config["retention_waived"] == "the base had no weights: there was nothing to forget"
     assert calls["data"].config["render"] is None
+
+
+JUDGE = {"base_url": "http://127.0.0.1:1/v1", "model": "judge-1"}
+
+
+def judging(tmp_path: Path, **judge: Any) -> World:
+    return World(
+        tmp_path / "w",
+        evaluate={"metrics": ["exact_match"], "judge": {**JUDGE, **judge}},
+        variants=["merged"],
+        serve={"variant": "merged"},
+    )
+
+
+def test_what_is_served_is_judged_against_the_best_baseline_and_the_champion(tmp_path: Path) -> None:
+    """The base is right on 4 of 20 items, the few-shot base on 4 as well: of equals the first by name."""
+    world = judging(tmp_path)
+    champion = Champion(version=2, model=world.made["optimize.merged"].ref, base=world.run.base)
+    calls = {call.id: call for call in world.play(world.run.model_copy(update={"champion": champion}))}
+    best, other = calls["judge.best-baseline"], calls["judge.champion"]
+    assert best.inputs["candidate"] == world.made["evaluate.variant-merged"].ref
+    # In this world the champion answers as the tuned model does, so it is the best baseline: the same artifact twice.
+    assert (best.config["baseline"], other.config["baseline"]) == ("champion", "champion")
+    assert (best.config, best.inputs) == (other.config, other.inputs)
+    assert set(calls["register"].inputs["judgements"]) == {"best-baseline", "champion"}
+    alone = {call.id: call for call in world.play()}
+    assert alone["judge.best-baseline"].config["baseline"] == "base"
+    assert alone["judge.best-baseline"].config["related"] == ["tiny-base", "triage"]
+    assert "judge.champion" not in alone
+
+
+def test_the_judge_is_measured_before_the_model_is_there(tmp_path: Path) -> None:
+    world = judging(tmp_path, max_items=7)
+    labels = Reference(location="labels.jsonl", digest="ef" * 32)
+    assert world.run.judge is not None
+    run = world.run.model_copy(update={"judge": world.run.judge.model_copy(update={"labels": labels})})
+    ready = {call.id: call for call in next_calls(run, world.after("plan", "data"))}
+    call = ready["judge.labels"]
+    assert call.inputs == {} and call.config["labels"]["digest"] == "ef" * 32 and call.config["max_items"] == 7
+    file = world.file.model_copy(update={"judge": run.judge})
+    assert {name for name in expected_calls(file) if name.startswith("judge.")} == {
+        "judge.labels",
+        "judge.best-baseline",
+    }
+    assert sorted(expected_calls(file)) == sorted(ids(world.play(run)))
+
+
+def test_how_many_are_asked_at_once_changes_nothing(tmp_path: Path) -> None:
+    def told(directory: Path, **judge: Any) -> str:
+        call = next(call for call in judging(directory, **judge).play() if call.id == "judge.best-baseline")
+        return canonical_digest(CATALOG["judge"].config.model_validate(call.config))
+
+    usual = told(tmp_path / "a")
+    assert told(tmp_path / "b", concurrency=2, timeout_seconds=9) == usual
+    assert told(tmp_path / "c", criteria="Prefer the shorter.") != usual
 
 
 def test_another_path_to_the_same_bytes_is_the_same_run(world: World) -> None:

@@ -51,6 +51,8 @@ FILLINGS: dict[str, Any] = {
     "variants": ["merged"],
     "serve": {},
     "serve.variant": "adapter",
+    "evaluate.judge": {"base_url": "http://127.0.0.1:1/v1", "model": "j", "labels": "people.jsonl"},
+    "gate.minimum_win_rate": 0.4,
     "gate.protected_metrics": ["macro_f1"],
     "gate.protected_slices": ["clean"],
 }
@@ -66,6 +68,7 @@ REFUSED_WITH_INIT = ("base_model.revision", "base_model.trust_remote_code", *ASK
 """Keys of which a base without weights reads none: another value is an error."""
 
 TOGETHER: dict[str, dict[str, Any]] = {
+    "gate.minimum_win_rate": {"evaluate.judge": FILLINGS["evaluate.judge"]},
     "train.completion_only_loss": {"train.assistant_only_loss": False},
     "train.assistant_only_loss": {"train.completion_only_loss": False},
     "train.replay": {"evaluate.retention": FILLINGS["evaluate.retention"], "evaluate.retention_waived": None},
@@ -260,7 +263,7 @@ def fields_of(model: type[BaseModel], seen: set[type[BaseModel]]) -> Iterator[tu
             yield from fields_of(inner, seen)
 
 
-READERS = {"register": "registry"}
+READERS = {"register": "registry", "judge": "evaluate"}
 """The rooms of stages that have another name than their stage."""
 
 SHARED = ("render", "core", "backends", "execute.py")

@@ -22,7 +22,7 @@ FIRST_DELAY = 0.5
 
 LONGEST_DELAY = 30.0
 
-_TIMEOUT = httpx.Timeout(120.0, connect=10.0)
+_CONNECT_SECONDS = 10.0
 _AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 _RENAMED = {"max_tokens": "max_completion_tokens", "temperature": None, "top_p": None, "seed": None}
 """Parameters that some models refuse, and what is sent in their place."""
@@ -37,10 +37,23 @@ class ChatEndpoint:
         base_url: with its version, such as ``http://127.0.0.1:8000/v1``.
         model: the name that the endpoint knows.
         api_key: sent as a bearer token; None for an endpoint that asks for none.
-        key_name: how errors call the key.
+        key_name: how errors call the secret.
+        key: the key of the run description that describes it, for errors.
+        timeout_seconds: of one request.
     """
 
-    def __init__(self, base_url: str, model: str, *, api_key: str | None, key_name: str | None = None) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        model: str,
+        *,
+        api_key: str | None,
+        key_name: str | None = None,
+        key: str = "evaluate.baselines.endpoint",
+        timeout_seconds: float = 120.0,
+    ) -> None:
+        self._key = key
+        self._timeout = httpx.Timeout(timeout_seconds, connect=min(_CONNECT_SECONDS, timeout_seconds))
         self._url = f"{base_url.rstrip('/')}/chat/completions"
         self._model = model
         self._key_name = key_name
@@ -73,7 +86,7 @@ class ChatEndpoint:
         stop = threading.Event()
         limits = httpx.Limits(max_connections=config.batch_size)
         with (
-            httpx.Client(timeout=_TIMEOUT, headers=self._headers, limits=limits) as client,
+            httpx.Client(timeout=self._timeout, headers=self._headers, limits=limits) as client,
             ThreadPoolExecutor(max_workers=config.batch_size) as pool,
         ):
             places = {
@@ -126,7 +139,7 @@ class ChatEndpoint:
         raise EngineError(
             f"the endpoint gave no answer in {attempt} attempts; last: {problem}",
             where=self._url,
-            fix="check that it is up and how many requests it allows; lower evaluate.generation.batch_size",
+            fix="check that it is up and how many requests it allows; ask fewer at once, and give it more time",
         )
 
     def _payload(self, question: Question, config: GenerationConfig) -> dict[str, Any]:
@@ -185,7 +198,7 @@ class ChatEndpoint:
         described = self._described(response)
         if response.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
             name = self._key_name
-            fix = f"check the value of {name}" if name else "name its key in evaluate.baselines.endpoint.api_key_secret"
+            fix = f"check the value of {name}" if name else f"name its key in {self._key}.api_key_secret"
             return ConfigError(f"the endpoint refuses the key: {described}", where=name or self._url, fix=fix)
         if response.status_code == httpx.codes.NOT_FOUND:
             return self._wrong_address(described)
@@ -204,7 +217,7 @@ class ChatEndpoint:
         return ConfigError(
             f"the endpoint does not know this address or the model {self._model}: {described}",
             where=self._url,
-            fix="correct evaluate.baselines.endpoint.base_url (with its /v1) and model",
+            fix=f"correct {self._key}.base_url (with its /v1) and model",
         )
 
 

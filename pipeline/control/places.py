@@ -41,6 +41,8 @@ def places_of(plan: PlanArtifact, spec: RunSpec, device: Device) -> Places:
     absent: set[StageName] = set()
     if not spec.variants:
         absent.add("optimize")
+    if spec.evaluate.judge is None:
+        absent.add("judge")
     if spec.serve is False:
         absent.add("serve")
     return Places({stage: place for stage, place in found.items() if stage not in absent}, said)

@@ -105,11 +105,13 @@ def engine_name(config: GenerationConfig) -> str:
             assert_never(unknown)
 
 
-def open_endpoint(base_url: str, model: str, *, api_key: str | None, key_name: str | None) -> ChatEndpoint:
-    """Return a client of an OpenAI-compatible endpoint."""
+def open_endpoint(
+    base_url: str, model: str, *, api_key: str | None, key_name: str | None, key: str, timeout_seconds: float
+) -> ChatEndpoint:
+    """Return a client of an OpenAI-compatible endpoint; ``key`` of the run description names it in errors."""
     from pipeline.backends.generate_openai import ChatEndpoint
 
-    return ChatEndpoint(base_url, model, api_key=api_key, key_name=key_name)
+    return ChatEndpoint(base_url, model, api_key=api_key, key_name=key_name, key=key, timeout_seconds=timeout_seconds)
 
 
 def train_classifier(texts: list[str], answers: list[str]) -> TextClassifier:

@@ -10,9 +10,9 @@ from pipeline.core.models import ModelFiles
 from pipeline.evaluate import backends
 from pipeline.evaluate.backends import Advance, Completion, Generator, Question
 from pipeline.evaluate.items import Item
-from pipeline.evaluate.prompts import Task, conversation, render_items
+from pipeline.evaluate.prompts import Task, render_items
 from pipeline.render import end_of_turn_ids
-from schemas.evaluate import EndpointSubject, GenerationConfig
+from schemas.evaluate import GenerationConfig
 from schemas.render import RenderOptions
 
 LOCAL_PORTION = 1024
@@ -42,28 +42,40 @@ class LocalRespondent:
         return self._generator.generate(self.prompts[first:last], config, context, advance)
 
 
+@dataclass(frozen=True)
+class Endpoint:
+    """Where a chat model is; ``key`` of the run description names it in errors, and ``key_name`` its secret."""
+
+    base_url: str
+    model: str
+    api_key: str | None = field(repr=False)
+    key_name: str | None
+    key: str
+    timeout_seconds: float = 120.0
+
+
 @dataclass
 class EndpointRespondent:
     """A chat model behind an OpenAI-compatible address."""
 
-    subject: EndpointSubject
-    items: Sequence[Item]
-    task: Task
+    endpoint: Endpoint
+    questions: Sequence[Question]
     config: GenerationConfig
-    api_key: str | None
     engine: str = "OpenAI-compatible endpoint"
     portion: int = PAID_PORTION
 
     def answer(self, first: int, last: int, context: CallContext, advance: Advance) -> list[Completion]:
-        """Ask items [first, last)."""
-        endpoint = backends.open_endpoint(
-            self.subject.base_url,
-            self.subject.model,
-            api_key=self.api_key,
-            key_name=self.subject.api_key_secret,
+        """Ask questions [first, last)."""
+        at = self.endpoint
+        chat = backends.open_endpoint(
+            at.base_url,
+            at.model,
+            api_key=at.api_key,
+            key_name=at.key_name,
+            key=at.key,
+            timeout_seconds=at.timeout_seconds,
         )
-        questions = [Question(conversation(item, self.task), item.tools) for item in self.items[first:last]]
-        return endpoint.answer(questions, self.config, context, advance)
+        return chat.answer(self.questions[first:last], self.config, context, advance)
 
 
 @dataclass(frozen=True)

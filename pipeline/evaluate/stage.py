@@ -11,13 +11,14 @@ from pipeline.core.examples import read_examples
 from pipeline.core.models import model_files
 from pipeline.core.workspace import Workspace, hash_file
 from pipeline.evaluate.answers import Respondent, collect
+from pipeline.evaluate.backends import Question
 from pipeline.evaluate.instruction import without_labels
 from pipeline.evaluate.items import Item, as_item, load_items, split_path
 from pipeline.evaluate.mistakes import find_confusions
-from pipeline.evaluate.prompts import Task, draw_shots
+from pipeline.evaluate.prompts import Task, conversation, draw_shots
 from pipeline.evaluate.reasoning import answer_of
 from pipeline.evaluate.references import ReferenceRespondent
-from pipeline.evaluate.respondents import EndpointRespondent, LocalModel, ask_local
+from pipeline.evaluate.respondents import Endpoint, EndpointRespondent, LocalModel, ask_local
 from pipeline.evaluate.scoring import load_metrics, score_all
 from pipeline.evaluate.table import write_table
 from schemas.evaluate import (
@@ -94,7 +95,9 @@ def _open(config: EvaluateConfig, inputs: EvaluateInputs, items: list[Item], con
         case EndpointSubject():
             key = context.secret(subject.api_key_secret) if subject.api_key_secret else None
             task = _task(subject, config, inputs)
-            return EndpointRespondent(subject, items, task, config.generation, key)
+            at = Endpoint(subject.base_url, subject.model, key, subject.api_key_secret, "evaluate.baselines.endpoint")
+            questions = [Question(conversation(item, task), item.tools) for item in items]
+            return EndpointRespondent(at, questions, config.generation)
         case TfidfSubject():
             return ReferenceRespondent(_train_items(inputs), items)
         case unknown:

@@ -32,11 +32,11 @@ def write_table(
         "id": pa.array([item.id for item in items], pa.string()),
         "cluster": pa.array([item.cluster for item in items], pa.int64()),
         "near_train": pa.array([item.near_train for item in items], pa.bool_()),
-        "slices": pa.array([[_text(name) for name in names] for names in slice_names(items)], pa.list_(pa.string())),
-        "prompt": pa.array([_text(item.text) for item in items], pa.string()),
-        "reference": pa.array([_text(item.reference) for item in items], pa.string()),
-        "prediction": pa.array([_text(completion.text) for completion in completions], pa.string()),
-        "answer": pa.array([_text(answer) for answer in answers], pa.string()),
+        "slices": pa.array([[as_utf8(name) for name in names] for names in slice_names(items)], pa.list_(pa.string())),
+        "prompt": pa.array([as_utf8(item.text) for item in items], pa.string()),
+        "reference": pa.array([as_utf8(item.reference) for item in items], pa.string()),
+        "prediction": pa.array([as_utf8(completion.text) for completion in completions], pa.string()),
+        "answer": pa.array([as_utf8(answer) for answer in answers], pa.string()),
         "finish_reason": pa.array([completion.finish_reason for completion in completions], pa.string()),
         "prompt_tokens": pa.array([completion.prompt_tokens for completion in completions], pa.int64()),
         "completion_tokens": pa.array([completion.completion_tokens for completion in completions], pa.int64()),
@@ -45,6 +45,6 @@ def write_table(
     parquet.write_table(pa.table(columns), path, compression="zstd")
 
 
-def _text(text: str) -> str:
+def as_utf8(text: str) -> str:
     """Return ``text`` as UTF-8 can hold it: a lone surrogate is shown escaped."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -4,7 +4,7 @@
   large bases A100, H100, H200 or B200).
 - Evaluation, quantization and the serve stage take the smallest GPU, or the least count of one, that holds the weights
   in their number type, the key-value cache of the run's lengths, and room (`pipeline.plan.fitting`).
-- Merging, data, planning, registering and orchestration run on CPUs.
+- Merging, data, planning, judging, registering and orchestration run on CPUs.
 - What `hardware:` says goes before all of it. On device ``cpu`` there is no GPU anywhere.
 
 Sizes are estimates; a plan says how far they may be wrong.
@@ -77,7 +77,7 @@ def placement(call: StageCall, plan: PlanArtifact | None, hardware: HardwareSpec
         case "evaluate":
             asked = EvaluateConfig.model_validate(call.config)
             if not isinstance(asked.subject, (BaseSubject, ModelSubject)):
-                return Machine((), CORES, mib(8 * GIB), hardware.evaluate.timeout or 6 * HOUR).placed()
+                return _without_gpu(hardware.evaluate)
             shots = asked.subject.few_shot if isinstance(asked.subject, BaseSubject) else 0
             return _evaluating(_form(call, plan), shots, asked.generation, plan, hardware.evaluate, device)
         case "optimize":
@@ -86,6 +86,8 @@ def placement(call: StageCall, plan: PlanArtifact | None, hardware: HardwareSpec
         case "serve":
             config = ServeConfig.model_validate(call.config)
             return serving(config.options, config.generation, plan, hardware.serve, device)
+        case "judge":
+            return _without_gpu(hardware.evaluate)
         case "plan" | "data" | "register":
             return _without_model(call.stage, plan)
         case other:
@@ -108,6 +110,7 @@ def stage_placements(spec: RunSpec, plan: PlanArtifact | None, device: Device) -
         "train": _training(plan, hardware.train, device),
         "evaluate": _evaluating(None, spec.evaluate.baselines.few_shot, generation, plan, hardware.evaluate, device),
         "optimize": _optimizing(most, plan, hardware.optimize, device),
+        "judge": _without_gpu(hardware.evaluate),
         "serve": serving(options, generation, plan, hardware.serve, device),
         "register": _without_model("register", plan),
     }
@@ -207,6 +210,11 @@ def _evaluating(
         sequence = min(plan.inference.context, (1 + shots) * _longest(plan) + generation.max_new_tokens)
         load = load_of(plan.inference, form, tokens=generation.batch_size * sequence)
     return _holding(load, hardware, device, "evaluate").asked(hardware).placed()
+
+
+def _without_gpu(hardware: WorkHardware) -> Placement:
+    """Return where an evaluation runs that loads no model: what it waits for answers elsewhere, or fits into memory."""
+    return Machine((), CORES, mib(8 * GIB), hardware.timeout or 6 * HOUR).placed()
 
 
 def _form(call: StageCall, plan: PlanArtifact | None) -> str | None:

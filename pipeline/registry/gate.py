@@ -6,9 +6,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from pipeline.core.numbers import p_value, percent, points
+from pipeline.registry.judged import judge_conditions
 from pipeline.registry.losses import Loss, retention_condition, variant_condition
 from pipeline.registry.protected import Protected, protected_conditions
 from schemas.evaluate import Score
+from schemas.judge import JudgeArtifact
 from schemas.register import Comparison, Condition, Decision, GateOptions, SeedSpread
 from schemas.serve import ANSWERS_PER_MISMATCH, ServeArtifact
 
@@ -53,6 +55,7 @@ class Evidence:
     serve: ServeArtifact | None
     max_answer_mismatches: int
     seeds: SeedSpread
+    judgements: tuple[JudgeArtifact, ...] = ()
 
 
 def decide(evidence: Evidence) -> Decision:
@@ -72,6 +75,7 @@ def decide(evidence: Evidence) -> Decision:
         *_retention(evidence),
         *(variant_condition(loss, evidence.gate.alpha) for loss in evidence.variants),
         *_parity(evidence),
+        *judge_conditions(evidence.judgements, evidence.gate.minimum_win_rate),
         *_seeds(evidence),
     )
     best = evidence.candidates[0].gain

@@ -29,6 +29,7 @@ def trace(config: RegisterConfig, inputs: RegisterInputs, shipped: str) -> Linea
         models={name: model.ref for name, model in sorted(inputs.models.items())},
         variants={name: variant.ref for name, variant in sorted(inputs.variants.items())},
         evaluations=evaluations,
+        judgements={name: judged.ref for name, judged in sorted(inputs.judgements.items())},
         serve=inputs.serve.ref if inputs.serve is not None else None,
         contents=_contents(inputs),
         spec_digest=config.spec_digest,

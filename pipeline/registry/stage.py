@@ -38,6 +38,7 @@ def run(config: RegisterConfig, inputs: RegisterInputs, context: CallContext, wo
         variant_comparisons=_measured(evidence.variants),
         retention_comparisons=_measured(evidence.retention),
         protected_comparisons=_measured(evidence.protected),
+        judgements={name: judged.artifact for name, judged in sorted(inputs.judgements.items())},
         seeds=evidence.seeds,
         lineage=trace(config, inputs, shipped),
     )
@@ -76,6 +77,7 @@ def _write(artifact: RegisterArtifact, workspace: Workspace) -> None:
             "variants": [comparison.model_dump(mode="json") for comparison in artifact.variant_comparisons],
             "retention": [comparison.model_dump(mode="json") for comparison in artifact.retention_comparisons],
             "protected": [comparison.model_dump(mode="json") for comparison in artifact.protected_comparisons],
+            "judgements": {name: judged.model_dump(mode="json") for name, judged in artifact.judgements.items()},
             "seeds": artifact.seeds.model_dump(mode="json"),
         },
     )

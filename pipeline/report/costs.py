@@ -7,7 +7,7 @@ from pipeline.report.types import GpuEstimate, PlannedMeasured, StageCost
 from schemas.artifacts import Cost
 from schemas.base import ArtifactRef
 
-_STAGES = ("plan", "data", "train", "evaluate", "optimize", "serve", "register")
+_STAGES = ("plan", "data", "train", "evaluate", "optimize", "judge", "serve", "register")
 
 
 def stage_costs(record: RunRecord) -> tuple[StageCost, ...]:

@@ -18,8 +18,9 @@ from pipeline.report import limits
 from pipeline.report.conditions import outcome_text
 from pipeline.report.configuration import shown
 from pipeline.report.evidence import score_cells
+from pipeline.report.judged import judged_blocks
 from pipeline.report.page import Table
-from pipeline.report.report_markdown import plain, table_lines
+from pipeline.report.report_markdown import block_lines, plain, table_lines
 from pipeline.report.types import Registration
 from pipeline.report.version import VersionRecord, hub_base
 from pipeline.report.wording import difference_range, level
@@ -57,6 +58,7 @@ def model_card(version: VersionRecord, variant: str, registration: Registration 
         *_opening(version, variant, registration or Registration()),
         *_decision(version, registration or Registration()),
         *_scores(version, evaluation),
+        *_judged(version),
         *_limits(version, variant),
         *_making(version),
         *_use(version, variant),
@@ -176,6 +178,14 @@ def _scores(version: VersionRecord, evaluation: EvaluateArtifact | None) -> Iter
             f"({gain.test}, {plain(p_value(gain.p_value))}, n = {gain.n:,})."
         )
         yield ""
+
+
+def _judged(version: VersionRecord) -> Iterator[str]:
+    """What a judge said of the form that is served."""
+    judgements = version.register.artifact.judgements
+    if judgements:
+        alpha = version.register.config().get("gate", {}).get("alpha", 0.05)
+        yield from ("## What the judge says", "", *block_lines(judged_blocks(judgements, alpha)))
 
 
 def _limits(version: VersionRecord, variant: str) -> Iterator[str]:

@@ -57,4 +57,8 @@ def expected_calls(run: RunFile) -> tuple[str, ...]:
         calls += [f"evaluate.retention-{task.name}-{when}" for task in run.retention for when in ("before", "after")]
     for variant in run.spec.variants:
         calls += [f"optimize.{variant.name}", f"evaluate.variant-{variant.name}"]
+    if run.judge is not None:
+        calls += ["judge.labels"] if run.judge.labels is not None else []
+        calls += ["judge.best-baseline"] if any(baselines.values()) else []
+        calls += ["judge.champion"] if run.champion is not None else []
     return (*calls, *(("serve",) if run.spec.serve is not False else ()), "register")

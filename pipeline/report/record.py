@@ -23,6 +23,7 @@ from schemas.base import ArtifactRef, Digest, Schema, StageName
 from schemas.data import DataArtifact
 from schemas.errors import ErrorRecord
 from schemas.evaluate import EvaluateArtifact
+from schemas.judge import JudgeArtifact
 from schemas.optimize import OptimizeArtifact
 from schemas.plan import PlanArtifact
 from schemas.register import RegisterArtifact
@@ -39,6 +40,7 @@ KINDS: dict[StageName, type[Artifact]] = {
     "train": TrainArtifact,
     "evaluate": EvaluateArtifact,
     "optimize": OptimizeArtifact,
+    "judge": JudgeArtifact,
     "serve": ServeArtifact,
     "register": RegisterArtifact,
 }
@@ -202,6 +204,11 @@ class RunRecord:
             task, _, moment = name.rpartition("-")
             tasks.setdefault(task, {})[moment] = item
         return tasks
+
+    @cached_property
+    def judgements(self) -> dict[str, Finished[JudgeArtifact]]:
+        """What the judge said, by ``best-baseline``, ``champion`` and ``labels``."""
+        return self._all("judge.", JudgeArtifact)
 
     @property
     def shipped(self) -> str:

@@ -64,6 +64,7 @@ def build_report(record: RunRecord, registration: Registration | None = None) ->
         variant_comparisons=decided.variant_comparisons if decided is not None else (),
         retention_comparisons=decided.retention_comparisons if decided is not None else (),
         protected_comparisons=decided.protected_comparisons if decided is not None else (),
+        judgements={name: item.artifact for name, item in record.judgements.items()},
         seeds=decided.seeds if decided is not None else None,
         retention=retention_rows(record),
         retention_waived=record.file.retention_waived,

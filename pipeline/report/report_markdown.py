@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from html import escape
 from typing import assert_never
 
@@ -51,11 +52,13 @@ def table_lines(table: Table) -> list[str]:
     return [f"| {' | '.join(plain(column) for column in table.columns)} |", f"| {' | '.join(rule)} |", *rows]
 
 
+def block_lines(blocks: Iterable[Block]) -> list[str]:
+    """Return the lines of blocks, each followed by an empty one."""
+    return [line for block in blocks for line in (*_block(block), "")]
+
+
 def _section(section: Section) -> list[str]:
-    lines = ["", f"## {plain(section.title)}"]
-    for block in section.blocks:
-        lines += ["", *_block(block)]
-    return lines
+    return ["", f"## {plain(section.title)}", "", *block_lines(section.blocks)[:-1]]
 
 
 def _block(block: Block) -> list[str]:

@@ -10,6 +10,7 @@ from schemas.base import ArtifactRef, Schema
 from schemas.data import DropCount
 from schemas.errors import ErrorRecord
 from schemas.evaluate import Confusion, Score
+from schemas.judge import JudgeArtifact
 from schemas.register import Comparison, Condition, SeedSpread
 from schemas.train import Recovery
 
@@ -257,6 +258,7 @@ class Report(Schema):
     variant_comparisons: tuple[Comparison, ...]
     retention_comparisons: tuple[Comparison, ...]
     protected_comparisons: tuple[Comparison, ...]
+    judgements: dict[str, JudgeArtifact]
     seeds: SeedSpread | None
     retention: tuple[RetentionRow, ...]
     retention_waived: str | None

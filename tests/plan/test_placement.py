@@ -339,7 +339,7 @@ def test_stage_placements_hold_the_most_demanding_call() -> None:
     assert found["serve"] == serving(
         EngineOptions(max_model_len=4096), GenerationConfig(), made, spec.hardware.serve, "cuda"
     )
-    assert {stage for stage, one in found.items() if one.gpu is None} == {"plan", "data", "register"}
+    assert {stage for stage, one in found.items() if one.gpu is None} == {"plan", "data", "judge", "register"}
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from pipeline.registry.gate import Candidate, Contamination, Evidence, decide
 from pipeline.registry.losses import Loss
 from pipeline.registry.protected import Protected
 from schemas.evaluate import Score
+from schemas.judge import Biases, JudgeArtifact, Preference
 from schemas.register import Comparison, Condition, Decision, GateOptions, SeedSpread
 from schemas.serve import ServeArtifact
 
@@ -91,6 +92,57 @@ def test_what_shows_everything_is_promoted() -> None:
         "seed-0 scores 80.0% and the best baseline, base, 50.0% by exact_match on the same 100 items: +30.0 points "
         "(interval +20.0 points to +40.0 points; exact McNemar, p = 0.001): a significant gain at level 0.05."
     )
+
+
+def judged(low: float, *, unjudged: int = 0, self_preference: str | None = None) -> JudgeArtifact:
+    """A judge that prefers the candidate in 60 of 100 items, 20 of them ties: (50 + 10) / 100."""
+    return JudgeArtifact(
+        model="judge-1",
+        candidate="merged",
+        baseline="base",
+        criteria="Prefer what is right.",
+        template_digest="a" * 64,
+        items=100 + unjudged,
+        identical=0,
+        unjudged=unjudged,
+        preference=Preference(
+            n=100, clusters=None, wins=50, losses=30, ties=20, value=0.6, low=low, high=0.7, p_value=0.03,
+            test="exact sign test", interval="Bonett-Price",
+        ),
+        agreement=None,
+        biases=Biases(inconsistent=score(0.1), first_shown=score(0.5), longer=None),
+        self_preference=self_preference,
+        requests=200,
+        prompt_tokens=1000,
+        completion_tokens=100,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("made", "minimum", "passed", "required", "says"),
+    [
+        (judged(0.51), 0.5, True, True, "the interval's lower end reaches 50.0% (gate.minimum_win_rate)"),
+        (judged(0.49), 0.5, False, True, "the interval's lower end does not reach 50.0%"),
+        (judged(0.49), 0.45, True, True, "reaches 45.0%"),
+        (judged(0.49), None, False, False, "in 60.0% of 100 items, a tie counting half (interval 49.0% to 70.0%"),
+        (judged(0.51, unjudged=5), 0.5, True, True, "reaches"),
+        (judged(0.51, unjudged=6), 0.5, False, True, "5.7% of the items have no readable verdict, which is too many"),
+        (judged(0.51, self_preference="tiny"), 0.5, True, True, "the judge is tiny, which is under test"),
+    ],
+)
+def test_a_win_rate_decides_where_a_minimum_is_asked_for(
+    made: JudgeArtifact, minimum: float | None, passed: bool, required: bool, says: str
+) -> None:
+    decision = decide(replace(PASSING, gate=GateOptions(minimum_win_rate=minimum), judgements=(made, made)))
+    assert decision.verdict == ("promoted" if passed or not required else "refused")
+    found = [condition for condition in decision.conditions if condition.name.startswith("judge")]
+    assert [(item.name, item.passed, item.required) for item in found] == [("judge.base", passed, required)]
+    assert says in found[0].text
+
+
+def test_a_win_rate_that_nobody_measured_does_not_pass() -> None:
+    decision = decide(replace(PASSING, gate=GateOptions(minimum_win_rate=0.5)))
+    assert decision.verdict == "refused" and not condition(decision, "judge").passed
 
 
 def with_gain(gain: Comparison | None) -> Evidence:

@@ -32,7 +32,7 @@ from schemas.plan import (
 )
 from schemas.register import Comparison, Condition, Decision, Lineage, RegisterArtifact, SeedSpread
 from schemas.render import RenderReport
-from schemas.resolved import ResolvedRetention, ResolvedRun, RunFile
+from schemas.resolved import ResolvedJudge, ResolvedRetention, ResolvedRun, RunFile
 from schemas.run import RunSpec
 from schemas.serve import LaunchDescription, ServeArtifact
 from schemas.train import BaseModelRef, TrainArtifact
@@ -106,6 +106,7 @@ class RunFixture:
                 ),
             ),
             retention_waived=None,
+            judge=ResolvedJudge() if spec["evaluate"].get("judge") is not None else None,
         )
 
     def _train_file(self) -> Reference:

@@ -1,0 +1,78 @@
+"""From a judge's reply to its verdict, and from the verdicts of both orders to the outcome of an item."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from pipeline.statistics import Outcome
+
+Letter = Literal["A", "B", "tie"]
+
+_OBJECT = re.compile(r"\{[^{}]*\}", re.DOTALL)
+_BRACKETS = re.compile(r"\[\[\s*(A|B|C|tie)\s*\]\]", re.IGNORECASE)
+_LETTERS: dict[str, Letter] = {"a": "A", "b": "B", "tie": "tie", "c": "tie"}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a judge said of one order: the letter that it prefers, and why."""
+
+    letter: Letter
+    reason: str
+
+
+def read_verdict(reply: str, *, ties: bool) -> Verdict | None:
+    """Return the last verdict in a reply, None where there is none; a tie is none where ties are not allowed.
+
+    A JSON object with ``verdict`` is read, or ``[[A]]`` as in Zheng et al. (2023), where C is a tie.
+
+    >>> read_verdict('{"reason": "shorter", "verdict": "B"}', ties=True)
+    Verdict(letter='B', reason='shorter')
+    """
+    found = _of_objects(reply) or _of_brackets(reply)
+    return None if found is None or (found.letter == "tie" and not ties) else found
+
+
+def _of_objects(reply: str) -> Verdict | None:
+    for match in reversed(_OBJECT.findall(reply)):
+        try:
+            value = json.loads(match, strict=False)
+        except ValueError:
+            continue
+        said = value.get("verdict")
+        letter = _LETTERS.get(said.strip().lower()) if isinstance(said, str) else None
+        if letter is not None:
+            reason = value.get("reason")
+            return Verdict(letter, reason.strip() if isinstance(reason, str) else "")
+    return None
+
+
+def _of_brackets(reply: str) -> Verdict | None:
+    marks = list(_BRACKETS.finditer(reply))
+    return Verdict(_LETTERS[marks[-1][1].lower()], reply[: marks[-1].start()].strip()) if marks else None
+
+
+def preferred(verdict: Verdict | None, *, swapped: bool) -> Outcome | None:
+    """Return what a verdict says of the pair's first answer.
+
+    >>> preferred(Verdict("A", ""), swapped=True)
+    'loss'
+    """
+    if verdict is None:
+        return None
+    if verdict.letter == "tie":
+        return "tie"
+    return "win" if (verdict.letter == "A") != swapped else "loss"
+
+
+def outcome(straight: Outcome | None, swapped: Outcome | None) -> Outcome | None:
+    """Return the outcome of a pair from both orders: a verdict that changes with the order is a tie.
+
+    None where an order got no verdict.
+    """
+    if straight is None or swapped is None:
+        return None
+    return straight if straight == swapped else "tie"
