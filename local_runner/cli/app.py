@@ -6,7 +6,20 @@ from typing import Annotated
 
 import typer
 
-from local_runner.cli import ablate, data, environments, init, plan, predict, report, run, serve, upkeep, versions
+from local_runner.cli import (
+    ablate,
+    data,
+    environments,
+    init,
+    judge,
+    plan,
+    predict,
+    report,
+    run,
+    serve,
+    upkeep,
+    versions,
+)
 
 app = typer.Typer(
     name="hone",
@@ -42,6 +55,7 @@ app.command()(plan.plan)
 app.command()(run.run)
 app.command()(run.demo)
 app.command()(ablate.ablate)
+app.command()(judge.judge)
 app.command()(run.status)
 app.command()(predict.predict)
 app.command()(predict.chat)

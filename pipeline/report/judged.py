@@ -8,7 +8,7 @@ from pipeline.core.numbers import p_value, percent
 from pipeline.report.page import Block, Paragraph, Table
 from pipeline.report.wording import level, score_range
 from schemas.evaluate import Score
-from schemas.judge import Agreement, JudgeArtifact
+from schemas.judge import Agreement, Biases, JudgeArtifact
 
 
 def judged_blocks(judgements: Mapping[str, JudgeArtifact], alpha: float) -> Iterator[Block]:
@@ -64,18 +64,22 @@ def _win_rates(compared: list[JudgeArtifact], alpha: float) -> Table:
 def _biases(distinct: Mapping[str, JudgeArtifact], alpha: float) -> Table:
     rows = []
     for name, judged in distinct.items():
-        found = judged.biases
-        figures = (
-            ("verdict changed with the order", found.inconsistent),
-            ("answer shown first preferred", found.first_shown),
-            ("longer answer preferred", found.longer),
-            ("longer answer preferred by people", found.people_longer),
-        )
-        rows += [(name, what, *_cells(score)) for what, score in figures if score is not None]
+        rows += [(name, what, *_cells(score)) for what, score in bias_figures(judged.biases)]
         rows.append((name, "no readable verdict", percent(judged.unjudged_share), "", f"{judged.items:,}"))
     numeric = ("Share", f"{level(alpha)} interval", "n")
     caption = "What moves the judge beside the answers; 50% of decided verdicts for the first shown is no position bias"
     return Table(caption, ("On", "Figure", *numeric), tuple(rows), frozenset(numeric))
+
+
+def bias_figures(found: Biases) -> Iterator[tuple[str, Score]]:
+    """Yield what moves a judge beside the answers, each with its name in words, as far as it could be counted."""
+    figures = (
+        ("verdict changed with the order", found.inconsistent),
+        ("answer shown first preferred", found.first_shown),
+        ("longer answer preferred", found.longer),
+        ("longer answer preferred by people", found.people_longer),
+    )
+    yield from ((what, score) for what, score in figures if score is not None)
 
 
 def _cells(score: Score) -> tuple[str, str, str]:

@@ -570,7 +570,7 @@ def items_parquet(right: frozenset[int]) -> bytes:
             "near_train": index < 5,
             "prompt": f"message {index}",
             "reference": f"answer {index}",
-            "prediction": f"answer {index}" if index in right else HOSTILE,
+            **dict.fromkeys(("prediction", "answer"), f"answer {index}" if index in right else HOSTILE),
             "finish_reason": "stop",
             "prompt_tokens": 20,
             "completion_tokens": 5,
