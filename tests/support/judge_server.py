@@ -21,7 +21,7 @@ from typing import Any
 from aiohttp import web
 
 PROMPT_TOKENS, ANSWER_TOKENS = 50, 5
-SLOW = 1.2
+SLOW = 1.5
 
 _ANSWERS = re.compile(r"<answer_A>\n(.*)\n</answer_A>.*<answer_B>\n(.*)\n</answer_B>", re.DOTALL)
 _QUALITY = re.compile(r"<(\d+)>")
