@@ -187,7 +187,7 @@ def _retention_before(run: ResolvedRun, finished: Finished) -> Iterator[StageCal
 
 def _train(run: ResolvedRun, finished: Finished) -> Iterator[StageCall]:
     replay: dict[str, ArtifactRef] | None = None
-    if run.spec.train.replay is not None:
+    if run.spec.train.reads_base_rows:
         found = {task.name: _retention_data(task, finished) for task in run.retention}
         replay = {name: ref for name, ref in found.items() if ref is not None}
         if len(replay) < len(found):

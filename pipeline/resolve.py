@@ -26,6 +26,8 @@ from schemas.optimize import only_vllm
 from schemas.plan import Task
 from schemas.register import RegisterArtifact
 from schemas.resolved import Champion, ResolvedJudge, ResolvedRetention, ResolvedRun
+from schemas.resolved import Champion, ResolvedRetention, ResolvedRun
+from schemas.retention import reads_base_rows
 from schemas.run import BaseModelSpec, DataSpec, RunSpec
 from schemas.train import BaseModelRef, ModelInit, TokenizerSpec, TrainArtifact
 
@@ -257,9 +259,12 @@ class Resolver:
                 artifact=load_held(self.store, parent.artifact.lineage, parent.artifact.lineage.data).ref,
             )
             return (own,), None
-        if not asked and spec.train.replay is not None:
+        if not asked and spec.train.reads_base_rows:
+            needs = ", ".join(method.method for method in spec.train.retention if reads_base_rows(method))
             raise ConfigError(
-                "replay needs a retention task to replay", where="train.replay", fix="name one in evaluate.retention"
+                f"rows of the base's own tasks are needed ({needs}), and no task is named",
+                where="train.retention",
+                fix="name one in evaluate.retention",
             )
         tasks = tuple(
             ResolvedRetention(

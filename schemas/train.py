@@ -11,6 +11,7 @@ from schemas.base import Digest, NotFingerprinted, Reference, RelativePath, Sche
 from schemas.data import DataArtifact
 from schemas.distributed import DistributedOptions, Strategy
 from schemas.render import RenderOptions, RenderReport
+from schemas.retention import Replay, RetentionMethods, check_methods, reads_base_rows
 
 TrainMethod = Literal["sft", "dpo"]
 AdapterKind = Literal["lora", "qlora", "full"]
@@ -37,6 +38,12 @@ class LoraOptions(Schema):
     rank_pattern: dict[str, int] = {}
     alpha_pattern: dict[str, int] = {}
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is an update ``scaling * B A`` of the base as it is, and nothing else is trained."""
+        changed = self.init_lora_weights in CHANGES_BASE
+        return not (self.use_dora or self.modules_to_save or changed) and self.bias == "none"
+
 
 class LoraSpec(LoraOptions):
     """LoRA as a user writes it: without ``r`` the plan chooses; without ``lora_alpha`` it is ``2 r``."""
@@ -62,16 +69,6 @@ class DpoOptions(Schema):
     label_smoothing: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.0
 
 
-class Replay(Schema):
-    """Rows of the base's own tasks mixed into training against forgetting.
-
-    ``share`` is the part of all training rows that is replayed; rows are drawn from the training split of the
-    retention data with the stage's seed.
-    """
-
-    share: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.2
-
-
 class TrainOptions(RenderOptions):
     """What neither the plan nor the run decides."""
 
@@ -90,8 +87,18 @@ class TrainOptions(RenderOptions):
     eval_steps: Positive | None = None
     save_steps: Positive | None = None
     early_stopping_patience: Positive | None = None
-    replay: Replay | None = None
+    retention: RetentionMethods = ()
     distributed: Annotated[DistributedOptions | None, NotFingerprinted()] = None
+
+    @property
+    def replay(self) -> Replay | None:
+        """What is replayed of the base's own tasks."""
+        return next((method for method in self.retention if isinstance(method, Replay)), None)
+
+    @property
+    def reads_base_rows(self) -> bool:
+        """Whether training reads rows of the base's own tasks."""
+        return any(map(reads_base_rows, self.retention))
 
     @model_validator(mode="after")
     def _losses_exclude_each_other(self) -> TrainOptions:
@@ -104,6 +111,16 @@ class TrainOptions(RenderOptions):
         if self.adapter == "qlora" and self.distributed is not None and self.distributed.shards_weights:
             raise ValueError("distributed: 4-bit weights are not sharded; with qlora write strategy: ddp or zero2")
         return self
+
+
+def check_retention(train: TrainOptions, lora: LoraOptions | None) -> None:
+    """Refuse retention methods that do not fit each other or the adapter.
+
+    Raises:
+        ValueError: they do not.
+    """
+    plain, one_rank = lora is None or lora.is_plain, lora is None or not lora.rank_pattern
+    check_methods(train.retention, train.adapter, plain_lora=plain, one_rank=one_rank)
 
 
 class TrainSpec(TrainOptions):
@@ -119,6 +136,11 @@ class TrainSpec(TrainOptions):
     gradient_accumulation_steps: Positive | None = None
     max_length: Positive | None = None
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0,)
+
+    @model_validator(mode="after")
+    def _methods_fit(self) -> TrainSpec:
+        check_retention(self, None if self.adapter == "full" else self.lora)
+        return self
 
     @field_validator("seeds", mode="before")
     @classmethod
@@ -189,11 +211,12 @@ class TrainConfig(TrainOptions):
             raise ValueError("lora settings belong to adapter lora or qlora, and only there")
         if self.base.init is not None and self.adapter != "full":
             raise ValueError("a base without weights can only be trained with adapter: full")
+        check_retention(self, self.lora)
         return self
 
 
 class TrainInputs(Inputs):
-    """``replay`` maps a retention task's name to its data."""
+    """``replay`` maps a retention task's name to its data, where `train.retention` reads rows of the base's tasks."""
 
     data: Stored[DataArtifact]
     replay: dict[str, Stored[DataArtifact]] = {}
@@ -213,7 +236,8 @@ class TrainArtifact(Artifact):
     Files: ``model/`` (adapter or full model, with tokenizer and chat template), ``log.jsonl`` (one line per logged
     step: step, loss, learning rate, evaluation loss; no clock). Losses are mean negative log-likelihood per trained
     token, in nats. A step is ``accumulation`` batches of ``micro_batch`` rows, dealt to ``processes``; ``strategy`` is
-    how several share the work.
+    how several share the work. ``penalty`` is that of the retention methods at the last step; ``interpolation`` is the
+    part of the change that was kept after training.
     """
 
     kind: Literal["adapter", "full"]
@@ -227,6 +251,8 @@ class TrainArtifact(Artifact):
     epochs: float
     rendered: RenderReport
     replay_rows: dict[str, int]
+    penalty: float | None = None
+    interpolation: float | None = None
     train_loss: float
     eval_loss: float | None
     best_step: int | None

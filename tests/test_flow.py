@@ -122,7 +122,7 @@ def test_every_call_is_json_and_fits_its_stage(world: World) -> None:
 
 
 def test_replay_waits_for_its_data_and_gets_it(tmp_path: Path) -> None:
-    world = World(tmp_path / "w", train={"replay": {"share": 0.3}})
+    world = World(tmp_path / "w", train={"retention": {"method": "replay", "share": 0.3}})
     assert "train.seed-0" not in ids(next_calls(world.run, world.after("plan", "data")))
     train = next(call for call in world.play() if call.id == "train.seed-0")
     assert train.inputs["replay"] == {"commands": world.made["data.retention-commands"].ref}

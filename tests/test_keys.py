@@ -43,7 +43,7 @@ FILLINGS: dict[str, Any] = {
     "data.labels": ["a", "b"],
     "evaluate.baselines.endpoint": {"base_url": "http://127.0.0.1:1/v1", "model": "m"},
     "evaluate.retention": [{"name": "own", "data": {"path": "own.jsonl"}}],
-    "train.replay": {"share": 0.3},
+    "train.retention": {"method": "replay", "share": 0.3},
     "train.lora.target_modules": ["q_proj"],
     "train.lora.modules_to_save": ["embed_tokens"],
     "train.lora.rank_pattern": {"q_proj": 4},
@@ -71,10 +71,10 @@ TOGETHER: dict[str, dict[str, Any]] = {
     "gate.minimum_win_rate": {"evaluate.judge": FILLINGS["evaluate.judge"]},
     "train.completion_only_loss": {"train.assistant_only_loss": False},
     "train.assistant_only_loss": {"train.completion_only_loss": False},
-    "train.replay": {"evaluate.retention": FILLINGS["evaluate.retention"], "evaluate.retention_waived": None},
+    "train.retention": {"evaluate.retention": FILLINGS["evaluate.retention"], "evaluate.retention_waived": None},
     "evaluate.retention": {"evaluate.retention_waived": None},
-    "evaluate.retention_waived": {"evaluate.retention": None, "train.replay": None},
-    "base_model.init": {"base_model.name": None, "train.adapter": "full", "train.replay": None, **ASKS_NO_BASE},
+    "evaluate.retention_waived": {"evaluate.retention": None, "train.retention": []},
+    "base_model.init": {"base_model.name": None, "train.adapter": "full", "train.retention": [], **ASKS_NO_BASE},
     "train.adapter": {"serve.variant": None, "base_model.init": None, "base_model.name": "hone:tiny"},
     "base_model.name": {"base_model.init": None},
 }
@@ -187,7 +187,7 @@ ONLY_SHOWN_WITH_INIT = frozenset({"description"})
 def read(path: Path) -> RunSpec:
     """Return a shipped description; one that replays what its base's lineage names gets a retention task of its own."""
     values = yaml.safe_load(path.read_text())
-    if "replay" in values.get("train", {}) and "retention" not in values.get("evaluate", {}):
+    if "retention" in values.get("train", {}) and "retention" not in values.get("evaluate", {}):
         values.setdefault("evaluate", {})["retention"] = [{"name": "kept", "data": {"path": "kept.jsonl"}}]
     return RunSpec.model_validate(values)
 

@@ -17,12 +17,12 @@ from pipeline.backends.training.base_model import prepare_model
 from pipeline.backends.training.distributed_arguments import check_strategy, settle_arguments
 from pipeline.backends.training.distributed_trainer import trainer_class
 from pipeline.backends.training.guarded import GuardedTrainer
-from pipeline.backends.training.job import Row, TrainerBuilder, TrainJob, TrainOutcome
+from pipeline.backends.training.job import Row, TrainerBuilder, TrainJob, TrainOutcome, as_inputs
 from pipeline.backends.training.loop import run_training
 from pipeline.backends.training.plain_lora import changes_base
 from pipeline.backends.training.scoring import trained_positions_only
 from pipeline.backends.training.settings import AttemptSettings
-from pipeline.render import Rendered, RenderedPair
+from pipeline.render import RenderedPair
 from schemas.train import TrainMethod
 
 
@@ -136,8 +136,7 @@ BUILDERS: dict[TrainMethod, TrainerBuilder] = {"sft": build_sft, "dpo": build_dp
 
 
 def _labelled(rows: Sequence[Row]) -> Dataset:
-    texts = [row for row in rows if isinstance(row, Rendered)]
-    return Dataset.from_dict({"input_ids": [row.ids for row in texts], "labels": [row.labels for row in texts]})
+    return Dataset.from_list(as_inputs(rows))
 
 
 def _paired(rows: Sequence[Row]) -> Dataset:

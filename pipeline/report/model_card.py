@@ -203,6 +203,10 @@ def _limits(version: VersionRecord, variant: str) -> Iterator[str]:
     yield from ("## Limits", "", *(f"- {plain(text)}" for text in found), "")
 
 
+def _kept_change(alpha: float | None) -> list[tuple[str, str]]:
+    return [] if alpha is None else [("Part of the change that was kept", f"{alpha:g}")]
+
+
 def _making(version: VersionRecord) -> Iterator[str]:
     model, lineage = version.model.artifact, version.register.artifact.lineage
     config = {key: value for key, value in version.model.config().items() if key != "base" and value is not None}
@@ -215,6 +219,11 @@ def _making(version: VersionRecord) -> Iterator[str]:
         ("hone", version.register.manifest.code_version),
         ("Rows trained", f"{model.rendered.kept:,}"),
         ("Rows replayed from the base's own tasks", f"{sum(model.replay_rows.values()):,}"),
+        *(
+            [("Part of the change that was kept", f"{model.interpolation:g}")]
+            if model.interpolation is not None
+            else []
+        ),
         ("Tokens trained", f"{model.rendered.trained_tokens:,} of {model.rendered.tokens:,}"),
         ("Weights trained", f"{model.trainable_parameters:,} of {model.parameters:,}"),
         ("Steps", f"{model.steps:,}"),

@@ -14,7 +14,7 @@ _TARGET = (
     "For the target: give more examples, a larger base model or more epochs, or set a target that the task allows."
 )
 _FORGOTTEN = (
-    "To keep what the base could do: replay rows of the base's own tasks (train.replay), train for fewer epochs, or "
+    "To keep what the base could do: replay rows of the base's own tasks (train.retention), train for fewer epochs, or "
     "give the reason why forgetting does not matter in evaluate.retention_waived."
 )
 _UNMEASURED = (

@@ -15,17 +15,17 @@ class Method:
 
     Attributes:
         kinds: the kinds of examples it learns from.
-        replay: whether rows of other tasks can be mixed in.
+        base_rows: whether it can learn from rows of the base's own tasks, or be held to them.
     """
 
     name: TrainMethod
     kinds: tuple[ExampleKind, ...]
-    replay: bool
+    base_rows: bool
 
 
 _METHODS = (
-    Method("sft", kinds=("conversation", "text"), replay=True),
-    Method("dpo", kinds=("preference",), replay=False),
+    Method("sft", kinds=("conversation", "text"), base_rows=True),
+    Method("dpo", kinds=("preference",), base_rows=False),
 )
 
 METHODS: dict[TrainMethod, Method] = {method.name: method for method in _METHODS}

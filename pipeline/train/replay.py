@@ -1,4 +1,4 @@
-"""The replay mixture: rows of the base's own tasks among the new ones, against forgetting."""
+"""Rows of the base's own tasks: those mixed into the new ones, and those that other methods read."""
 
 from __future__ import annotations
 
@@ -18,7 +18,11 @@ def draw_replay(tasks: Mapping[str, Sequence[Example]], own: int, share: float, 
 
     The rows that a small task lacks are drawn from the others. Each draw depends on the seed and the task's name alone.
     """
-    wanted = replay_count(own, share)
+    return draw_rows(tasks, replay_count(own, share), seed)
+
+
+def draw_rows(tasks: Mapping[str, Sequence[Example]], wanted: int, seed: int) -> dict[str, list[Example]]:
+    """Draw ``wanted`` rows in all, or as many as there are; see `draw_replay`."""
     counts = dict.fromkeys(tasks, 0)
     open_tasks = sorted(tasks, key=lambda name: (len(tasks[name]), name))
     for position, name in enumerate(open_tasks):

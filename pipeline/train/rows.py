@@ -1,4 +1,4 @@
-"""The rows of a training as tokens: its own, those replayed, and those for validation."""
+"""The rows of a training as tokens: its own, those of the base's own tasks, and those for validation."""
 
 from __future__ import annotations
 
@@ -11,19 +11,24 @@ from pipeline.core.examples import read_examples
 from pipeline.render import RenderedRows, Tokenizer, render_examples
 from pipeline.train.backends import Row
 from pipeline.train.methods import METHODS, check_kind
-from pipeline.train.replay import draw_replay, replay_count
+from pipeline.train.replay import draw_replay, draw_rows, replay_count
 from schemas.artifacts import Stored
 from schemas.data import DataArtifact, Example, Split
 from schemas.render import RenderReport
+from schemas.retention import rows_read
 from schemas.train import TrainConfig, TrainInputs
 
 
 @dataclass(frozen=True)
 class TrainingRows:
-    """Tokens to train on and to validate with; the report is of the data's own training rows."""
+    """Tokens to train on and to validate with; the report is of the data's own training rows.
+
+    ``base`` are rows of the base's own tasks, in a random order, which retention methods read beside what is replayed.
+    """
 
     train: list[Row]
     validation: list[Row]
+    base: list[Row]
     report: RenderReport
     replayed: dict[str, int]
 
@@ -51,13 +56,15 @@ def prepare_rows(
     renderer = _Renderer(config, tokenizer, context)
     rendered = renderer.render(own, "train")
     train, replayed = list(rendered.rows), {}
+    tasks = _base_tasks(config, inputs) if config.reads_base_rows else {}
     if config.replay is not None:
-        for name, rows in _replay(config, config.replay.share, inputs, len(train), renderer).items():
+        for name, rows in _replay(config, config.replay.share, tasks, len(train), renderer).items():
             replayed[name] = len(rows)
             train.extend(rows)
         random.Random(config.seed).shuffle(train)  # noqa: S311  no secret
+    base = _base_rows(config, tasks, renderer)
     validation = _validation(config, inputs, renderer)
-    return TrainingRows(train, validation, rendered.report, replayed)
+    return TrainingRows(train, validation, base, rendered.report, replayed)
 
 
 @dataclass(frozen=True)
@@ -94,20 +101,19 @@ class _Renderer:
             )
 
 
-def _replay(
-    config: TrainConfig, share: float, inputs: TrainInputs, own: int, renderer: _Renderer
-) -> dict[str, list[Row]]:
-    if not METHODS[config.method].replay:
+def _base_tasks(config: TrainConfig, inputs: TrainInputs) -> dict[str, list[Example]]:
+    """Return the training rows of the base's own tasks."""
+    if not METHODS[config.method].base_rows:
         raise ConfigError(
-            f"replay mixes rows of other tasks in, which method {config.method} cannot learn from",
-            where="train.replay",
-            fix="remove train.replay, or set train.method to sft",
+            f"rows of the base's own tasks are read, which method {config.method} cannot learn from",
+            where="train.retention",
+            fix="take a retention method that reads none, or set train.method to sft",
         )
     if not inputs.replay:
         raise ConfigError(
-            "there is no data to replay",
-            where="train.replay",
-            fix="name the base's own tasks under evaluate.retention, or remove train.replay",
+            "there are no rows of the base's own tasks",
+            where="train.retention",
+            fix="name these tasks under evaluate.retention, or take a retention method that reads none",
         )
     tasks = {}
     for name, data in inputs.replay.items():
@@ -115,6 +121,12 @@ def _replay(
         tasks[name] = read_split(data, "train")
         if not tasks[name]:
             raise DataError("there is no training row to replay", where=f"replay {name}", fix="give it more rows")
+    return tasks
+
+
+def _replay(
+    config: TrainConfig, share: float, tasks: dict[str, list[Example]], own: int, renderer: _Renderer
+) -> dict[str, list[Row]]:
     drawn = draw_replay(tasks, own, share, config.seed)
     found, wanted = sum(len(rows) for rows in drawn.values()), replay_count(own, share)
     if found < wanted:
@@ -122,6 +134,13 @@ def _replay(
             f"the replayed tasks have {found} rows of the {wanted} that a share of {share:g} asks for"
         )
     return {name: renderer.render(rows, f"replay {name}").rows if rows else [] for name, rows in drawn.items()}
+
+
+def _base_rows(config: TrainConfig, tasks: dict[str, list[Example]], renderer: _Renderer) -> list[Row]:
+    drawn = draw_rows(tasks, rows_read(config.retention), config.seed) if tasks else {}
+    rows = [row for name, some in drawn.items() if some for row in renderer.render(some, f"the base's {name}").rows]
+    random.Random(config.seed).shuffle(rows)  # noqa: S311  no secret
+    return rows
 
 
 def _validation(config: TrainConfig, inputs: TrainInputs, renderer: _Renderer) -> list[Row]:

@@ -48,7 +48,7 @@ def test_the_demo_promotes_with_the_proof(tmp_path: Path, vllm_python: Path) -> 
 def test_without_replay_the_base_forgets_and_the_gate_refuses(tmp_path: Path) -> None:
     path = write_demo(tmp_path, rows=3000, seed=0)
     spec = yaml.safe_load(path.read_text())
-    spec["train"] = {name: value for name, value in spec["train"].items() if name != "replay"} | {"max_steps": 150}
+    spec["train"] = {name: value for name, value in spec["train"].items() if name != "retention"} | {"max_steps": 150}
     spec["evaluate"]["baselines"] = {"few_shot": 0}
     path.write_text(yaml.safe_dump(spec | {"variants": [], "serve": False}))
     finished = run_smoke(path, tmp_path / "w")

@@ -178,7 +178,9 @@ KINDS: dict[str, Bad] = {
     "unknown variant": Bad(CONFIG, ("variants.0", "unknown variant 'w3a16'", "w4a16"), {"variants": ["w3a16"]}),
     "served variant that is not made": Bad(CONFIG, ("serve.variant 'w4a16'",), {"serve": {"variant": "w4a16"}}),
     "replay without retention": Bad(
-        CONFIG, ("train.replay", "evaluate.retention"), {"train": {"replay": {"share": 0.2}}}
+        CONFIG,
+        ("train.retention", "evaluate.retention"),
+        {"train": {"retention": {"method": "replay", "share": 0.2}}},
     ),
     "retention given and waived": Bad(
         CONFIG,

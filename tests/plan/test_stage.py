@@ -18,7 +18,8 @@ from schemas.data import Columns, DataFiles, DataOptions, SplitOptions
 from schemas.events import Event
 from schemas.optimize import VariantBackend
 from schemas.plan import Constraints, GateWishes, PlanArtifact, PlanConfig, PlanInputs
-from schemas.train import BaseModelRef, LoraSpec, ModelInit, Replay, TokenizerSpec, TrainSpec
+from schemas.retention import Replay
+from schemas.train import BaseModelRef, LoraSpec, ModelInit, TokenizerSpec, TrainSpec
 from tests.support.stored import workspace
 from tests.support.tiny_model import write_tiny_base
 
@@ -91,7 +92,7 @@ def test_every_wish_changes_the_plan(tmp_path: Path, base: BaseModelRef, rows: P
         {"data": DataOptions(system="you are a helpful assistant that answers in JSON")},
         {"data": DataOptions(split=SplitOptions(test=0.4))},
         {"files": DataFiles(train=Reference(location=str(rows)), test=Reference(location=str(rows)))},
-        {"train": TrainSpec(replay=Replay(share=0.5))},
+        {"train": TrainSpec(retention=(Replay(share=0.5),))},
         {"train": TrainSpec(packing=True)},
         {"train": TrainSpec(max_steps=3)},
         {"train": TrainSpec(method="dpo"), "data": DataOptions(columns=Columns(chosen="text", rejected="label"))},

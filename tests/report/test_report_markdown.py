@@ -75,7 +75,7 @@ def test_the_first_page_is_for_people(fixture: RunFixture, promoted: bool) -> No
     assert "Planned and measured" in details and "exact McNemar" in details
     next_steps = first.split("## What to do next")[1]
     assert ("hone serve triage" in next_steps) is promoted
-    assert ("train.replay" in next_steps) is not promoted
+    assert ("train.retention" in next_steps) is not promoted
 
 
 def test_every_row_of_every_table_has_its_columns(record: RunRecord) -> None:

@@ -43,7 +43,7 @@ def test_too_few_rows_give_what_they_have() -> None:
 
 def test_replayed_rows_are_trained_and_counted(tiny: BaseModelRef, rows: Stored[DataArtifact], tmp_path: Path) -> None:
     old = data_artifact(tmp_path / "old", [conversation(n, prefix="old: ") for n in range(20)])
-    config = train_config(tiny, replay={"share": 0.2})
+    config = train_config(tiny, retention={"method": "replay", "share": 0.2})
     trained = run_stage(tmp_path / "work", config, rows, replay={"old": old})
     artifact = trained.artifact
     assert artifact.replay_rows == {"old": 6}  # 6 / (24 + 6) = 0.2
@@ -54,7 +54,7 @@ def test_replayed_rows_are_trained_and_counted(tiny: BaseModelRef, rows: Stored[
 
 def test_too_few_replayed_rows_are_said(tiny: BaseModelRef, rows: Stored[DataArtifact], tmp_path: Path) -> None:
     old = data_artifact(tmp_path / "old", [conversation(n, prefix="old: ") for n in range(3)])
-    config = train_config(tiny, replay={"share": 0.2}, max_steps=1)
+    config = train_config(tiny, retention={"method": "replay", "share": 0.2}, max_steps=1)
     trained = run_stage(tmp_path / "work", config, rows, replay={"old": old})
     assert trained.artifact.replay_rows == {"old": 3}
     warnings = [event.message for event in trained.events if event.kind == "warning"]
@@ -62,11 +62,11 @@ def test_too_few_replayed_rows_are_said(tiny: BaseModelRef, rows: Stored[DataArt
 
 
 def test_replay_without_data_is_refused(tiny: BaseModelRef, rows: Stored[DataArtifact], tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="no data to replay") as caught:
-        run_stage(tmp_path, train_config(tiny, replay={"share": 0.2}), rows)
-    assert caught.value.where == "train.replay"
+    with pytest.raises(ConfigError, match="no rows of the base's own tasks") as caught:
+        run_stage(tmp_path, train_config(tiny, retention={"method": "replay", "share": 0.2}), rows)
+    assert caught.value.where == "train.retention"
 
 
 def test_replay_in_dpo_is_refused(tiny: BaseModelRef, pairs: Stored[DataArtifact], tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="method dpo cannot learn from"):
-        run_stage(tmp_path, train_config(tiny, method="dpo", replay={"share": 0.2}), pairs)
+        run_stage(tmp_path, train_config(tiny, method="dpo", retention={"method": "replay", "share": 0.2}), pairs)

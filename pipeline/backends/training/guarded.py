@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from pipeline.backends.training.checkpoints import Checkpoint, CheckpointStore
 from pipeline.backends.training.journal import Journal
+from pipeline.backends.training.penalties import Penalty
 from pipeline.core.errors import IntegrityError
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ class GuardedTrainer(Trainer):
         self.step_loss = 0.0
         self.step_rate = learning_rate
         self.interrupted = False
+        self.penalty: Penalty | None = None
+        self.step_penalty: float | None = None
 
     # Numbers
 
@@ -63,7 +66,13 @@ class GuardedTrainer(Trainer):
         return loss
 
     def _clip_grad_norm(self, model: Any) -> Any:
-        """Clip; called right before the optimizer's step, so that a gradient that is not finite never reaches it."""
+        """Add the penalty's gradient and clip.
+
+        Called once right before the optimizer's step, so that the penalty is the same however a step is cut into
+        micro-batches, and a gradient that is not finite never reaches the optimizer.
+        """
+        if self.penalty is not None:
+            self.step_penalty = self.penalty.add_gradient()
         norm = super()._clip_grad_norm(model)
         value = float(norm)
         if value != value or value in (float("inf"), float("-inf")):
@@ -94,14 +103,17 @@ class GuardedTrainer(Trainer):
 
         Rows of like length share a batch. No random number is drawn, so that evaluating changes no training.
         """
-        rows = [dict(row) for row in self.eval_dataset]
-        rows.sort(key=lambda row: sum(len(value) for value in row.values()))
-        size = self.args.per_device_eval_batch_size
-        total, terms = self.evaluate_batches([rows[first : first + size] for first in range(0, len(rows), size)])
-        metrics = {"eval_loss": total / terms}
+        metrics = {"eval_loss": self.mean_loss([dict(row) for row in self.eval_dataset])}
         self.log(dict(metrics))
         self.control: Any = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
+
+    def mean_loss(self, rows: Sequence[dict[str, Any]]) -> float:
+        """Return the mean loss over all terms of ``rows``, computed without dropout."""
+        ordered = sorted(rows, key=lambda row: sum(len(value) for value in row.values()))
+        size = self.args.per_device_eval_batch_size
+        total, terms = self.evaluate_batches([ordered[first : first + size] for first in range(0, len(ordered), size)])
+        return total / terms
 
     def evaluate_batches(self, batches: Sequence[list[dict[str, Any]]]) -> tuple[float, float]:
         """Return the sum of the loss over all terms of ``batches``, and how many terms there are."""

@@ -25,6 +25,7 @@ Precision: TypeAlias = Literal["float32", "bfloat16"]
 class TrainJob:
     """One training: its config, its rows as tokens, and where it works.
 
+    ``base_rows`` are rows of the base's own tasks that retention methods read.
     ``scratch`` keeps checkpoints from attempt to attempt; ``output`` receives the finished model's files. Where
     ``shared`` says how several ``processes`` train, each of them has ``ranks``; the stage's own process, which has
     none, starts them and writes the model in the end.
@@ -40,6 +41,7 @@ class TrainJob:
     processes: Processes = ALONE
     shared: DistributedOptions | None = None
     ranks: Ranks | None = None
+    base_rows: Sequence[Row] = ()
 
     @property
     def starts_others(self) -> bool:
@@ -49,7 +51,7 @@ class TrainJob:
     @property
     def longest(self) -> int:
         """The length in tokens of the longest row."""
-        rows = (*self.train, *self.validation)
+        rows = (*self.train, *self.validation, *self.base_rows)
         return max(len(row.ids) if isinstance(row, Rendered) else row.longest for row in rows)
 
 
@@ -72,6 +74,13 @@ class TrainOutcome:
     strategy: Strategy | None
     recoveries: tuple[Recovery, ...]
     log: tuple[dict[str, float | int], ...]
+    penalty: float | None = None
+    interpolation: float | None = None
+
+
+def as_inputs(rows: Sequence[Row]) -> list[dict[str, list[int]]]:
+    """Return rendered conversations or texts as a causal language model's trainer takes them."""
+    return [{"input_ids": row.ids, "labels": row.labels} for row in rows if isinstance(row, Rendered)]
 
 
 TrainerBuilder: TypeAlias = "Callable[[TrainJob, AttemptSettings], GuardedTrainer]"

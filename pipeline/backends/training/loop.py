@@ -5,14 +5,17 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 
 from pipeline.backends.training.adapters import train_in_float32
+from pipeline.backends.training.afterwards import interpolate, merge
 from pipeline.backends.training.base_model import count_parameters
 from pipeline.backends.training.checkpoints import Checkpoint, CheckpointStore
 from pipeline.backends.training.export import export_model, keep_initial_adapter
 from pipeline.backends.training.guarded import GuardedTrainer, NotFinite
 from pipeline.backends.training.job import Precision, TrainerBuilder, TrainJob, TrainOutcome
 from pipeline.backends.training.journal import Journal
+from pipeline.backends.training.penalties import build_penalty
 from pipeline.backends.training.settings import AttemptSettings
 from pipeline.backends.training.watch import Watch, first_interrupt_waits
 from pipeline.core.errors import IntegrityError
@@ -61,15 +64,16 @@ def _attempt(job: TrainJob, build: TrainerBuilder, store: CheckpointStore, setti
         from pipeline.backends.training.distributed_launch import train_in_processes
 
         checkpoint = train_in_processes(job, settings, store, checkpoint)
-        return _finish(job, build(job, settings), store, settings, checkpoint)
+        return _finish(job, build, build(job, settings), store, settings, checkpoint)
     with memory_errors(checkpoint.step if checkpoint else 0) as progress:
         trainer = build(job, settings)
         progress.append(trainer)
-        return _finish(job, trainer, store, settings, checkpoint)
+        return _finish(job, build, trainer, store, settings, checkpoint)
 
 
 def _finish(
     job: TrainJob,
+    build: TrainerBuilder,
     trainer: GuardedTrainer,
     store: CheckpointStore,
     settings: AttemptSettings,
@@ -87,7 +91,8 @@ def _finish(
     else:
         train_steps(job, trainer, store, settings, checkpoint)
     best = _restore_best(job.config, trainer, store)
-    outcome = _outcome(job, trainer, settings, best)
+    outcome = replace(_outcome(job, trainer, settings, best), interpolation=interpolate(job, trainer))
+    merge(job, trainer, build)
     export_model(trainer.model, job)
     return outcome
 
@@ -110,6 +115,7 @@ def train_steps(
         job.context.emit("log", f"going on from step {checkpoint.step}", step=checkpoint.step)
     journal = Journal.load(checkpoint.path) if checkpoint else Journal()
     trainer.attach(store, journal, settings.learning_rate)
+    trainer.penalty = build_penalty(job, trainer)
     evaluates = bool(job.validation)
     with ExitStack() as bars:
         watch = Watch(job.config, job.context, trainer, bars, evaluates=evaluates)
@@ -164,6 +170,7 @@ def _outcome(job: TrainJob, trainer: GuardedTrainer, settings: AttemptSettings, 
         processes=job.processes.count if job.shared else 1,
         strategy=job.shared.strategy if job.shared else None,
         recoveries=settings.recoveries,
+        penalty=next((line["penalty"] for line in reversed(journal.lines) if "penalty" in line), None),
         log=tuple(journal.lines),
     )
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from pipeline.core.errors import DivergenceError, OutOfMemory
 from pipeline.core.shares import share_batch
 from pipeline.core.workspace import write_record
+from schemas.retention import LowerRate
 from schemas.train import Recovery, TrainConfig
 
 _FILE = "recovery.json"
@@ -29,7 +30,11 @@ class AttemptSettings:
     @classmethod
     def first(cls, config: TrainConfig) -> AttemptSettings:
         """Return what the config asks for."""
-        return cls(config.per_device_train_batch_size, config.gradient_accumulation_steps, config.learning_rate)
+        rate = config.learning_rate
+        for method in config.retention:
+            if isinstance(method, LowerRate):
+                rate *= method.factor
+        return cls(config.per_device_train_batch_size, config.gradient_accumulation_steps, rate)
 
     @classmethod
     def load(cls, config: TrainConfig, scratch: Path) -> AttemptSettings:
