@@ -83,6 +83,13 @@ BENCHMARKS = (
         "at least 70% exact match, and the forgetting of CLINC150 refused by the gate",
         ("--docs", "docs"),
     ),
+    Benchmark(
+        "forgetting",
+        "Methods against forgetting: a base from CLINC150 and SNIPS, tuned on Banking77",
+        "one method keeps 90% of the base's score on CLINC150 at no more than 3 points of Banking77's, over 3 seeds, "
+        "and the gate then promotes",
+        plot="accuracy on Banking77 against what is kept of CLINC150, a mark for each method and seed",
+    ),
 )
 
 
