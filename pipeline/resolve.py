@@ -26,7 +26,6 @@ from schemas.optimize import only_vllm
 from schemas.plan import Task
 from schemas.register import RegisterArtifact
 from schemas.resolved import Champion, ResolvedJudge, ResolvedRetention, ResolvedRun
-from schemas.resolved import Champion, ResolvedRetention, ResolvedRun
 from schemas.retention import reads_base_rows
 from schemas.run import BaseModelSpec, DataSpec, RunSpec
 from schemas.train import BaseModelRef, ModelInit, TokenizerSpec, TrainArtifact
