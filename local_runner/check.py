@@ -10,15 +10,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pipeline.control.refusal import refusal
 from pipeline.control.session import Session
+from pipeline.core.errors import DataError
 from pipeline.core.examples import read_examples
+from pipeline.core.findings import ordered, refusing
 from pipeline.execute import load
 from pipeline.flow import train_config
 from pipeline.train.methods import check_kind
 from schemas.artifacts import Stored
-from schemas.data import DataArtifact, DropCount, Example, Split
+from schemas.data import DataArtifact, Example, Split
 from schemas.events import Event
+from schemas.faults import FAULTS
 from schemas.plan import PlanArtifact
+from schemas.preflight import Finding
 from schemas.resolved import ResolvedRun
 
 if TYPE_CHECKING:
@@ -30,21 +35,17 @@ _LABELS = 5
 _LABEL_LENGTH = 30
 """Characters of a label that a line can name."""
 
-FEW_ROWS = 10
-"""Rows of a split below which the table warns."""
-
 _SPARE = 4
 """Rows rendered for each that is shown: some may be too long and left out."""
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One line of the table. ``remark`` names rows or what follows; ``warns``: something to look at."""
+class Fact:
+    """One line about the data."""
 
     name: str
     value: str
     remark: str = ""
-    warns: bool = False
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,11 @@ class DataCheck:
     labels: Mapping[Split, Mapping[str, int]]
 
     @property
+    def refusal(self) -> DataError | None:
+        """Why a run would not go on with this data; None where it would."""
+        return refusal(self.data.artifact, self.run)
+
+    @property
     def max_length(self) -> int:
         """The training length in tokens."""
         return self.plan.decisions.max_length
@@ -68,6 +74,11 @@ class DataCheck:
             "run": self.run.run_id(),
             "artifact": str(self.data.path),
             "max_length": self.max_length,
+            "error": None if self.refusal is None else self.refusal.record().model_dump(mode="json"),
+            "findings": [
+                {**one.model_dump(mode="json"), "what": FAULTS[one.code].what, "fix": FAULTS[one.code].fix}
+                for one in findings(self)
+            ],
             "data": self.data.artifact.model_dump(mode="json"),
             "labels": {split: dict(counts) for split, counts in self.labels.items()},
             "retention": {name: found.artifact.model_dump(mode="json") for name, found in self.retention.items()},
@@ -80,7 +91,7 @@ def check_data(
     """Carry out plan and data of a run, and read what they left.
 
     Raises:
-        HoneError: whatever refuses the data; rows that the training method does not learn from included.
+        HoneError: whatever leaves no data to look at; rows that the training method does not learn from included.
     """
     made = session.try_out(run, "data", sink, cancelled)
     data = load(session.store, made["data"])
@@ -103,19 +114,23 @@ def _label_counts(data: Stored[DataArtifact]) -> dict[Split, dict[str, int]]:
 
 
 def findings(check: DataCheck) -> list[Finding]:
-    """Return the lines of the table, in the order in which the data stage works."""
+    """Return what the preflight found, errors first."""
+    return ordered(check.data.artifact.findings)
+
+
+def facts(check: DataCheck) -> list[Fact]:
+    """Return what is known of the data besides, in the order in which the data stage works."""
     artifact = check.data.artifact
     return [
-        Finding("read", f"{artifact.read:,} rows", _encodings(artifact)),
-        Finding("kept", f"{sum(artifact.rows.values()):,} rows", _splits(artifact)),
-        *_few_rows(artifact),
-        *(_dropped(drop) for drop in artifact.dropped),
+        Fact("read", f"{artifact.read:,} rows", _encodings(artifact)),
+        Fact("kept", f"{sum(artifact.rows.values()):,} rows", _splits(artifact)),
+        *(Fact("over max_rows", f"{drop.count:,} rows") for drop in artifact.dropped if drop.reason == "over_max_rows"),
         _personal(check),
-        *_leaks(artifact),
         *_label_lines(check.labels),
-        *_preflight(check),
+        *_lengths(check),
+        _verdict(artifact),
         *(
-            Finding(f"retention {name}", f"{sum(found.artifact.rows.values()):,} rows", _splits(found.artifact))
+            Fact(f"retention {name}", f"{sum(found.artifact.rows.values()):,} rows", _splits(found.artifact))
             for name, found in check.retention.items()
         ),
     ]
@@ -130,64 +145,23 @@ def _splits(artifact: DataArtifact) -> str:
     return ", ".join(f"{split} {rows:,}" for split, rows in artifact.rows.items())
 
 
-def _few_rows(artifact: DataArtifact) -> list[Finding]:
-    few = [f"{split} {artifact.rows.get(split, 0):,}" for split in ("train", "test") if _is_small(artifact, split)]
-    if not few:
-        return []
-    return [Finding("few rows", ", ".join(few), f"fewer than {FEW_ROWS} teach or show next to nothing", warns=True)]
-
-
-def _is_small(artifact: DataArtifact, split: Split) -> bool:
-    return artifact.rows.get(split, 0) < FEW_ROWS
-
-
-_REASONS = {
-    "bad_row": "cannot be used",
-    "over_max_rows": "over max_rows",
-    "personal_data": "dropped for personal data",
-    "contamination": "asked by validation or test",
-    "contradiction": "contradictory answers",
-    "exact_duplicate": "exact duplicates",
-    "near_duplicate": "near duplicates",
-}
-
-
-def _dropped(drop: DropCount) -> Finding:
-    more = ", …" if drop.count > len(drop.examples) else ""
-    rows = f"rows {', '.join(map(str, drop.examples))}{more}" if drop.examples else ""
-    name = _REASONS.get(drop.reason, drop.reason.replace("_", " "))
-    return Finding(f"removed: {name}", f"{drop.count:,} rows", rows, warns=drop.reason != "over_max_rows")
-
-
-def _personal(check: DataCheck) -> Finding:
+def _personal(check: DataCheck) -> Fact:
     action = check.run.spec.data.personal_data.action
     if action == "off":
-        return Finding("personal data", "not looked for", "data.personal_data.action is off")
+        return Fact("personal data", "not looked for", "data.personal_data.action is off")
     found = check.data.artifact.personal_data
-    done = {"report": "left as it is", "redact": "replaced by its kind", "drop": "its rows dropped"}[action]
     if not found:
-        return Finding("personal data", "none found", "looked for by patterns; names have none")
-    kinds = ", ".join(f"{kind} {count:,}" for kind, count in found.items())
-    return Finding("personal data", f"{sum(found.values()):,} found", f"{kinds}; {done}", warns=action == "report")
+        return Fact("personal data", "none found", "looked for by patterns; names have none")
+    return Fact(
+        "personal data",
+        f"{sum(found.values()):,} found",
+        ", ".join(f"{kind} {count:,}" for kind, count in found.items()),
+    )
 
 
-def _leaks(artifact: DataArtifact) -> list[Finding]:
-    lines = [
-        Finding(
-            f"copies of training rows in {split}", f"{count:,} rows", "same words; kept and marked", warns=count > 0
-        )
-        for split, count in artifact.leaked.items()
-    ]
-    near, noisy = artifact.near_train_test_rows, artifact.conflicting_near_duplicates
-    lines.append(Finding("test rows near training rows", f"{near:,} rows", "scored apart" if near else "", near > 0))
-    if noisy:
-        lines.append(Finding("near duplicates that disagree", f"{noisy:,} rows", "labels may be noisy", warns=True))
-    return lines
-
-
-def _label_lines(labels: Mapping[Split, Mapping[str, int]]) -> list[Finding]:
+def _label_lines(labels: Mapping[Split, Mapping[str, int]]) -> list[Fact]:
     return [
-        Finding(f"labels in {split}", f"{len(counts):,} different", _label_text(counts))
+        Fact(f"labels in {split}", f"{len(counts):,} different", _label_text(counts))
         for split, counts in labels.items()
     ]
 
@@ -202,30 +176,36 @@ def _label_text(counts: Mapping[str, int]) -> str:
     return ", ".join(named if len(named) <= 2 * _LABELS else [*named[:_LABELS], "…", *named[-_LABELS:]])
 
 
-def _preflight(check: DataCheck) -> list[Finding]:
+def _lengths(check: DataCheck) -> list[Fact]:
     report = check.data.artifact.preflight
     if report is None:
-        return [Finding("tokens and mask", "not checked", "the base gets its tokenizer when it is trained", warns=True)]
-    cut = f", {report.truncated:,} cut" if report.truncated else ""
+        return [Fact("tokens and mask", "not checked", _why_unchecked(check))]
     return [
-        Finding(
+        Fact(
             "token lengths",
             f"median {report.median_length:.0f}",
             f"95% up to {report.p95_length:.0f}, longest {report.longest:,}, of at most {check.max_length:,}",
         ),
-        Finding(
-            "rows too long",
-            f"{report.dropped_long:,} left out{cut}",
-            "raise train.max_length" if report.dropped_long or report.truncated else "",
-            warns=report.dropped_long + report.truncated > 0,
-        ),
-        Finding(
-            "preflight",
-            "passed",
-            f"{report.kept:,} training rows, {report.trained_tokens:,} of {report.tokens:,} tokens trained "
-            f"({report.trained_tokens / report.tokens:.1%})",
+        Fact(
+            "trained tokens",
+            f"{report.trained_tokens / report.tokens:.1%}",
+            f"{report.trained_tokens:,} of {report.tokens:,} in {report.kept:,} training rows",
         ),
     ]
+
+
+def _why_unchecked(check: DataCheck) -> str:
+    if check.run.base.weights is None:
+        return "the base gets its tokenizer when it is trained; its rows are checked then"
+    return "no training row can be used"
+
+
+def _verdict(artifact: DataArtifact) -> Fact:
+    errors = len(refusing(artifact.findings))
+    warnings = sum(one.severity == "warning" and not one.ignored for one in artifact.findings)
+    ignored = sum(one.ignored for one in artifact.findings)
+    told = f"{warnings:,} warnings" + (f", {ignored:,} ignored (preflight.ignore)" if ignored else "")
+    return Fact("preflight", f"refuses the run: {errors:,} errors" if errors else "passed", told)
 
 
 def masked_rows(check: DataCheck, count: int, *, color: bool) -> list[tuple[Example, Text]]:
@@ -233,10 +213,10 @@ def masked_rows(check: DataCheck, count: int, *, color: bool) -> list[tuple[Exam
 
     Raises:
         ModelError: the base's tokenizer cannot be loaded.
-        RenderError: a row cannot be rendered.
+        RenderError: there is no chat template.
     """
     from local_runner.show_rows import masked_text
-    from pipeline.render import render_examples
+    from pipeline.render import inspect_examples
     from pipeline.train.tokenizer import choose_tokenizer
     from schemas.render import RenderOptions
 
@@ -246,6 +226,6 @@ def masked_rows(check: DataCheck, count: int, *, color: bool) -> list[tuple[Exam
     examples = read_examples(path, limit=None if trains_tokenizer else count * _SPARE)
     tokenizer = choose_tokenizer(config, examples, check.data.artifact.kind)
     options = RenderOptions.model_validate({name: getattr(config, name) for name in RenderOptions.model_fields})
-    rendered = render_examples(examples[: count * _SPARE], tokenizer, options, config.max_length, source="train")
+    rendered = inspect_examples(examples[: count * _SPARE], tokenizer, options, config.max_length, source="train")
     pairs = zip(rendered.examples[:count], rendered.rows[:count], strict=True)
     return [(example, masked_text(row, tokenizer, color=color)) for example, row in pairs]

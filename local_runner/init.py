@@ -112,7 +112,7 @@ def _drafts(reading: Reading, rows: Sequence[SourceRow]) -> tuple[list[Draft], l
         try:
             drafts.append(formatter.draft(row, "train"))
         except ValueError as error:
-            bad.append(BadRow(row.number, str(error), row.values))
+            bad.append(BadRow.of(row.number, error, row.values))
     return drafts, bad
 
 

@@ -28,6 +28,7 @@ from schemas.evaluate import (
 from schemas.judge import JudgeConfig, JudgeOptions
 from schemas.optimize import OptimizeConfig, VariantSpec, only_vllm
 from schemas.plan import GateWishes, PlanArtifact, PlanConfig
+from schemas.preflight import PreflightConfig
 from schemas.register import RegisterConfig
 from schemas.render import RenderConfig, RenderOptions
 from schemas.resolved import ResolvedRetention, ResolvedRun
@@ -90,10 +91,28 @@ def _data(run: ResolvedRun, finished: Finished) -> Iterator[StageCall]:
             options=_render_options(run),
             max_length=_decided(finished).max_length,
         )
-    yield _call("data", "data", DataConfig(files=run.data, options=data_options(run.spec.data), render=render))
+    config = DataConfig(
+        files=run.data, options=data_options(run.spec.data), render=render, preflight=_preflight(run, finished)
+    )
+    yield _call("data", "data", config)
     for task in run.retention:
         if task.files is not None:
             yield _call(f"data.retention-{task.name}", "data", DataConfig(files=task.files, options=task.options))
+
+
+def _preflight(run: ResolvedRun, finished: Finished) -> PreflightConfig:
+    plan, asked, spec = finished["plan"].artifact, run.spec.preflight, run.spec
+    assert isinstance(plan, PlanArtifact)
+    served = spec.serve is not False and spec.serve.engine == "vllm" and served_variant(run) == "adapter"
+    rows = plan.power.rows_for_target if plan.power.gate is None else plan.power.gate.rows_for_gain
+    return PreflightConfig(
+        ignore=asked.ignore,
+        languages=asked.languages,
+        benchmarks=run.benchmarks,
+        rows_for_gain=rows,
+        max_items=spec.evaluate.max_items,
+        unservable=plan.unservable if served else (),
+    )
 
 
 def _render_options(run: ResolvedRun) -> RenderOptions:
@@ -213,6 +232,7 @@ def train_config(run: ResolvedRun, plan: PlanArtifact, seed: int) -> TrainConfig
         gradient_accumulation_steps=decided.gradient_accumulation_steps,
         max_length=decided.max_length,
         seed=seed,
+        ignore=run.spec.preflight.ignore,
     )
 
 

@@ -93,6 +93,7 @@ class Resolver:
             retention=retention,
             retention_waived=waived,
             judge=self._judge(spec.evaluate.judge),
+            benchmarks=tuple(self._source(path, "preflight.benchmarks") for path in spec.preflight.benchmarks),
             parent=parent.ref if parent is not None else None,
         )
 

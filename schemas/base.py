@@ -11,6 +11,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
 StageName = Literal["plan", "data", "train", "evaluate", "optimize", "judge", "serve", "register"]
 
+Split = Literal["train", "validation", "test"]
+
 Device = Literal["cpu", "cuda"]
 """What an environment's packages are built for."""
 

@@ -7,11 +7,12 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from schemas.artifacts import Artifact, Inputs
-from schemas.base import Digest, Reference, RelativePath, Schema, Seed
+from schemas.base import Digest, NotFingerprinted, Reference, RelativePath, Schema, Seed
+from schemas.base import Split as Split
+from schemas.preflight import Finding, PreflightConfig
 from schemas.render import RenderConfig, RenderReport
 
 RowFormat = Literal["auto", "prompt_completion", "messages", "sharegpt", "alpaca", "preference", "text", "label"]
-Split = Literal["train", "validation", "test"]
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
@@ -137,12 +138,14 @@ class DataFiles(Schema):
 class DataConfig(Schema):
     """Config of the data stage.
 
-    ``render`` adds the preflight of tokens and masks; it changes no file of the artifact.
+    ``preflight`` looks for faults and leaves refusing to whoever reads the findings; without it, what may not be stops
+    the stage. ``render`` adds the faults of tokens and masks. Neither changes a file of the artifact.
     """
 
     files: DataFiles
     options: DataOptions = DataOptions()
     render: RenderConfig | None = None
+    preflight: PreflightConfig | None = None
 
 
 class DataInputs(Inputs):
@@ -216,7 +219,8 @@ class DataArtifact(Artifact):
     Files: ``train.jsonl``, ``validation.jsonl``, ``test.jsonl`` (`Example` lines), ``dropped.jsonl`` (source row,
     reason), ``card.md``. ``rows`` counts kept rows per split, ``read`` all rows seen. ``leaked`` counts rows with
     the very words of a training row; ``conflicting_near_duplicates`` training rows with a near-duplicate that has
-    another answer.
+    another answer. ``preflight`` are the tokens of the training rows, null where they were not rendered; ``findings``
+    what the preflight found, errors first: no later stage reads them.
     """
 
     kind: ExampleKind
@@ -233,4 +237,5 @@ class DataArtifact(Artifact):
     source_digest: str
     template_digest: Digest
     preflight: RenderReport | None = None
+    findings: Annotated[tuple[Finding, ...], NotFingerprinted()] = ()
     files: dict[Split, RelativePath]

@@ -181,7 +181,8 @@ class PlanArtifact(Artifact):
     """What the plan stage leaves. Files: ``plan.json`` (this description).
 
     ``hardware`` lists every GPU type; ``assumptions`` what times, dollars and memory rest on, with their error.
-    ``over_budget`` says which constraints even the recommended GPU breaks. ``memory`` are the tensors on a GPU,
+    ``unservable`` says why vLLM would not serve the adapter, ``over_budget`` which constraints even the recommended GPU
+    breaks. ``memory`` are the tensors on a GPU,
     ``local_memory_bytes`` is the whole training process on a CPU. ``inference`` is null in plans of older versions.
     """
 
@@ -202,6 +203,7 @@ class PlanArtifact(Artifact):
     local_memory_bytes: int = 0
     over_budget: tuple[str, ...] = ()
     servable_by_vllm: bool
+    unservable: tuple[str, ...] = ()
     power: PowerEstimate
     warnings: tuple[str, ...]
     feasible: bool

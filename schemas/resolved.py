@@ -58,6 +58,7 @@ class ResolvedRun(Schema):
     retention: tuple[ResolvedRetention, ...]
     retention_waived: str | None
     judge: ResolvedJudge | None = None
+    benchmarks: tuple[Reference, ...] = ()
     champion: Annotated[Champion | None, NotFingerprinted()] = None
     parent: Annotated[ArtifactRef | None, NotFingerprinted()] = None
 

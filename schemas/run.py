@@ -13,6 +13,7 @@ from schemas.judge import JudgeSpec
 from schemas.optimize import VariantSpec
 from schemas.placement import HardwareSpec
 from schemas.plan import Constraints, Task
+from schemas.preflight import PreflightOptions
 from schemas.register import GateOptions
 from schemas.serve import Engine, EngineOptions, ParityOptions
 from schemas.train import TokenizerSpec, TrainSpec
@@ -132,6 +133,12 @@ class ServeSpec(Schema):
     parity: ParityOptions = ParityOptions()
 
 
+class PreflightSpec(PreflightOptions):
+    """`preflight:`: what is silenced, the declared languages, and files of public benchmark items to keep out."""
+
+    benchmarks: Annotated[tuple[str, ...], NotFingerprinted()] = ()
+
+
 class RunSpec(Schema):
     """A whole run.
 
@@ -145,6 +152,7 @@ class RunSpec(Schema):
     description: str = ""
     base_model: BaseModelSpec
     data: DataSpec
+    preflight: PreflightSpec = PreflightSpec()
     train: TrainSpec = TrainSpec()
     evaluate: EvaluateSpec = EvaluateSpec()
     variants: tuple[VariantSpec, ...] = ()

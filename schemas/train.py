@@ -10,6 +10,7 @@ from schemas.artifacts import Artifact, Inputs, Stored
 from schemas.base import Digest, NotFingerprinted, Reference, RelativePath, Schema, Seed
 from schemas.data import DataArtifact
 from schemas.distributed import DistributedOptions, Strategy
+from schemas.faults import FaultCode
 from schemas.render import RenderOptions, RenderReport
 from schemas.retention import Replay, RetentionMethods, check_methods, reads_base_rows
 
@@ -194,7 +195,7 @@ class BaseModelRef(Schema):
 
 
 class TrainConfig(TrainOptions):
-    """Config of the train stage: one seed, every number decided."""
+    """Config of the train stage: one seed, every number decided. ``ignore`` are faults of rendering to let pass."""
 
     base: BaseModelRef
     lora: LoraSettings | None
@@ -204,6 +205,7 @@ class TrainConfig(TrainOptions):
     gradient_accumulation_steps: Positive
     max_length: Positive
     seed: int
+    ignore: Annotated[tuple[FaultCode, ...], NotFingerprinted()] = ()
 
     @model_validator(mode="after")
     def _adapter_fits(self) -> TrainConfig:

@@ -53,6 +53,9 @@ FILLINGS: dict[str, Any] = {
     "serve.variant": "adapter",
     "evaluate.judge": {"base_url": "http://127.0.0.1:1/v1", "model": "j", "labels": "people.jsonl"},
     "gate.minimum_win_rate": 0.4,
+    "preflight.ignore": ["rows_too_long"],
+    "preflight.languages": ["en"],
+    "preflight.benchmarks": ["items.jsonl"],
     "gate.protected_metrics": ["macro_f1"],
     "gate.protected_slices": ["clean"],
 }

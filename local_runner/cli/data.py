@@ -10,8 +10,11 @@ import typer
 from local_runner.cli.common import DEFAULT_WORKSPACE, JsonOption, WorkspaceOption, console, messages
 from local_runner.cli.run import SetOption, interruptible, open_session
 from pipeline.control.output import print_json
+from pipeline.core.errors import DataError
+from schemas.errors import ExitCode
 
 if TYPE_CHECKING:
+    from rich.table import Table
     from rich.text import Text
 
     from local_runner.check import DataCheck
@@ -36,7 +39,10 @@ def check(
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     as_json: JsonOption = False,
 ) -> int:
-    """Read, clean and split a run's data as the run will, and tell what was found; the run reuses the result."""
+    """Read, clean and split a run's data as the run will, and tell what was found; the run reuses the result.
+
+    Errors would refuse the run, and end this command with the code for data; docs/preflight.md lists what is looked for.
+    """
     from local_runner.check import check_data, masked_rows
     from pipeline.control.display import Display
 
@@ -51,14 +57,17 @@ def check(
         print_json({**checked.as_json(), **({"mask": shown} if show_mask else {})})
     else:
         _show(checked, masked, color=color)
-    return 0
+    refused = checked.refusal
+    if refused is not None and not as_json:
+        raise DataError(refused.message, where=refused.where, fix=refused.fix)  # the table has told the rest
+    return ExitCode.OK if refused is None else refused.exit_code
 
 
 def _show(checked: DataCheck, masked: list[tuple[Example, Text]], *, color: bool) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from local_runner.check import findings
+    from local_runner.check import facts
     from local_runner.show_rows import CLOSE, OPEN
 
     out = console()
@@ -68,9 +77,28 @@ def _show(checked: DataCheck, masked: list[tuple[Example, Text]], *, color: bool
     if masked:
         how = "[black on green]green[/]" if color else f"{OPEN}brackets{CLOSE}"
         out.print(f"trained tokens are in {how}\n")
+    out.print(_findings_table(checked))
     table = Table(box=None, pad_edge=False, show_header=False)
-    for finding in findings(checked):
-        mark = "[yellow]![/]" if finding.warns else "[green]✓[/]"
-        table.add_row(mark, finding.name, escape(finding.value), escape(finding.remark))
+    for fact in facts(checked):
+        table.add_row(fact.name, escape(fact.value), escape(fact.remark))
     out.print(table)
     out.print(f"card: {escape(str(checked.data.file('card.md')))}", soft_wrap=True)
+
+
+def _findings_table(checked: DataCheck) -> Table:
+    """Return what was found: errors, warnings, what is ignored; each with its rows and what to do."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    from local_runner.check import findings
+    from pipeline.core.findings import place_of
+    from schemas.faults import FAULTS
+
+    marks = {"error": "[red]✗ error[/]", "warning": "[yellow]! warning[/]"}
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for one in findings(checked):
+        fault = FAULTS[one.code]
+        told = "; ".join(part for part in (fault.what, one.detail, one.done) if part)
+        mark = "[dim]- ignored[/]" if one.ignored else marks[one.severity]
+        table.add_row(mark, one.code, escape(place_of(one)), f"{escape(told)}\n[dim]fix: {escape(fault.fix)}[/]")
+    return table

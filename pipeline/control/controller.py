@@ -16,6 +16,7 @@ from pipeline.catalog import CATALOG
 from pipeline.control.caller import Caller
 from pipeline.control.crew import Crew
 from pipeline.control.options import RunOptions
+from pipeline.control.refusal import refusal
 from pipeline.control.renewal import FRESH, Renewal
 from pipeline.control.runs import RunDirectory
 from pipeline.core.context import CallContext
@@ -88,7 +89,7 @@ class Controller:
                 ended = list(crew.wait())
                 self.caller.sync()
                 for call, result in ended:
-                    self._note(call, result, progress)
+                    self._note(call, result, progress, options)
                 self._begin_calls(progress, options, crew)
         if progress.failure is not None:
             return progress.outcome("failed")
@@ -103,7 +104,7 @@ class Controller:
             stored = None if progress.renewal.asks_for(call) else finished(prepared, self.store, context)
             if stored is not None:
                 self.caller.found(call)
-                self._note(call, stored, progress)
+                self._note(call, stored, progress, options)
             elif _only_stored(call, options):
                 raise ConfigError(
                     f"{call.id} is not finished and lies before the first stage asked for",
@@ -124,10 +125,16 @@ class Controller:
                 return call
         return None
 
-    def _note(self, call: StageCall, result: CallResult, progress: _Progress) -> None:
+    def _note(self, call: StageCall, result: CallResult, progress: _Progress, options: RunOptions) -> None:
+        """Note how a call ended; data that its preflight refuses has failed, although its artifact is there to see."""
+        stored: Stored[Any] | None = None if result.ref is None else load(self.store, result.ref)
+        error = refusal(stored.artifact, progress.run) if stored is not None and options.refuses else None
+        if error is not None:
+            result = result.model_copy(update={"status": "failed", "error": error.record()})
+            stored = None
         progress.note(call, result)
-        if result.ref is not None:
-            progress.done[call.id] = load(self.store, result.ref)
+        if stored is not None:
+            progress.done[call.id] = stored
 
     def _damaged_inputs(self, prepared: Prepared, progress: _Progress) -> bool:
         """Ask for every call of this run again whose artifact is taken here and is not what it was when committed."""

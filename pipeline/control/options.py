@@ -29,12 +29,14 @@ class RunOptions:
     """Which part of a run to carry out.
 
     ``first``: stages before it are only taken as they are stored. ``last``: nothing after it is called. ``fresh``:
-    what is stored of these stages is made again, from the beginning, and stays until the new one is whole.
+    what is stored of these stages is made again, from the beginning, and stays until the new one is whole. Without
+    ``refuses``, data that the preflight refuses is taken as it is: to look at it.
     """
 
     first: StageName | None = None
     last: StageName | None = None
     fresh: frozenset[StageName] = frozenset()
+    refuses: bool = True
 
 
 def run_options(

@@ -103,6 +103,8 @@ class Session:
     ) -> dict[str, ArtifactRef]:
         """Carry out a run's first stages without starting it: their artifacts are kept, and the run finds them done.
 
+        Data that its preflight refuses is returned as well: to look at it.
+
         Returns:
             The artifacts by call id.
 
@@ -112,7 +114,7 @@ class Session:
         with TemporaryDirectory(prefix="hone-try-") as folder:
             directory = RunDirectory(Path(folder))
             controller = Controller(self.root, self.caller, sink, cancelled, self.secrets)
-            outcome = controller.carry_out(run, directory, RunOptions(last=last))
+            outcome = controller.carry_out(run, directory, RunOptions(last=last, refuses=False))
             if outcome.error is not None:
                 raise from_record(outcome.error)
             return {

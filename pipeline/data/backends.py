@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, assert_never
 
+from pipeline.core.errors import ModelError
 from pipeline.core.references import open_reference
 
 if TYPE_CHECKING:
@@ -36,6 +37,23 @@ def load_dataset(
             assert_never(other)
 
 
+def load_vocabulary(config: RenderConfig) -> int | None:
+    """Return how many tokens the base knows; None where there is no config of a model beside the tokenizer."""
+    from pipeline.backends.config_transformers import load_config
+
+    try:
+        found = load_config(str(open_reference(config.tokenizer)), revision=_revision(config))
+    except ModelError:
+        return None
+    size = found.get("vocab_size") or (found.get("text_config") or {}).get("vocab_size")
+    return size if isinstance(size, int) else None
+
+
+def _revision(config: RenderConfig) -> str | None:
+    digest = config.tokenizer.digest
+    return digest if digest is not None and len(digest) == _COMMIT_LENGTH else None
+
+
 def load_tokenizer(config: RenderConfig) -> Tokenizer:
     """Load the tokenizer of the preflight.
 
@@ -45,9 +63,8 @@ def load_tokenizer(config: RenderConfig) -> Tokenizer:
     """
     from pipeline.backends.tokenizer_transformers import load_tokenizer as load
 
-    digest = config.tokenizer.digest
     return load(
         str(open_reference(config.tokenizer)),
-        revision=digest if digest is not None and len(digest) == _COMMIT_LENGTH else None,
+        revision=_revision(config),
         chat_template=config.options.chat_template,
     )

@@ -9,9 +9,10 @@ from typing import Any
 from pipeline.data.columns import Layout, Slot
 from pipeline.data.names import nearest
 from pipeline.data.read_text import json_type
-from pipeline.data.rows import SourceRow
+from pipeline.data.rows import RowFault, SourceRow
 from pipeline.data.turns import parse_tools, without_nulls
 from schemas.data import DataOptions
+from schemas.faults import FaultCode
 
 Values = Mapping[str, Any]
 
@@ -44,8 +45,8 @@ class Fields:
         column = self.layout.columns.get("tools")
         return None if column is None else parse_tools(self.values(row).get(column), column)
 
-    def text(self, values: Values, slot: Slot) -> str:
-        """Return the text of a column.
+    def text(self, values: Values, slot: Slot, if_empty: FaultCode = "unusable_row") -> str:
+        """Return the text of a column; ``if_empty`` is the class of a row that has none there.
 
         Raises:
             ValueError: it is missing, null, empty or not a string.
@@ -54,7 +55,7 @@ class Fields:
         if not isinstance(value, str):
             raise ValueError(f"column {column!r} is {json_type(value)}, not a string")
         if not value.strip():
-            raise ValueError(f"column {column!r} is empty")
+            raise RowFault(if_empty, f"column {column!r} is empty")
         return value
 
     def value(self, values: Values, slot: Slot) -> tuple[Any, str]:
@@ -93,7 +94,8 @@ class Fields:
         labels = self.options.labels
         if labels is not None and label not in labels:
             near = nearest(label, labels)
-            raise ValueError(f"{label[:80]!r} is no declared label" + (f"; the nearest is {near!r}" if near else ""))
+            more = f"; the nearest is {near!r}" if near else ""
+            raise RowFault("undeclared_label", f"{label[:80]!r} is no declared label{more}")
         return label
 
     def system(self, values: Values) -> str | None:

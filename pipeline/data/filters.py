@@ -51,7 +51,7 @@ def resolve_contradictions(drafts: list[Draft], action: str, ledger: Ledger, con
     """Drop, keep or refuse training rows with the same prompt and different answers.
 
     Raises:
-        DataError: there are some and ``action`` is ``stop``.
+        DataError: there are some, ``action`` is ``stop``, and the ledger does not collect.
     """
     pool = [index for index, draft in enumerate(drafts) if draft.source == "train"]
     groups = [[pool[index] for index in group] for group in contradictions([drafts[index] for index in pool])]
@@ -61,9 +61,15 @@ def resolve_contradictions(drafts: list[Draft], action: str, ledger: Ledger, con
     told = f"{len(rows)} rows share {len(groups)} prompts with different answers"
     named = listed([f"rows {listed([drafts[index].row for index in group])}" for group in groups], separator="; ")
     if action == "stop":
-        raise DataError(
+        error = DataError(
             f"{told}: {named}", where="data.contradictions", fix="correct them, or set data.contradictions to drop"
         )
+        ledger.stop(error, "contradiction")
+    if action != "drop":
+        for index in rows:
+            ledger.note(drafts[index], "contradiction")
+    if action == "stop":
+        return drafts
     if action == "keep":
         context.warn(f"{told}; they are kept: {named}")
         return drafts
@@ -97,8 +103,11 @@ def remove_copies(drafts: list[Draft], options: Deduplicate, ledger: Ledger, con
         DataError: one row is left of many.
     """
     pool = [index for index, draft in enumerate(drafts) if draft.source == "train"]
-    if options.exact:
-        copies = exact_copies([drafts[index] for index in pool])
+    copies = exact_copies([drafts[index] for index in pool])
+    if not options.exact:
+        for copy in copies:
+            ledger.note(drafts[pool[copy.index]], "exact_duplicate")
+    else:
         drafts = _without(drafts, [_at(copy, pool) for copy in copies], "exact_duplicate", ledger)
         if copies and len(pool) - len(copies) == 1:
             raise DataError(
@@ -108,6 +117,8 @@ def remove_copies(drafts: list[Draft], options: Deduplicate, ledger: Ledger, con
     training = [(a, b, s) for a, b, s in neighbors.pairs if drafts[a].source == drafts[b].source == "train"]
     copies, conflicting = near_copies(drafts, training, options.threshold)
     if not options.near or options.near_action == "keep":
+        for copy in copies if options.near else ():
+            ledger.note(drafts[copy.index], "near_duplicate")
         copies = []
     if len(copies) > _MANY * len(pool):
         context.warn(
@@ -115,7 +126,11 @@ def remove_copies(drafts: list[Draft], options: Deduplicate, ledger: Ledger, con
             "set data.prompt_template to it so that it does not count, or raise data.deduplicate.threshold"
         )
     kept = _without(drafts, copies, "near_duplicate", ledger)
-    return _reindexed(drafts, kept, {copy.index for copy in copies}, neighbors.pairs, neighbors.clusters, conflicting)
+    gone = {copy.index for copy in copies}
+    for index in conflicting:
+        if index not in gone:
+            ledger.note(drafts[index], "disagreeing_near_duplicates")
+    return _reindexed(drafts, kept, gone, neighbors.pairs, neighbors.clusters, conflicting)
 
 
 def check_labels(drafts: Sequence[Draft], context: CallContext) -> None:

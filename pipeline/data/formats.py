@@ -10,7 +10,7 @@ from typing import Any, Final
 from pipeline.data.alpaca import joined, parse_history
 from pipeline.data.columns import KnownFormat, Slot
 from pipeline.data.fields import Fields, Values
-from pipeline.data.rows import Draft, SourceRow
+from pipeline.data.rows import Draft, RowFault, SourceRow
 from pipeline.data.template import RowTemplate
 from pipeline.data.turns import check_conversation, check_prompt, parse_messages, parse_sharegpt
 from schemas.base import canonical_digest
@@ -111,7 +111,8 @@ def kind_of(row_format: KnownFormat) -> ExampleKind:
 def _filled(template: RowTemplate, values: Values, what: str) -> str:
     text = template.render(values)
     if not text.strip():
-        raise ValueError(f"the {what} is empty")
+        reason = f"the {what} is empty"
+        raise RowFault("empty_answer", reason) if what == "answer" else ValueError(reason)
     return text
 
 
@@ -144,7 +145,7 @@ def _prompt_completion(form: Formatter, values: Values) -> Parts:
     elif isinstance(value := form.value(values, "completion")[0], (list, tuple)):
         answer = parse_messages(value, form.layout.columns["completion"], form.unread_keys)
     else:
-        answer = (_answer(form.text(values, "completion")),)
+        answer = (_answer(form.text(values, "completion", "empty_answer")),)
     parts["messages"] = (*parts["messages"], *answer)
     check_conversation(parts["messages"])
     if "label" in form.layout.columns:
@@ -163,7 +164,7 @@ def _label(form: Formatter, values: Values) -> Parts:
 
 
 def _alpaca(form: Formatter, values: Values) -> Parts:
-    return _conversation(form, (*_instruction(form, values), _answer(form.text(values, "completion"))))
+    return _conversation(form, (*_instruction(form, values), _answer(form.text(values, "completion", "empty_answer"))))
 
 
 def _instruction(form: Formatter, values: Values) -> tuple[Message, ...]:
@@ -203,9 +204,10 @@ def _preference(form: Formatter, values: Values) -> Parts:
         try:
             check_conversation((*prompt, *turns))
         except (ValueError, IndexError) as error:
-            raise ValueError(f"{name}: {error}") from None
+            code = error.code if isinstance(error, RowFault) else "unusable_row"
+            raise RowFault(code, f"{name}: {error}") from None
     if chosen == rejected:
-        raise ValueError("chosen and rejected are the same")
+        raise RowFault("equal_pair", "chosen and rejected are the same")
     return {**parts, "chosen": chosen, "rejected": rejected}
 
 
@@ -213,7 +215,7 @@ def _continuation(form: Formatter, values: Values, slot: Slot) -> tuple[Message,
     value, column = form.value(values, slot)
     if isinstance(value, (list, tuple)):
         return parse_messages(value, column, form.unread_keys)
-    return (_answer(form.text(values, slot)),)
+    return (_answer(form.text(values, slot, "empty_answer")),)
 
 
 def _shared(chosen: tuple[Message, ...], rejected: tuple[Message, ...]) -> int:

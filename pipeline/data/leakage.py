@@ -21,10 +21,14 @@ from schemas.data import Split
 
 @dataclass(frozen=True)
 class Leakage:
-    """What leaked: exact copies of training rows by split, and all rows with a near-duplicate among training rows."""
+    """What leaked: exact copies of training rows by split, and all rows with a near-duplicate among training rows.
+
+    ``copied`` and ``near_train`` are indexes into the drafts; a copy is in both.
+    """
 
     copies: dict[Split, int]
     near_train: frozenset[int]
+    copied: frozenset[int] = frozenset()
 
 
 def decontaminate(
@@ -68,17 +72,18 @@ def find_leakage(drafts: Sequence[Draft], splits: Sequence[Split], pairs: Sequen
     asked = [_asked(draft) for draft in drafts]
     trained = {words for words, split in zip(asked, splits, strict=True) if split == "train"}
     copies: dict[Split, int] = {split: 0 for split in ("validation", "test") if split in splits}
-    near = set()
+    near, copied = set[int](), set[int]()
     for index, (words, split) in enumerate(zip(asked, splits, strict=True)):
         if split != "train" and words in trained:
             copies[split] += 1
-            near.add(index)
+            copied.add(index)
+    near |= copied
     for left, right, _ in pairs:
         if splits[left] == "train" and splits[right] != "train":
             near.add(right)
         elif splits[right] == "train" and splits[left] != "train":
             near.add(left)
-    return Leakage(copies, frozenset(near))
+    return Leakage(copies, frozenset(near), frozenset(copied))
 
 
 def _asked(draft: Draft) -> Hashable:

@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from pipeline.core.errors import DataError
 from pipeline.data.rows import Draft
 from schemas.data import DropCount, Message, Split
+from schemas.faults import FaultCode
 
 Reason = Literal[
     "bad_row",
@@ -37,11 +39,41 @@ class Dropped:
     content: Any = None
 
 
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """A row in which a step found something and that stays; ``done`` says what became of it."""
+
+    source: Split
+    row: int
+    code: FaultCode
+    done: str
+
+
 @dataclass
 class Ledger:
-    """Collects removed rows, in the order of the steps."""
+    """Collects removed rows, in the order of the steps, and what was found in rows that stay.
+
+    Where it ``collects``, what would stop the stage is only noted: whoever reads the findings refuses.
+    """
 
     entries: list[Dropped] = field(default_factory=list)
+    notes: list[Noted] = field(default_factory=list)
+    stops: dict[FaultCode, str] = field(default_factory=dict)
+    collects: bool = False
+
+    def note(self, draft: Draft, code: FaultCode, done: str = "kept") -> None:
+        """Note what was found in a row that stays."""
+        self.notes.append(Noted(draft.source, draft.row, code, done))
+
+    def stop(self, error: DataError, code: FaultCode) -> None:
+        """Stop for a policy that says so, or note that it does.
+
+        Raises:
+            DataError: ``error``, where nothing collects.
+        """
+        if not self.collects:
+            raise error
+        self.stops[code] = error.message
 
     def drop(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain, islice
 
 from pipeline.core.context import CallContext
@@ -30,7 +30,8 @@ _LONGEST = 300
 class Loaded:
     """One source, read: ``read`` counts all its rows, good and bad.
 
-    ``unread_columns`` are read by nothing; ``unread_text`` are those of them that hold text.
+    ``unread_columns`` are read by nothing; ``unread_text`` are those of them that hold text. ``verdicts`` are what an
+    unread column ``label`` says of the answer of each row, true or false, as in TRL's unpaired preferences.
     """
 
     role: Split
@@ -44,6 +45,7 @@ class Loaded:
     unread_columns: tuple[str, ...] = ()
     unread_text: tuple[str, ...] = ()
     others: tuple[Split, ...] = ()
+    verdicts: dict[int, bool] = field(default_factory=dict)
 
     @property
     def read(self) -> int:
@@ -66,10 +68,14 @@ def load_source(reference: Reference, role: Split, options: DataOptions, context
     formatter = Formatter(layout, options)
     drafts: list[Draft] = []
     bad: list[BadRow] = []
+    verdicts: dict[int, bool] = {}
+    verdict = next((name for name in formatter.unread if name.casefold() == "label"), None)
     for row in chain(head, source.rows):
         result = _draft(row, formatter, role)
         if isinstance(result, Draft):
             drafts.append(result)
+            if verdict is not None and isinstance(row, SourceRow) and isinstance(row.values.get(verdict), bool):
+                verdicts[row.number] = row.values[verdict]
         else:
             bad.append(result)
     return Loaded(
@@ -84,6 +90,7 @@ def load_source(reference: Reference, role: Split, options: DataOptions, context
         unread_columns=formatter.unread,
         unread_text=unread_text(formatter.unread, good),
         others=source.others,
+        verdicts=verdicts if len(verdicts) == len(drafts) else {},
     )
 
 
@@ -93,7 +100,7 @@ def check_bad_rows(loaded: Sequence[Loaded], options: BadRows) -> None:
     Raises:
         DataError: naming file, row and reason of the first bad rows.
     """
-    failing = [source for source in loaded if source.bad and not _may_drop(source, options)]
+    failing = [source for source in loaded if source.bad and not may_drop(source, options)]
     if not failing:
         return
     over = "" if options.action == "stop" else f", over the cap of {options.cap:.1%} (data.bad_rows.cap)"
@@ -109,7 +116,10 @@ def check_bad_rows(loaded: Sequence[Loaded], options: BadRows) -> None:
     )
 
 
-def _may_drop(source: Loaded, options: BadRows) -> bool:
+def may_drop(source: Loaded, options: BadRows) -> bool:
+    """Say whether the bad rows of a source may be set aside; a source without any may."""
+    if not source.bad:
+        return True
     share = len(source.bad) / source.read
     return options.action == "drop" and share <= options.cap and bool(source.drafts)
 
@@ -120,7 +130,7 @@ def _draft(row: SourceRow | BadRow, formatter: Formatter, role: Split) -> Draft 
     try:
         return formatter.draft(row, role)
     except ValueError as error:
-        return BadRow(row.number, str(error), row.values)
+        return BadRow.of(row.number, error, row.values)
 
 
 def _nothing_readable(source: Source, head: Sequence[SourceRow | BadRow]) -> DataError:

@@ -18,6 +18,9 @@ from pipeline.data.personal_data import Kind, redact, redact_value
 from pipeline.data.rows import Draft
 from schemas.data import Message, PersonalData
 
+_DONE = {"report": "left as it is", "redact": "replaced by its kind"}
+"""What becomes of personal data in rows that stay."""
+
 _STRAY = 0.01
 """Share of rows with findings in answers up to which they are replaced without being asked for."""
 
@@ -28,7 +31,7 @@ class PersonalCounts:
 
     asked: Counter[str] = field(default_factory=Counter)
     answered: Counter[str] = field(default_factory=Counter)
-    rows_asked: int = 0
+    rows_asked: list[Draft] = field(default_factory=list)
     rows_answered: list[Draft] = field(default_factory=list)
 
     @property
@@ -43,7 +46,8 @@ def clean_personal_data(
     """Find personal data; leave, replace or remove it as the options say. It is searched for in every file.
 
     Raises:
-        DataError: replacing it would change the answers of many rows, and ``options.answers`` is ``stop``.
+        DataError: replacing it would change the answers of many rows, ``options.answers`` is ``stop``, and the ledger
+            does not collect.
     """
     counts = PersonalCounts()
     if options.action == "off":
@@ -53,15 +57,18 @@ def clean_personal_data(
         redacted, asked, answered = redact_draft(draft, options.kinds, with_answers=options.answers != "keep")
         counts.asked.update(asked)
         counts.answered.update(answered)
-        counts.rows_asked += bool(asked)
+        if asked:
+            counts.rows_asked.append(draft)
         if answered:
             counts.rows_answered.append(draft)
         if options.action == "drop" and (asked or answered):
             ledger.drop(redacted, "personal_data", detail=", ".join(sorted(asked + answered)))
         else:
+            if asked or answered:
+                ledger.note(draft, "personal_data", _DONE[options.action])
             kept.append(redacted if options.action == "redact" else draft)
     if options.action == "redact" and options.answers == "stop":
-        _check_answers(counts, len(drafts))
+        _check_answers(counts, len(drafts), ledger)
     _tell(counts, options, context)
     return kept, counts
 
@@ -107,18 +114,19 @@ def _redact_turn(turn: Message, kinds: Collection[Kind], counts: Counter[str], i
     return turn.model_copy(update=update) if update and is_replaced else turn
 
 
-def _check_answers(counts: PersonalCounts, rows: int) -> None:
+def _check_answers(counts: PersonalCounts, rows: int, ledger: Ledger) -> None:
     found = counts.rows_answered
     if len(found) <= _STRAY * rows:
         return
     named = listed([f"{draft.source} {draft.row}" for draft in found])
-    raise DataError(
+    error = DataError(
         f"{len(found)} of {rows} rows have personal data in their answers ({_by_kind(counts.answered)}), and a model "
         f"trained on redacted answers would write placeholders such as [EMAIL]: {named}",
         where="data.personal_data.answers",
         fix="set it to keep to train these answers as they are, or to redact to train the placeholders; or set "
         "data.personal_data.action to drop these rows, or to report to leave everything as it is",
     )
+    ledger.stop(error, "personal_data_in_answers")
 
 
 def _tell(counts: PersonalCounts, options: PersonalData, context: CallContext) -> None:
@@ -129,7 +137,7 @@ def _tell(counts: PersonalCounts, options: PersonalData, context: CallContext) -
     parts = [
         f"{found.total()} in {what} of {rows} rows ({_by_kind(found)}), {action}"
         for what, found, rows, action in (
-            ("prompts", counts.asked, counts.rows_asked, done[options.action]),
+            ("prompts", counts.asked, len(counts.rows_asked), done[options.action]),
             ("answers", counts.answered, len(counts.rows_answered), answers),
         )
         if found

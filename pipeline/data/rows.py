@@ -7,6 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from schemas.data import Message, Split
+from schemas.faults import FaultCode
+
+
+class RowFault(ValueError):
+    """A row is bad in a way that has a class of its own."""
+
+    def __init__(self, code: FaultCode, reason: str) -> None:
+        super().__init__(reason)
+        self.code: FaultCode = code
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +32,20 @@ class SourceRow:
 
 @dataclass(frozen=True, slots=True)
 class BadRow:
-    """A row that cannot be used. ``content`` is what is set aside: its values, or the start of its text."""
+    """A row that cannot be used.
+
+    ``content`` is what is set aside: its values, or the start of its text. ``code`` is the class of the fault.
+    """
 
     number: int
     reason: str
     content: Any = None
+    code: FaultCode = "unusable_row"
+
+    @classmethod
+    def of(cls, number: int, error: ValueError, content: Any = None) -> BadRow:
+        """Return the bad row that ``error`` tells of."""
+        return cls(number, str(error), content, error.code if isinstance(error, RowFault) else "unusable_row")
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.core.context import CallContext
 from pipeline.core.digests import DigestCache
 from pipeline.core.errors import ConfigError, DataError
 from pipeline.core.examples import write_examples
 from pipeline.core.workspace import Workspace
-from pipeline.data.backends import load_tokenizer
+from pipeline.data.backends import load_tokenizer, load_vocabulary
 from pipeline.data.card import CardFacts, write_card
+from pipeline.data.checks.gather import preflight
 from pipeline.data.dedup import join_groups
 from pipeline.data.examples import make_examples
 from pipeline.data.filters import (
@@ -32,25 +33,16 @@ from pipeline.data.load import Loaded, check_bad_rows, load_source
 from pipeline.data.names import quoted
 from pipeline.data.order import name_of
 from pipeline.data.personal_data import redact_value
-from pipeline.data.redaction import PersonalCounts, clean_personal_data
+from pipeline.data.prepared import Prepared
+from pipeline.data.redaction import clean_personal_data
 from pipeline.data.rows import Draft
 from pipeline.data.split import assign_splits, make_units
 from schemas.base import Reference, canonical_digest
 from schemas.data import DataArtifact, DataConfig, DataInputs, DataOptions, Example, ExampleKind, Split
-from schemas.render import RenderConfig, RenderReport
+from schemas.preflight import Finding
 
-
-@dataclass(frozen=True)
-class _Prepared:
-    """Everything known once rows have their splits."""
-
-    loaded: list[Loaded]
-    kind: ExampleKind
-    ledger: Ledger
-    personal: PersonalCounts
-    distinct: Distinct
-    leakage: Leakage
-    examples: dict[Split, list[Example]]
+if TYPE_CHECKING:
+    from pipeline.render import Inspection
 
 
 def run(config: DataConfig, inputs: DataInputs, context: CallContext, workspace: Workspace) -> DataArtifact:
@@ -58,21 +50,22 @@ def run(config: DataConfig, inputs: DataInputs, context: CallContext, workspace:
 
     Raises:
         SourceError, ConfigError, DataError, IntegrityError: a source, an option or rows are not as they must be.
-        RenderError, ModelError: the preflight refuses the rows, or has no tokenizer.
+        RenderError, ModelError: there is no tokenizer or chat template, or rows would train wrongly and no preflight is
+            asked for.
     """
     del inputs
     prepared = _prepare(config, context)
-    preflight = _preflight(config.render, prepared.examples, context) if config.render is not None else None
-    artifact = _artifact(config, prepared, preflight)
+    inspections = _inspect(config, prepared.examples, context)
+    artifact = _artifact(config, prepared, inspections, preflight(config, prepared, inspections, context))
     _write(config.options, prepared, artifact, context, workspace)
     return artifact
 
 
-def _prepare(config: DataConfig, context: CallContext) -> _Prepared:
+def _prepare(config: DataConfig, context: CallContext) -> Prepared:
     options = config.options
-    loaded = _load(config, context)
+    ledger = Ledger(collects=config.preflight is not None)
+    loaded = _load(config, ledger, context)
     kind = _one_kind(loaded)
-    ledger = Ledger()
     for source in loaded:
         ledger.entries += [
             Dropped(source.role, row.number, "bad_row", row.reason, None, row.content) for row in source.bad
@@ -91,10 +84,10 @@ def _prepare(config: DataConfig, context: CallContext) -> _Prepared:
     if options.split.by == "group":
         distinct = replace(distinct, clusters=join_groups(distinct.clusters, [row.group for row in distinct.drafts]))
     examples = make_examples(distinct, splits, leakage, options.split.seed)
-    return _Prepared(loaded, kind, ledger, personal, distinct, leakage, examples)
+    return Prepared(options, loaded, kind, ledger, personal, distinct, splits, leakage, examples)
 
 
-def _load(config: DataConfig, context: CallContext) -> list[Loaded]:
+def _load(config: DataConfig, ledger: Ledger, context: CallContext) -> list[Loaded]:
     references: dict[Split, Reference | None] = {
         "train": config.files.train,
         "validation": config.files.validation,
@@ -105,7 +98,7 @@ def _load(config: DataConfig, context: CallContext) -> list[Loaded]:
         for role, reference in references.items()
         if reference is not None
     ]
-    check_bad_rows(loaded, config.options.bad_rows)
+    _stop_for_bad_rows(loaded, config.options, ledger)
     for source in loaded:
         unread = [split for split in source.others if references[split] is None]
         if unread:
@@ -113,7 +106,7 @@ def _load(config: DataConfig, context: CallContext) -> list[Loaded]:
                 f"{source.role} is read of {source.location}; {' and '.join(unread)} there "
                 f"{'is' if len(unread) == 1 else 'are'} not: name it in data.{unread[0]}_path to use it"
             )
-        if source.bad:
+        if source.bad and not ledger.stops:
             context.warn(f"{len(source.bad)} of {source.read} rows of {source.role} cannot be used and are set aside")
         if source.unread_text:
             context.warn(
@@ -128,6 +121,16 @@ def _load(config: DataConfig, context: CallContext) -> list[Loaded]:
                 f"{source.own_system} rows of {source.role} keep their own system turn; data.system is not used"
             )
     return loaded
+
+
+def _stop_for_bad_rows(loaded: Sequence[Loaded], options: DataOptions, ledger: Ledger) -> None:
+    """Stop for bad rows that may not be set aside, and for a file that has no others."""
+    try:
+        check_bad_rows(loaded, options.bad_rows)
+    except DataError as error:
+        if not all(source.drafts for source in loaded):
+            raise
+        ledger.stop(error, "unusable_row")
 
 
 def _one_kind(loaded: Sequence[Loaded]) -> ExampleKind:
@@ -213,26 +216,35 @@ def _tell_leakage(leakage: Leakage, distinct: Distinct, splits: Sequence[Split],
         )
 
 
-def _preflight(render: RenderConfig, examples: dict[Split, list[Example]], context: CallContext) -> RenderReport | None:
-    """Check tokens and masks of every split; the report is the training rows'."""
-    from pipeline.render import check_examples
+def _inspect(config: DataConfig, examples: dict[Split, list[Example]], context: CallContext) -> dict[Split, Inspection]:
+    """Render every split, where there is a tokenizer, and say how many of its rows are too long.
 
-    tokenizer = load_tokenizer(render)
-    reports = {}
+    Raises:
+        RenderError: rows would train wrongly, and no preflight is asked for that would say so.
+    """
+    from pipeline.render import inspect_examples
+
+    render = config.render
+    if render is None:
+        return {}
+    tokenizer, vocabulary = load_tokenizer(render), load_vocabulary(render)
+    found: dict[Split, Inspection] = {}
     for split, rows in examples.items():
         context.check()
-        report = check_examples(rows, tokenizer, render.options, render.max_length, source=split)
-        reports[split] = report
-        if report.dropped_long or report.truncated:
-            long = (
-                f"{report.dropped_long + report.truncated} rows of {split} are longer than {render.max_length} tokens"
-            )
-            done = f"{report.dropped_long} are left out, {report.truncated} are cut"
-            context.warn(f"{long}: {done if split != 'test' else 'they are asked all the same, whole'}")
-    return reports.get("train")
+        options, length = render.options, render.max_length
+        found[split] = inspect_examples(rows, tokenizer, options, length, source=split, vocabulary=vocabulary)
+        if config.preflight is None:
+            found[split].refuse(options, length, split)
+        if found[split].long and options.long_rows != "stop":
+            done = "cut" if options.long_rows == "truncate" else "left out"
+            told = f"{len(found[split].long)} rows of {split} are longer than {length} tokens"
+            context.warn(f"{told}: they are {done if split != 'test' else 'asked all the same, whole'}")
+    return found
 
 
-def _artifact(config: DataConfig, prepared: _Prepared, preflight: RenderReport | None) -> DataArtifact:
+def _artifact(
+    config: DataConfig, prepared: Prepared, inspections: Mapping[Split, Inspection], findings: tuple[Finding, ...]
+) -> DataArtifact:
     options, train = config.options, prepared.loaded[0]
     drafts = prepared.distinct.drafts
     labels = options.labels
@@ -252,7 +264,8 @@ def _artifact(config: DataConfig, prepared: _Prepared, preflight: RenderReport |
         encoding={source.role: source.encoding for source in prepared.loaded},
         source_digest=_source_digest(prepared.loaded, config),
         template_digest=format_digest(train.layout.format, options),
-        preflight=preflight,
+        preflight=inspections["train"].report if "train" in inspections else None,
+        findings=findings,
         files={split: f"{split}.jsonl" for split in prepared.examples},
     )
 
@@ -267,7 +280,7 @@ def _source_digest(loaded: Sequence[Loaded], config: DataConfig) -> str:
 
 
 def _write(
-    options: DataOptions, prepared: _Prepared, artifact: DataArtifact, context: CallContext, workspace: Workspace
+    options: DataOptions, prepared: Prepared, artifact: DataArtifact, context: CallContext, workspace: Workspace
 ) -> None:
     total = sum(artifact.rows.values())
     with context.progress("writing", total) as advance:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, Literal
 
 from pipeline.data.read_text import json_type
+from pipeline.data.rows import RowFault
 from schemas.data import Message
 
 Role = Literal["system", "user", "assistant", "tool"]
@@ -68,7 +69,7 @@ def check_conversation(messages: Sequence[Message]) -> None:
     if last.role != "assistant":
         raise ValueError(f"the last turn is the {last.role}'s, not an answer of the assistant")
     if not last.content.strip() and not last.tool_calls:
-        raise ValueError("the answer is empty")
+        raise RowFault("empty_answer", "the answer is empty")
     check_prompt(messages[:-1])
 
 
@@ -86,7 +87,7 @@ def check_prompt(messages: Sequence[Message]) -> None:
         if message.role == "user" and not message.content.strip():
             raise ValueError(f"turn {index}, the user's, is empty")
         if message.role == "assistant" and not message.content.strip() and not message.tool_calls:
-            raise ValueError(f"turn {index}, the assistant's, is empty")
+            raise RowFault("empty_answer", f"turn {index}, the assistant's, is empty")
 
 
 def parse_tools(value: object, column: str) -> tuple[dict[str, Any], ...] | None:

@@ -126,6 +126,7 @@ def draw_up(request: Request) -> PlanArtifact:
         local_memory_bytes=local_memory(replace(footprint, batch=decisions.per_device_train_batch_size)),
         over_budget=choice.broken if choice.recommended is not None else (),
         servable_by_vllm=not servable,
+        unservable=tuple(servable),
         power=power,
         warnings=(*request.notes, *_warnings(request, choice, servable, power)),
         feasible=choice.recommended is not None and not choice.broken,

@@ -13,17 +13,18 @@ from pipeline.render.conversation import (
 from pipeline.render.digest import template_digest
 from pipeline.render.ending import end_of_turn_ids
 from pipeline.render.preference import RenderedPair, render_preference
-from pipeline.render.preflight import RenderedRows, check_examples, render_examples
+from pipeline.render.preflight import Inspection, RenderedRows, inspect_examples, render_examples
 from pipeline.render.tokenizer import Tokenizer
 
 __all__ = [
     "CHATML",
+    "Inspection",
     "Rendered",
     "RenderedPair",
     "RenderedRows",
     "Tokenizer",
-    "check_examples",
     "end_of_turn_ids",
+    "inspect_examples",
     "render_conversation",
     "render_conversations",
     "render_examples",

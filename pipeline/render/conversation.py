@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeline.core.errors import RenderError
-from pipeline.render.ending import end_pattern
+from pipeline.render.ending import end_pattern, is_doubled
 from pipeline.render.layout import Tools, find_turns, render_text_of
 from pipeline.render.tokenizer import Tokenizer
 from schemas.data import Message
@@ -23,7 +23,8 @@ class Rendered:
     """One row as tokens. ``trained[i]`` says that token i is a label; both lists have the row's length.
 
     ``ends`` are the places of the trained end-of-turn tokens. ``joined`` says that a token covers both the end of a
-    prompt and the beginning of a trained answer, so that no prompt at inference ends where this row's does.
+    prompt and the beginning of a trained answer, so that no prompt at inference ends where this row's does; ``doubled``
+    that the end of a turn is trained twice.
     """
 
     ids: list[int]
@@ -31,6 +32,7 @@ class Rendered:
     text: str
     ends: tuple[int, ...] = ()
     joined: bool = False
+    doubled: bool = False
 
     @property
     def labels(self) -> list[int]:
@@ -40,7 +42,7 @@ class Rendered:
     def truncated(self, max_length: int) -> Rendered:
         """Return the row without the tokens after ``max_length``; the text stays whole."""
         ends = tuple(end for end in self.ends if end < max_length)
-        return Rendered(self.ids[:max_length], self.trained[:max_length], self.text, ends, self.joined)
+        return Rendered(self.ids[:max_length], self.trained[:max_length], self.text, ends, self.joined, self.doubled)
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,8 @@ class Layout:
     """A conversation's text and the character spans that are trained.
 
     ``ends``: where the trained end-of-turn tokens end, in characters. ``unended``: how many spans no special token
-    closes. ``left_out``: how many assistant turns whose weight is not 0 the loss leaves out.
+    closes. ``left_out``: how many assistant turns whose weight is not 0 the loss leaves out. ``doubled``: a trained
+    turn ends with the same special token twice.
     """
 
     text: str
@@ -56,6 +59,7 @@ class Layout:
     ends: tuple[int, ...]
     unended: int
     left_out: int = 0
+    doubled: bool = False
 
 
 def render_conversation(
@@ -115,7 +119,7 @@ def render_text(text: str, tokenizer: Tokenizer) -> Rendered:
         del ids[0]
     if not ids or ids[-1] != end:
         ids.append(end)
-    return Rendered(ids, [True] * len(ids), text, ends=(len(ids) - 1,))
+    return Rendered(ids, [True] * len(ids), text, ends=(len(ids) - 1,), doubled=ids[-2:] == [end, end])
 
 
 def lay_out(
@@ -134,17 +138,19 @@ def lay_out(
         turns = find_turns(messages, silent, text, tokenizer, options, tools=tools) if silent else []
         ended = pattern.search(text) if pattern is not None else None
         spans = _outside([(turn.start, turn.end) for turn in turns], len(text))
-        return Layout(text, spans, (ended.end("token"),) if ended else (), int(ended is None))
+        twice = ended is not None and is_doubled(text, 0, len(text), pattern)
+        return Layout(text, spans, (ended.end("token"),) if ended else (), int(ended is None), doubled=twice)
     wanted = assistants[-1:] if options.completion_only_loss else assistants
     wanted = [index for index in wanted if index not in silent]
-    found, ends = [], []
+    found, ends, doubled = [], [], False
     for turn in find_turns(messages, wanted, text, tokenizer, options, tools=tools):
         end, closed = _close(text, turn.start, turn.end, pattern, tokenizer)
         found.append((turn.start, end))
         if closed:
             ends.append(end)
+            doubled = doubled or is_doubled(text, turn.start, end, pattern)
     left_out = len(set(assistants) - set(silent) - set(wanted))
-    return Layout(text, tuple(found), tuple(ends), len(found) - len(ends), left_out)
+    return Layout(text, tuple(found), tuple(ends), len(found) - len(ends), left_out, doubled)
 
 
 def tokenize_layouts(layouts: Sequence[Layout], tokenizer: Tokenizer) -> list[Rendered]:
@@ -173,6 +179,7 @@ def tokenize_layouts(layouts: Sequence[Layout], tokenizer: Tokenizer) -> list[Re
                     text=layout.text,
                     ends=_trained_ends(offsets, trained, layout.ends),
                     joined=_joined(offsets, layout.spans),
+                    doubled=layout.doubled,
                 )
             )
     return rendered

@@ -17,6 +17,19 @@ def end_pattern(tokenizer: Tokenizer) -> re.Pattern[str] | None:
     return re.compile(rf"(?P<token>{tokens})\s*$") if tokens else None
 
 
+def is_doubled(text: str, start: int, end: int, pattern: re.Pattern[str] | None) -> bool:
+    """Say whether ``text[start:end]`` ends with the same special token twice; ``pattern`` is `end_pattern`'s."""
+    last = pattern.search(text, start, end) if pattern is not None else None
+    earlier = pattern.search(text, start, last.start("token")) if pattern is not None and last is not None else None
+    return last is not None and earlier is not None and last["token"] == earlier["token"]
+
+
+def special_pattern(tokenizer: Tokenizer) -> re.Pattern[str] | None:
+    """Return a pattern that finds any special token in a text."""
+    tokens = _alternatives(tokenizer)
+    return re.compile(tokens) if tokens else None
+
+
 def _alternatives(tokenizer: Tokenizer) -> str:
     """Return a pattern for any special token, longer ones first; empty where there is none."""
     tokens = [re.escape(token) for token in special_tokens(tokenizer) if token]

@@ -20,6 +20,10 @@ from schemas.render import RenderOptions
 Tools = Sequence[Mapping[str, Any]] | None
 
 
+class MarkersMissing(RenderError):
+    """A template whose turns cannot be found by their prefixes has no generation markers."""
+
+
 @dataclass(frozen=True)
 class Turn:
     """The characters [start, end) of assistant message ``index``, from the generation prompt on."""
@@ -104,7 +108,7 @@ def _marked_turns(
 ) -> dict[int, Turn]:
     template = chat_template_of(tokenizer, options) or ""
     if "endgeneration" not in template:
-        raise RenderError(
+        raise MarkersMissing(
             "the chat template renders a turn differently once the conversation goes on, so its place cannot be found",
             where="train.chat_template",
             fix="give a chat template with {% generation %} ... {% endgeneration %} around the assistant's part",

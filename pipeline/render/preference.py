@@ -17,7 +17,8 @@ from schemas.render import RenderOptions
 class RenderedPair:
     """Token ids of a prompt and of its two completions.
 
-    ``ended``: the chosen one ends with its end-of-turn token. ``joined`` as in `Rendered`, for either side.
+    ``ended``: the chosen one ends with its end-of-turn token. ``joined`` and ``doubled`` as in `Rendered`, for either
+    side.
     """
 
     prompt_ids: list[int]
@@ -25,6 +26,7 @@ class RenderedPair:
     rejected_ids: list[int]
     ended: bool = True
     joined: bool = False
+    doubled: bool = False
 
     @property
     def longest(self) -> int:
@@ -35,7 +37,9 @@ class RenderedPair:
         """Return the pair with both sequences cut after ``max_length`` tokens."""
         left = max(0, max_length - len(self.prompt_ids))
         cut = (self.prompt_ids[:max_length], self.chosen_ids[:left], self.rejected_ids[:left])
-        return RenderedPair(*cut, ended=self.ended and len(self.chosen_ids) <= left, joined=self.joined)
+        return RenderedPair(
+            *cut, ended=self.ended and len(self.chosen_ids) <= left, joined=self.joined, doubled=self.doubled
+        )
 
 
 def render_preference(
@@ -75,6 +79,7 @@ def render_preference(
         rejected_ids=_completion(second, start),
         ended=bool(first.ends),
         joined=first.joined or second.joined,
+        doubled=first.doubled or second.doubled,
     )
 
 

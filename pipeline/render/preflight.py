@@ -1,41 +1,26 @@
-"""Preflight: every row is rendered before any is trained, and rows that would train wrongly are refused."""
+"""Preflight: every row is rendered before any is trained, and rows that would train wrongly are found."""
 
 from __future__ import annotations
 
 import math
+import re
 import statistics
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from pipeline.core.errors import RenderError
+from pipeline.core.findings import named_rows
 from pipeline.render.conversation import Layout, Rendered, lay_out, render_text, tokenize_layouts
 from pipeline.render.digest import template_digest
-from pipeline.render.ending import end_pattern
+from pipeline.render.ending import end_of_turn_ids, end_pattern, special_pattern
+from pipeline.render.faults import FaultRows
+from pipeline.render.layout import MarkersMissing, chat_template_of
 from pipeline.render.preference import RenderedPair, render_preference
 from pipeline.render.tokenizer import Tokenizer
-from pipeline.render.turns import trains_wrong_turns
-from schemas.data import Example
+from pipeline.render.turns import ShapeFaults, shape_faults
+from schemas.data import Example, Message
+from schemas.faults import FaultCode
 from schemas.render import RenderOptions, RenderReport
-
-_NAMED = 5
-"""Row numbers that a message names before it counts the rest."""
-
-_LAST_TURN_SILENT = "the last assistant turn has weight 0, and completion_only_loss trains no other"
-
-_FIXES = {
-    _LAST_TURN_SILENT: "set train.assistant_only_loss to true and train.completion_only_loss to false",
-    "no token is trained": "give each row an assistant turn that has content and whose weight is not 0",
-    "no token is trained once the row is cut to max_length": "raise train.max_length, or set train.long_rows to drop",
-    "the end-of-turn token is never trained": "give a chat template that closes each assistant turn with a special "
-    "token, inside its generation markers where it has them",
-    "BOS stands twice at the beginning": "remove the beginning-of-sequence token from the text or from the template",
-    "a token joins the prompt and the answer, which no prompt at inference can": "remove the white space at the "
-    "beginning of the answer, or end the template's generation prompt with a newline or a special token",
-    "turns are trained that the loss excludes": "give a chat template whose generation markers enclose the "
-    "assistant's part and nothing else",
-}
-"""What each fault means for the user, worst first."""
 
 Row = Rendered | RenderedPair
 
@@ -49,121 +34,228 @@ class RenderedRows:
     report: RenderReport
 
 
-@dataclass
-class _Faults:
-    """Row numbers by fault."""
+@dataclass(frozen=True)
+class Inspection:
+    """All rows of a set, rendered: those that are kept, what was counted (null where none is kept), and every fault.
 
-    rows: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
-
-    def add(self, fault: str, row: int) -> None:
-        self.rows[fault].append(row)
-
-    def raise_any(self, source: str) -> None:
-        found = [fault for fault in _FIXES if self.rows.get(fault)]
-        if found:
-            lines = [f"{fault} ({_named(self.rows[fault])})" for fault in found]
-            raise RenderError("; ".join(lines), where=source, fix=_FIXES[found[0]])
-
-
-def check_examples(
-    examples: Iterable[Example], tokenizer: Tokenizer, options: RenderOptions, max_length: int, *, source: str
-) -> RenderReport:
-    """Render all rows and refuse them if training on them would go wrong. Lengths are in tokens, before any cut.
-
-    Raises:
-        RenderError: rows without a trained token (also after truncation), without a trained end of turn, with
-            BOS twice, with a token across prompt and answer, or with user text trained although the loss
-            excludes it; or rows longer than ``max_length`` under ``long_rows: stop``; or no row left, or none whose
-            trained end of turn is left. The message names row numbers.
+    ``long`` are the numbers of the rows above the length, whatever became of them.
     """
-    return render_examples(examples, tokenizer, options, max_length, source=source).report
+
+    rows: list[Row]
+    examples: list[Example]
+    report: RenderReport | None
+    faults: FaultRows
+    long: tuple[int, ...] = ()
+
+    def refuse(self, options: RenderOptions, max_length: int, source: str, ignore: Collection[FaultCode] = ()) -> None:
+        """Raise what may not be trained; ``ignore`` names faults that are let pass.
+
+        Raises:
+            RenderError: a fault that is an error, or rows longer than ``max_length`` under ``long_rows: stop``.
+        """
+        if self.long and options.long_rows == "stop":
+            raise RenderError(
+                f"rows are longer than max_length {max_length} ({named_rows(self.long)})",
+                where=source,
+                fix="raise train.max_length, or set train.long_rows to drop or truncate",
+            )
+        self.faults.refuse(source, ignore)
 
 
 def render_examples(
-    examples: Iterable[Example], tokenizer: Tokenizer, options: RenderOptions, max_length: int, *, source: str
+    examples: Iterable[Example],
+    tokenizer: Tokenizer,
+    options: RenderOptions,
+    max_length: int,
+    *,
+    source: str,
+    ignore: Collection[FaultCode] = (),
 ) -> RenderedRows:
-    """Return the tokens of all rows that are kept, in order, after the checks of `check_examples`.
+    """Return the tokens of all rows that are kept, in order, and refuse them if training on them would go wrong.
 
-    ``examples`` is read once, row by row as each is rendered, so that it may show progress.
+    ``examples`` is read once, row by row as each is rendered, so that it may show progress. ``ignore`` names faults
+    that are let pass. Lengths are in tokens, before any cut.
 
     Raises:
-        RenderError: as `check_examples`.
+        RenderError: a fault of rendering that is an error (see `schemas.faults`), or rows longer than ``max_length``
+            under ``long_rows: stop``. The message names row numbers.
     """
-    faults = _Faults()
-    seen, rows, left_out = _render_all(examples, tokenizer, options, faults, source)
-    lengths = [_length(row) for row in rows]
-    long = [index for index, length in enumerate(lengths) if length > max_length]
-    if long and options.long_rows == "stop":
-        raise RenderError(
-            f"rows are longer than max_length {max_length} ({_named([seen[index].row for index in long])})",
-            where=source,
-            fix="raise train.max_length, or set train.long_rows to drop or truncate",
-        )
-    kept: list[Row] = []
-    kept_examples: list[Example] = []
-    too_long = set(long)
-    for index, (example, row) in enumerate(zip(seen, rows, strict=True)):
-        _check_row(example, row, tokenizer, faults)
-        if index in too_long and options.long_rows == "drop":
-            continue
-        if index in too_long:
+    found = inspect_examples(examples, tokenizer, options, max_length, source=source)
+    found.refuse(options, max_length, source, ignore)
+    assert found.report is not None, "a set without a report has a fault that is never ignored"
+    return RenderedRows(found.rows, found.examples, found.report)
+
+
+def inspect_examples(
+    examples: Iterable[Example],
+    tokenizer: Tokenizer,
+    options: RenderOptions,
+    max_length: int,
+    *,
+    source: str,
+    vocabulary: int | None = None,
+) -> Inspection:
+    """Render all rows and find what is wrong with them, the template and the tokenizer.
+
+    ``vocabulary`` is how many tokens the model knows, where that is known.
+
+    Raises:
+        RenderError: there is no chat template for rows that need one, or the tokenizer cannot be used at all.
+    """
+    faults = FaultRows()
+    rendering = _Rendering(tokenizer, options, faults, source)
+    seen, rows = rendering.render(examples)
+    begins = _begins_with_bos(tokenizer)
+    kept, kept_examples, long = [], [], []
+    for example, row in zip(seen, rows, strict=True):
+        _check_row(example, row, tokenizer, begins and example.text is None, faults)
+        if vocabulary is not None and max(_ids(row), default=0) >= vocabulary:
+            faults.add("vocabulary_too_small", example.row, f"vocab_size is {vocabulary:,}")
+        if _length(row) > max_length:
+            long.append(example.row)
+            if options.long_rows != "truncate":
+                continue
             row = row.truncated(max_length)
             if not _trained_tokens(row):
-                faults.add("no token is trained once the row is cut to max_length", example.row)
+                faults.add("no_trained_token_after_truncation", example.row)
         kept.append(row)
         kept_examples.append(example)
-    faults.raise_any(source)
-    if not kept:
-        _refuse_empty(len(seen), max_length, source)
+    _check_tokenizer(tokenizer, options, vocabulary, faults)
     truncated = len(long) if options.long_rows == "truncate" else 0
-    report = _report(lengths, kept, truncated, left_out, template_digest(tokenizer, options))
-    if not report.ended and any(example.text is None for example in kept_examples):
-        _refuse_unended(report, max_length, source)
-    return RenderedRows(kept, kept_examples, report)
+    report = None
+    if kept:
+        lengths = [_length(row) for row in rows]
+        report = _report(lengths, kept, truncated, rendering.left_out, template_digest(tokenizer, options))
+        if not report.ended and report.trained_tokens and any(example.text is None for example in kept_examples):
+            _note_unended(report, max_length, faults)
+    elif not rendering.refused:
+        told = f"all {len(rows)} rows are longer than max_length {max_length}" if rows else "the set holds no row"
+        faults.add("no_row_left", None, told)
+    return Inspection(kept, kept_examples, report, faults, tuple(long))
 
 
-def _render_all(
-    examples: Iterable[Example], tokenizer: Tokenizer, options: RenderOptions, faults: _Faults, source: str
-) -> tuple[list[Example], list[Row], int]:
-    """Return the examples, their rows, and how many assistant turns the loss leaves out."""
-    pattern = end_pattern(tokenizer)
-    seen: list[Example] = []
-    rows: list[Row | None] = []
-    layouts: list[Layout] = []
-    shapes: dict[object, bool] = {}
-    for example in examples:
-        seen.append(example)
-        try:
-            if example.text is not None:
-                rows.append(render_text(example.text, tokenizer))
-            elif example.chosen or example.rejected:
-                pair = (example.messages, example.chosen, example.rejected)
-                rows.append(render_preference(*pair, tokenizer, options, tools=example.tools))
-            else:
-                layout = lay_out(example.messages, tokenizer, options, pattern, tools=example.tools)
-                layouts.append(layout)
-                rows.append(None)
-                if layout.unended:
-                    faults.add("the end-of-turn token is never trained", example.row)
-                if trains_wrong_turns(example, tokenizer, options, shapes):
-                    faults.add("turns are trained that the loss excludes", example.row)
-        except RenderError as error:
-            raise RenderError(error.message, where=f"{source} row {example.row}", fix=error.fix) from error
-    tokenized = iter(tokenize_layouts(layouts, tokenizer))
-    left_out = sum(layout.left_out for layout in layouts)
-    return seen, [next(tokenized) if row is None else row for row in rows], left_out
+@dataclass
+class _Rendering:
+    """Renders rows one by one and notes those that cannot be, or whose layout is wrong."""
+
+    tokenizer: Tokenizer
+    options: RenderOptions
+    faults: FaultRows
+    source: str
+    left_out: int = 0
+    refused: int = 0
+    shapes: dict[object, ShapeFaults] = field(default_factory=dict)
+
+    def render(self, examples: Iterable[Example]) -> tuple[list[Example], list[Row]]:
+        """Return the examples that can be rendered, and the row of each; conversations are tokenized together."""
+        pattern, special = end_pattern(self.tokenizer), special_pattern(self.tokenizer)
+        seen: list[Example] = []
+        rows: list[Row | None] = []
+        layouts: list[Layout] = []
+        for example in examples:
+            try:
+                row = self._row(example, pattern)
+            except MarkersMissing:
+                self.refused += 1
+                self.faults.add("generation_markers_missing", example.row)
+                continue
+            except RenderError as error:
+                if example.text is not None or chat_template_of(self.tokenizer, self.options) is None:
+                    raise RenderError(error.message, where=f"{self.source} row {example.row}", fix=error.fix) from error
+                self.refused += 1
+                self.faults.add("unrenderable_row", example.row, error.message)
+                continue
+            seen.append(example)
+            rows.append(None if isinstance(row, Layout) else row)
+            if isinstance(row, Layout):
+                layouts.append(row)
+            self._check_texts(example, special)
+        tokenized = iter(tokenize_layouts(layouts, self.tokenizer))
+        return seen, [next(tokenized) if row is None else row for row in rows]
+
+    def _row(self, example: Example, pattern: re.Pattern[str] | None) -> Row | Layout:
+        tokenizer, options = self.tokenizer, self.options
+        if example.text is not None:
+            return render_text(example.text, tokenizer)
+        made: Row | Layout
+        if example.chosen or example.rejected:
+            pair = (example.messages, example.chosen, example.rejected)
+            made = render_preference(*pair, tokenizer, options, tools=example.tools)
+            left_out = 0
+        else:
+            made = lay_out(example.messages, tokenizer, options, pattern, tools=example.tools)
+            left_out = made.left_out
+            if made.unended:
+                self.faults.add("end_of_turn_untrained", example.row)
+        self.left_out += left_out
+        for code, detail in shape_faults(example, tokenizer, options, self.shapes).items():
+            self.faults.add(code, example.row, detail)
+        if _ignores_weights(example, options) and not _only_last_is_silent(example):
+            self.faults.add("weights_ignored", example.row)
+        elif left_out:
+            self.faults.add("earlier_turns_untrained", example.row)
+        return made
+
+    def _check_texts(self, example: Example, special: re.Pattern[str] | None) -> None:
+        turns: tuple[Message, ...] = (*example.messages, *example.chosen, *example.rejected)
+        if special is not None and (
+            found := next(filter(None, (special.search(turn.content) for turn in turns)), None)
+        ):
+            self.faults.add("special_token_in_text", example.row, f"{found[0]} in the first")
 
 
-def _check_row(example: Example, row: Row, tokenizer: Tokenizer, faults: _Faults) -> None:
+def _ignores_weights(example: Example, options: RenderOptions) -> bool:
+    """Say whether a turn has weight 1 and the loss leaves it out, or a side of a preference has a weight at all."""
+    if example.chosen or example.rejected:
+        return any(turn.weight is not None for turn in (*example.messages, *example.chosen, *example.rejected))
+    assistants = [turn for turn in example.messages if turn.role == "assistant"]
+    return options.completion_only_loss and any(turn.weight == 1.0 for turn in assistants[:-1])
+
+
+def _check_row(example: Example, row: Row, tokenizer: Tokenizer, begins: bool, faults: FaultRows) -> None:
+    """Note what is wrong with one row's tokens; ``begins``: the tokenizer itself begins a text with BOS."""
     if not _trained_tokens(row):
-        faults.add(_LAST_TURN_SILENT if _only_last_is_silent(example) else "no token is trained", example.row)
+        faults.add("last_turn_silent" if _only_last_is_silent(example) else "no_trained_token", example.row)
     elif isinstance(row, RenderedPair) and not row.ended:
-        faults.add("the end-of-turn token is never trained", example.row)
+        faults.add("end_of_turn_untrained", example.row)
     if row.joined:
-        faults.add("a token joins the prompt and the answer, which no prompt at inference can", example.row)
-    ids = row.ids if isinstance(row, Rendered) else row.prompt_ids
-    if tokenizer.bos_token_id is not None and ids[:2] == [tokenizer.bos_token_id] * 2:
-        faults.add("BOS stands twice at the beginning", example.row)
+        faults.add("joined_prompt", example.row)
+    if row.doubled:
+        faults.add("end_of_turn_twice", example.row)
+    ids, bos = row.ids if isinstance(row, Rendered) else row.prompt_ids, tokenizer.bos_token_id
+    if bos is not None and ids[:2] == [bos] * 2:
+        faults.add("bos_doubled", example.row)
+    elif begins and ids[:1] != [bos]:
+        faults.add("bos_missing", example.row)
+
+
+def _begins_with_bos(tokenizer: Tokenizer) -> bool:
+    bos = tokenizer.bos_token_id
+    return bos is not None and list(tokenizer("a")["input_ids"][:1]) == [bos]
+
+
+def _check_tokenizer(tokenizer: Tokenizer, options: RenderOptions, vocabulary: int | None, faults: FaultRows) -> None:
+    """Note what is wrong with the tokenizer, whatever the rows are."""
+    named = {"eos": tokenizer.eos_token_id, "bos": tokenizer.bos_token_id, "pad": tokenizer.pad_token_id}
+    beyond = [
+        f"{name}_token_id is {token}"
+        for name, token in named.items()
+        if vocabulary is not None and token is not None and token >= vocabulary
+    ]
+    if beyond:
+        faults.add("vocabulary_too_small", None, f"{', '.join(beyond)}; vocab_size is {vocabulary:,}")
+    if chat_template_of(tokenizer, options) is None:
+        return
+    try:
+        ends = end_of_turn_ids(tokenizer, options)
+    except RenderError:  # a template that refuses a plain question and answer; the rows tell whether it fits them
+        return
+    if tokenizer.pad_token_id is not None and tokenizer.pad_token_id in ends:
+        faults.add("pad_is_end_of_turn", None, str(tokenizer.pad_token))
+
+
+def _ids(row: Row) -> list[int]:
+    return row.ids if isinstance(row, Rendered) else [*row.prompt_ids, *row.chosen_ids, *row.rejected_ids]
 
 
 def _only_last_is_silent(example: Example) -> bool:
@@ -211,25 +303,6 @@ def _report(lengths: list[int], kept: list[Row], truncated: int, left_out: int, 
     )
 
 
-def _refuse_empty(rows: int, max_length: int, source: str) -> None:
-    if rows == 0:
-        raise RenderError("there is no row to train on", where=source, fix="give data with at least one row")
-    raise RenderError(
-        f"all {rows} rows are longer than max_length {max_length}", where=source, fix="raise train.max_length"
-    )
-
-
-def _refuse_unended(report: RenderReport, max_length: int, source: str) -> None:
+def _note_unended(report: RenderReport, max_length: int, faults: FaultRows) -> None:
     cut = f" once {report.truncated} of {report.kept} are cut to max_length {max_length}" if report.truncated else ""
-    raise RenderError(
-        f"no row has a trained end-of-turn token{cut}, so the end of an answer could not be learned",
-        where=source,
-        fix="raise train.max_length, or set train.long_rows to drop" if cut else "train the last turn of some rows",
-    )
-
-
-def _named(rows: Sequence[int]) -> str:
-    shown = ", ".join(str(row) for row in sorted(rows)[:_NAMED])
-    more = len(rows) - _NAMED
-    word = "row" if len(rows) == 1 else "rows"
-    return f"{word} {shown} and {more} more" if more > 0 else f"{word} {shown}"
+    faults.add("end_of_turn_untrained", None, f"in no row{cut}, so the end of an answer could not be learned")

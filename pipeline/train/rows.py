@@ -77,7 +77,10 @@ class _Renderer:
 
     def render(self, examples: list[Example], source: str) -> RenderedRows:
         shown = self.context.track(examples, f"rendering {source}", len(examples))
-        rendered = render_examples(shown, self.tokenizer, self.config, self.config.max_length, source=source)
+        config = self.config
+        rendered = render_examples(
+            shown, self.tokenizer, config, config.max_length, source=source, ignore=config.ignore
+        )
         self._tell_lost(rendered.report, source)
         return rendered
 

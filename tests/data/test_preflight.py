@@ -50,7 +50,7 @@ def test_long_rows_are_told_for_every_split(tmp_path: Path, tokenizer: Reference
     render = RenderConfig(tokenizer=tokenizer, max_length=80)
     outcome = run_stage(tmp_path, rows, test=[long(51), *pairs(24)[21:]], render=render, split={"validation": 0.0})
     assert [warning for warning in outcome.warnings if "longer than" in warning] == [
-        "1 rows of train are longer than 80 tokens: 1 are left out, 0 are cut",
+        "1 rows of train are longer than 80 tokens: they are left out",
         "1 rows of test are longer than 80 tokens: they are asked all the same, whole",
     ]
 

@@ -62,14 +62,17 @@ def test_what_was_planted_is_found(hone: Hone, tmp_path: Path, tiny_base: Path, 
     spec = describe(tmp_path, tiny_base, planted, data={"bad_rows": {"action": "drop", "cap": 0.1}})
     ran = hone("data", "check", spec, "--workspace", workspace)
     assert ran.code == 0, ran.err
-    table = {row[1]: row[2:] for row in map(cells, ran.out.splitlines()) if len(row) > 2}
+    lines = [cells(line) for line in ran.out.splitlines()]
+    found = {row[1]: row[2:] for row in lines if row[0] in ("✗ error", "! warning")}
+    assert found["unusable_row"][0] == "train, row 64"
+    assert found["contradiction"][0] == "train, rows 8, 62" and "removed" in found["contradiction"][1]
+    assert found["exact_duplicate"][0] == "train, row 61"
+    assert found["personal_data"][0] == "train, row 63"
+    table = {row[0]: row[1:] for row in lines if len(row) > 1}
     assert table["read"] == ["64 rows", "as utf-8"]
     # 64 rows less one bad, two contradictory and one copy
     assert table["kept"][0] == "60 rows"
-    assert table["removed: cannot be used"] == ["1 rows", "rows 64"]
-    assert table["removed: contradictory answers"] == ["2 rows", "rows 8, 62"]
-    assert table["removed: exact duplicates"] == ["1 rows", "rows 61"]
-    assert table["personal data"] == ["1 found", "email 1; replaced by its kind"]
+    assert table["personal data"] == ["1 found", "email 1"]
     assert table["labels in train"][0] == "3 different"
     assert table["preflight"][0] == "passed"
     assert "longest" in table["token lengths"][1] and "of at most 96" in table["token lengths"][1]
@@ -160,8 +163,8 @@ def test_few_rows_are_warned_of(hone: Hone, tmp_path: Path, tiny_base: Path, wor
     spec = describe(tmp_path, tiny_base, ROWS[:12], data={"split": {"by": "random", "validation": 0.0}})
     ran = hone("data", "check", spec, "--workspace", workspace)
     assert ran.code == 0, ran.err
-    line = next(line for line in ran.out.splitlines() if "few rows" in line)
-    assert line.startswith("!") and "test 2" in line and "fewer than 10" in line
+    line = next(line for line in ran.out.splitlines() if "few_rows " in line)
+    assert line.startswith("!") and "test" in line and "fewer than 10" in line
 
 
 def test_one_label_for_every_row_is_refused(hone: Hone, tmp_path: Path, tiny_base: Path, workspace: Path) -> None:
@@ -175,7 +178,16 @@ def test_a_refusal_ends_with_the_code_for_data(hone: Hone, tmp_path: Path, tiny_
     spec = describe(tmp_path, tiny_base, [*ROWS, {"text": "no label here"}])
     ran = hone("data", "check", spec, "--workspace", workspace)
     assert ran.code == ExitCode.DATA
-    assert "1 of 61 rows cannot be used: row 61: column 'label' is missing" in ran.err
+    assert cells(ran.out.splitlines()[0])[:3] == ["✗ error", "unusable_row", "train, row 61"]
+    assert "refuses the run: 1 errors" in ran.out
+    found = hone("data", "check", spec, "--workspace", workspace, "--json")
+    assert found.code == ExitCode.DATA
+    assert found.json["error"]["code"] == "data"
+    assert found.json["findings"][0]["fix"] == "correct them"
+    run = hone("run", spec, "--workspace", workspace)
+    assert run.code == ExitCode.DATA
+    assert "unusable_row: rows cannot be used (train, row 61): row 61: column 'label' is missing" in run.err
+    assert "train.seed-0" not in run.err
 
 
 def test_rows_that_the_method_does_not_learn_from_are_refused_before_training(

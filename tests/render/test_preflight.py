@@ -7,9 +7,10 @@ import copy
 import pytest
 
 from pipeline.core.errors import RenderError
-from pipeline.render import Rendered, RenderedPair, check_examples, render_examples
+from pipeline.render import Rendered, RenderedPair, Tokenizer, render_examples
 from schemas.data import Example, Message
-from schemas.render import RenderOptions
+from schemas.faults import FaultCode
+from schemas.render import RenderOptions, RenderReport
 from tests.render import templates
 from tests.support.tiny_model import tiny_tokenizer
 from tests.support.training import conversation, preference, text_row
@@ -19,6 +20,18 @@ ROWS = [conversation(number) for number in range(12)]
 
 def turn(role: str, content: str, **more: float | None) -> Message:
     return Message.model_validate({"role": role, "content": content, **more})
+
+
+def check_examples(
+    rows: list[Example],
+    tokenizer: Tokenizer,
+    options: RenderOptions,
+    max_length: int,
+    *,
+    source: str,
+    ignore: tuple[FaultCode, ...] = (),
+) -> RenderReport:
+    return render_examples(rows, tokenizer, options, max_length, source=source, ignore=ignore).report
 
 
 def refused(rows: list[Example], options: RenderOptions, max_length: int = 200) -> RenderError:
@@ -128,7 +141,7 @@ def test_rows_that_are_all_cut_before_their_end_are_refused() -> None:
     long_turns = (turn("user", "one"), turn("assistant", "two three four " * 9))
     rows = [row.model_copy(update={"messages": long_turns}) for row in ROWS[:2]]
     error = refused(rows, RenderOptions(long_rows="truncate"), max_length=30)
-    assert "no row has a trained end-of-turn token once 2 of 2 are cut to max_length 30" in error.message
+    assert "end-of-turn token is never trained: in no row once 2 of 2 are cut to max_length 30" in error.message
     assert "raise train.max_length" in str(error.fix)
 
 
@@ -139,7 +152,7 @@ def test_pairs_that_are_all_cut_before_their_end_are_refused() -> None:
     chosen = [len(row.prompt_ids) + len(row.chosen_ids) for row in clean.rows if isinstance(row, RenderedPair)]
     truncate = RenderOptions(long_rows="truncate")
     error = refused(pairs[:1], truncate, max_length=chosen[0] - 1)
-    assert "no row has a trained end-of-turn token once 1 of 1 are cut" in error.message
+    assert "end-of-turn token is never trained: in no row once 1 of 1 are cut" in error.message
     limit = max(chosen) - 1
     cut = check_examples(pairs, tiny_tokenizer(), truncate, limit, source="train")
     assert cut.ended == sum(length <= limit for length in chosen)
@@ -164,7 +177,8 @@ def turns(*weights: float | None) -> Example:
 
 def test_turns_that_the_loss_leaves_out_are_counted() -> None:
     rows = [turns(1.0, 0.0, None), turns(None, 1.0), turns(None)]
-    last = check_examples(rows, tiny_tokenizer(), RenderOptions(), 200, source="train")
+    ignored = ("weights_ignored",)  # the first row's first turn says 1
+    last = check_examples(rows, tiny_tokenizer(), RenderOptions(), 200, source="train", ignore=ignored)
     assert last.turns_left_out == 2  # the first of either row: the second of the first row is silent
     for assistant_only in (True, False):
         options = RenderOptions(completion_only_loss=False, assistant_only_loss=assistant_only)
@@ -182,13 +196,16 @@ def test_a_silent_last_turn_names_the_loss_that_trains_the_earlier_ones() -> Non
 
 
 def test_a_set_without_rows_is_refused() -> None:
-    assert "no row to train on" in refused([], RenderOptions()).message
+    assert "the set holds no row" in refused([], RenderOptions()).message
     assert "all 12 rows are longer" in refused(ROWS, RenderOptions(), max_length=3).message
 
 
 def test_a_refused_row_is_named() -> None:
     rows = [*ROWS[:3], ROWS[3].model_copy(update={"messages": ROWS[3].messages * 2})]
-    assert refused(rows, with_template(templates.ONE_QUESTION)).where == "train row 4"
+    error = refused(rows, with_template(templates.ONE_QUESTION))
+    assert error.where == "train"
+    assert error.message.startswith("rows cannot be rendered (row 4): the chat template refuses the conversation")
+    assert "only one question" in error.message
 
 
 def test_pairs_and_texts_are_counted() -> None:
