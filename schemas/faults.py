@@ -285,7 +285,7 @@ FAULTS: dict[FaultCode, Fault] = {
     ),
     "benchmark_in_test": _warning(
         "splits",
-        "test rows are items of preflight.benchmarks, which the base may have been trained on",
+        "held-out rows are items of preflight.benchmarks, which the base may have been trained on",
         "test on rows that are not public",
     ),
     "test_too_small": _warning(

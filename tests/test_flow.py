@@ -12,6 +12,7 @@ from pipeline.report.record import KINDS, RunRecord
 from schemas.artifacts import StageCall, Stored
 from schemas.base import Reference, canonical_digest
 from schemas.optimize import Variant
+from schemas.plan import GatePower
 from schemas.resolved import Champion, ResolvedRun, RunFile
 from schemas.train import BaseModelRef, ModelInit, TokenizerSpec
 from tests.support.run_fixture import RunFixture
@@ -192,6 +193,43 @@ def test_a_champion_that_only_vllm_loads_is_asked_by_vllm(world: World) -> None:
 )
 def test_what_is_served(tmp_path: Path, spec: dict[str, Any], expected: str) -> None:
     assert served_variant(World(tmp_path / "w", **spec).run) == expected
+
+
+def preflight_told(world: World, **plan: Any) -> dict[str, Any]:
+    """Return what the data stage is told for its preflight where the plan has other values."""
+    made = world.made["plan"]
+    artifact = made.artifact.model_copy(update=plan)
+    calls = next_calls(world.run, {"plan": made.model_copy(update={"artifact": artifact})})
+    preflight: dict[str, Any] = next(call for call in calls if call.id == "data").config["preflight"]
+    return preflight
+
+
+def test_an_adapter_that_vllm_does_not_serve_is_told_where_vllm_is_to_serve_it(tmp_path: Path) -> None:
+    why = ("vLLM does not serve DoRA (lora.use_dora)",)
+    for name, spec, expected in (
+        ("a", {"variants": []}, [*why]),
+        ("b", {"variants": ["merged"]}, []),
+        ("c", {"variants": [], "serve": {"engine": "transformers"}}, []),
+        ("d", {"variants": [], "serve": False}, []),
+    ):
+        world = World(tmp_path / name, **spec)  # type: ignore[arg-type]
+        assert list(preflight_told(world, unservable=why)["unservable"]) == expected
+
+
+def test_the_preflight_is_told_how_many_test_rows_the_gain_needs(world: World) -> None:
+    power = world.made["plan"].artifact.power
+    alone = power.model_copy(update={"gate": None, "rows_for_target": 321})
+    assert preflight_told(world, power=alone)["rows_for_gain"] == 321
+    gate = GatePower(trials=100, changed=0.1, promoted=0.5, rows_for_gain=654, least_score=0.9)
+    assert preflight_told(world, power=power.model_copy(update={"gate": gate}))["rows_for_gain"] == 654
+
+
+def test_what_is_ignored_reaches_the_data_and_the_training(tmp_path: Path) -> None:
+    world = World(tmp_path / "w", preflight={"ignore": ["joined_prompt"], "languages": ["en"]})
+    calls = {call.id: call.config for call in world.play()}
+    assert list(calls["data"]["preflight"]["ignore"]) == ["joined_prompt"]
+    assert list(calls["data"]["preflight"]["languages"]) == ["en"]
+    assert list(calls["train.seed-0"]["ignore"]) == ["joined_prompt"]
 
 
 def test_without_serving_the_version_is_registered_all_the_same(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def check(
 ) -> int:
     """Read, clean and split a run's data as the run will, and tell what was found; the run reuses the result.
 
-    Errors would refuse the run, and end this command with the code for data; docs/preflight.md lists what is looked for.
+    Errors would refuse the run, and end this command with the code for data. docs/preflight.md has every class.
     """
     from local_runner.check import check_data, masked_rows
     from pipeline.control.display import Display
@@ -91,14 +91,14 @@ def _findings_table(checked: DataCheck) -> Table:
     from rich.table import Table
 
     from local_runner.check import findings
-    from pipeline.core.findings import place_of
+    from pipeline.core.findings import place_of, without_place
     from schemas.faults import FAULTS
 
     marks = {"error": "[red]✗ error[/]", "warning": "[yellow]! warning[/]"}
     table = Table(box=None, pad_edge=False, show_header=False)
     for one in findings(checked):
         fault = FAULTS[one.code]
-        told = "; ".join(part for part in (fault.what, one.detail, one.done) if part)
+        told = without_place(one)
         mark = "[dim]- ignored[/]" if one.ignored else marks[one.severity]
         table.add_row(mark, one.code, escape(place_of(one)), f"{escape(told)}\n[dim]fix: {escape(fault.fix)}[/]")
     return table

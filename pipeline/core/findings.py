@@ -30,8 +30,22 @@ def place_of(finding: Finding) -> str:
 def finding_text(finding: Finding) -> str:
     """Return a fault in one line: what it is, where, the detail, and what became of its rows."""
     place = place_of(finding)
-    text = FAULTS[finding.code].what + (f" ({place})" if place else "")
-    return "; ".join(part for part in (text + (f": {finding.detail}" if finding.detail else ""), finding.done) if part)
+    return _text(finding, FAULTS[finding.code].what + (f" ({place})" if place else ""))
+
+
+def without_place(finding: Finding) -> str:
+    """Return a fault in one line, for a table that has a column for the place."""
+    return _text(finding, FAULTS[finding.code].what)
+
+
+def _text(finding: Finding, what: str) -> str:
+    detail = f": {finding.detail}" if finding.detail else ""
+    return f"{what}{detail}" + (f"; {finding.done}" if finding.done else "")
+
+
+def standing(finding: Finding) -> str:
+    """Return what a finding means for the run, in a word."""
+    return "ignored" if finding.ignored else finding.severity
 
 
 def ordered(findings: Iterable[Finding]) -> list[Finding]:

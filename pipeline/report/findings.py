@@ -103,6 +103,7 @@ def limitations(record: RunRecord) -> tuple[str, ...]:
         found += limits.training_limits(model.artifact)
     if record.data is not None:
         found += limits.data_limits(record.data.artifact)
+        found += limits.preflight_limits(record.data.artifact)
     found += limits.archived_limits(item.artifact.variant for item in record.variants.values())
     if decided or record.serve is not None:
         found += limits.serving_limits(record.serve.artifact if record.serve is not None else None)

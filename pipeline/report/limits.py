@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from pipeline.core.findings import finding_text
 from pipeline.core.numbers import percent, points
 from pipeline.core.variants import archived_note
 from pipeline.report.wording import count, score_text
@@ -76,6 +77,17 @@ def data_limits(data: DataArtifact) -> Iterator[str]:
     if data.conflicting_near_duplicates:
         noisy = count(data.conflicting_near_duplicates, "training row")
         yield f"Labels may be noisy: {noisy} nearly repeat another with a different answer."
+
+
+def preflight_limits(data: DataArtifact) -> Iterator[str]:
+    """Say which faults the description silences, and what else the preflight warned of."""
+    for one in data.findings:
+        if one.ignored:
+            yield f"Ignored by the description (preflight.ignore), {one.code}: {finding_text(one)}."
+    warned = [one for one in data.findings if one.severity == "warning" and not one.ignored]
+    if warned:
+        named = ", ".join(dict.fromkeys(one.code for one in warned))
+        yield f"The preflight warned of {count(len(warned), 'fault')} in the data: {named}."
 
 
 def forgetting_limits(waived: str | None, measured: bool) -> Iterator[str]:

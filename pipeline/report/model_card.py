@@ -195,6 +195,7 @@ def _limits(version: VersionRecord, variant: str) -> Iterator[str]:
     if tuned is not None:
         found += limits.answer_limits(tuned, decided.primary_metric, version.gain)
     found += limits.data_limits(version.data.artifact)
+    found += limits.preflight_limits(version.data.artifact)
     waived = version.register.config().get("retention_waived")
     found += limits.forgetting_limits(waived, bool(decided.retention_comparisons))
     found += limits.training_limits(version.model.artifact)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pipeline.core.findings import place_of, standing, without_place
 from pipeline.core.numbers import percent
 from pipeline.report.page import Block, Example, Paragraph, Plot, Section, Table, filled
 from pipeline.report.plots import Series, line_plot
@@ -55,6 +56,12 @@ def _data(report: Report) -> Iterator[Block]:
                 for item in data.dropped
             ),
             frozenset({"Rows", "Of all read"}),
+        )
+    if data.findings:
+        yield Table(
+            "What the preflight found before anything was trained",
+            ("Class", "", "Where", "What, and what became of it"),
+            tuple((one.code, standing(one), place_of(one), without_place(one)) for one in data.findings),
         )
     for caption, counts in (("Personal data found, by kind", data.personal_data), ("Leaks found", data.leaked)):
         if counts:

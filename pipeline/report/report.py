@@ -97,6 +97,7 @@ def _data(data: Finished[DataArtifact]) -> DataCounts:
         near_train_test_rows=made.near_train_test_rows,
         clusters=made.clusters,
         source_digest=made.source_digest,
+        findings=made.findings,
     )
 
 

@@ -11,6 +11,7 @@ from schemas.data import DropCount
 from schemas.errors import ErrorRecord
 from schemas.evaluate import Confusion, Score
 from schemas.judge import JudgeArtifact
+from schemas.preflight import Finding
 from schemas.register import Comparison, Condition, SeedSpread
 from schemas.train import Recovery
 
@@ -101,7 +102,7 @@ class GpuEstimate(Schema):
 
 
 class DataCounts(Schema):
-    """What the data stage read, removed and kept."""
+    """What the data stage read, removed and kept, and what its preflight found (errors first)."""
 
     read: int
     rows: dict[str, int]
@@ -111,6 +112,7 @@ class DataCounts(Schema):
     near_train_test_rows: int
     clusters: int
     source_digest: str
+    findings: tuple[Finding, ...] = ()
 
 
 class LossPoint(Schema):

@@ -13,7 +13,7 @@ from pipeline.control.controller import Controller, Outcome
 from pipeline.control.options import RunOptions
 from pipeline.control.runs import RunDirectory
 from pipeline.core.context import CallContext
-from pipeline.core.errors import IntegrityError
+from pipeline.core.errors import DataError, IntegrityError
 from pipeline.core.spending import Spending
 from pipeline.core.workspace import Store, Workspace
 from pipeline.execute import prepare
@@ -89,6 +89,23 @@ def test_what_stays_damaged_ends_the_run(home: Home, monkeypatch: pytest.MonkeyP
     assert outcome.error is not None
     assert (outcome.failed_call, outcome.error.code) == ("train.seed-0", "integrity")
     assert home.stages.made == ["hello", "hello"]
+
+
+def test_data_that_is_refused_ends_the_run_and_is_kept_to_be_seen(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuses(artifact: Any, _run: ResolvedRun) -> DataError | None:
+        return DataError("no", where="rows") if artifact.note == "bad" else None
+
+    monkeypatch.setattr(pipeline.control.controller, "refusal", refuses)
+    home.stages.note = "bad"
+    for _ in range(2):  # the second time it is found stored, and refused as well
+        outcome = home.carry_out()
+        assert (outcome.status, outcome.failed_call) == ("failed", "data")
+        assert outcome.error is not None and outcome.error.code == "data"
+        assert home.stages.made == ["hello"]
+        assert home.directory.calls()["data"]["status"] == "failed"
+        assert home.directory.calls()["data"]["fingerprint"] is not None
+    looked = home.carry_out(RunOptions(last="data", refuses=False))
+    assert looked.error is None and home.stages.made == ["hello"]
 
 
 def test_an_interrupted_fresh_request_goes_on_where_it_was(home: Home) -> None:

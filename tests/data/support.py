@@ -14,6 +14,7 @@ from pipeline.data.stage import run
 from schemas.base import Reference
 from schemas.data import DataArtifact, DataConfig, DataFiles, DataInputs, DataOptions, Example, Split
 from schemas.events import Event
+from schemas.preflight import PreflightConfig
 from schemas.render import RenderConfig
 from tests.support.stored import workspace
 
@@ -59,6 +60,7 @@ def run_stage(
     validation: Path | Sequence[object] | None = None,
     test: Path | Sequence[object] | None = None,
     render: RenderConfig | None = None,
+    preflight: PreflightConfig | None = None,
     digest: str | None = None,
     **options: Any,
 ) -> Outcome:
@@ -77,7 +79,7 @@ def run_stage(
             "test": reference(test, "test"),
         }
     )
-    config = DataConfig(files=files, options=DataOptions.model_validate(options), render=render)
+    config = DataConfig(files=files, options=DataOptions.model_validate(options), render=render, preflight=preflight)
     events: list[Event] = []
     space = workspace(folder / f"work{len(list(folder.iterdir()))}")
     artifact = run(config, DataInputs(), CallContext(sink=events.append), space)

@@ -190,6 +190,24 @@ def test_a_refusal_ends_with_the_code_for_data(hone: Hone, tmp_path: Path, tiny_
     assert "train.seed-0" not in run.err
 
 
+def test_what_is_ignored_is_shown_and_lets_the_run_go_on(
+    hone: Hone, tmp_path: Path, tiny_base: Path, workspace: Path
+) -> None:
+    rows = [{"prompt": row["text"], "completion": row["label"], "label": number > 9} for number, row in enumerate(ROWS)]
+    spec = describe(tmp_path, tiny_base, rows)
+    refused = hone("data", "check", spec, "--workspace", workspace)
+    assert refused.code == ExitCode.DATA and "unpaired_as_answers" in refused.err
+    assert "name it in preflight.ignore" in refused.err
+    ignored = ("--set", "preflight.ignore=[unpaired_as_answers]")
+    ran = hone("data", "check", spec, *ignored, "--workspace", workspace)
+    assert ran.code == 0, ran.err
+    lines = [cells(line) for line in ran.out.splitlines()]
+    assert next(line for line in lines if line[0] == "- ignored")[1] == "unpaired_as_answers"
+    assert "1 ignored (preflight.ignore)" in ran.out
+    refused = hone("data", "check", spec, "--set", "preflight.ignore=[no_trained_token]", "--workspace", workspace)
+    assert refused.code == ExitCode.CONFIG and "no_trained_token cannot be ignored" in refused.err
+
+
 def test_rows_that_the_method_does_not_learn_from_are_refused_before_training(
     hone: Hone, tmp_path: Path, tiny_base: Path, workspace: Path
 ) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from pipeline.report.limits import archived_limits, budget_limits
+from pipeline.report.limits import archived_limits, budget_limits, preflight_limits
 from pipeline.report.record import RunRecord
 from schemas.optimize import Variant
+from schemas.preflight import Finding
 
 
 def test_a_broken_budget_stands_among_the_limitations(record: RunRecord) -> None:
@@ -20,3 +21,17 @@ def test_archived_libraries_stand_among_the_limitations() -> None:
     (said,) = archived_limits(Variant.model_validate(name) for name in ("merged", "w4a16", "gptq-4bit"))
     assert said.startswith("gptq-4bit is made by auto-gptq, which is archived upstream")
     assert "its loss includes" in said
+
+
+def test_what_the_preflight_was_told_to_ignore_stays_among_the_limitations(record: RunRecord) -> None:
+    assert record.data is not None
+    data = record.data.artifact
+    assert list(preflight_limits(data)) == []
+    ignored = Finding(code="joined_prompt", severity="error", split="train", count=1, rows=(4,), ignored=True)
+    warned = Finding(code="exact_duplicate", severity="warning", split="train", count=2, rows=(2, 3), done="removed")
+    said = list(preflight_limits(data.model_copy(update={"findings": (warned, ignored)})))
+    silenced = "joined_prompt: a token joins the prompt and the answer, which no prompt at inference can (train, row 4)"
+    assert said == [
+        f"Ignored by the description (preflight.ignore), {silenced}.",
+        "The preflight warned of 1 fault in the data: exact_duplicate.",
+    ]

@@ -2,7 +2,8 @@
 
 A text counts as quoted where 70% of its 8-grams stand in the other: the rule of PaLM (Chowdhery et al., 2022,
 arXiv:2204.02311, section 8), here within one row instead of the whole corpus. 8-grams that more than three of the texts
-share are a frame and do not count. A text of fewer than 8 words is quoted where it is the whole of a line.
+share are a frame and do not count. A text of fewer than 13 words (the n-gram of GPT-3, Brown et al., 2020,
+arXiv:2005.14165, appendix C) says too little by its parts: it is quoted where it is the whole of a line.
 """
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ from pipeline.data.text import words
 
 GRAM = 8
 SHARE = 0.7
+LONG = 13
+"""Words from which a text is told by its parts."""
+
 _FRAME = 3
 _SHORTEST = 4
 """Words below which a text is too common to say anything."""
@@ -28,7 +32,7 @@ class Quotes:
         by_gram: dict[str, list[int]] = defaultdict(list)
         for index, text in enumerate(texts):
             found = words(text)
-            if len(found) >= GRAM:
+            if len(found) >= LONG:
                 for gram in set(_grams(found)):
                     by_gram[gram].append(index)
             elif len(found) >= _SHORTEST:

@@ -61,5 +61,7 @@ def _bad_rows(source: Loaded, prepared: Prepared) -> Iterator[Finding]:
 
 
 def _repeats_prompt(example: Example) -> bool:
+    if example.label is not None:  # a label may well be a word that is asked about
+        return False
     asked = [turn.content for turn in example.prompt if turn.role == "user"]
     return bool(asked and example.answer.strip()) and normalize(asked[-1]) == normalize(example.answer)
