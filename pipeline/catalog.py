@@ -108,8 +108,8 @@ def _serve_role(config: ServeConfig) -> str:
 
 
 _ENTRIES = (
-    StageEntry("plan", PlanConfig, PlanInputs, PlanArtifact, "4", _main, _never, run_plan),
-    StageEntry("data", DataConfig, DataInputs, DataArtifact, "4", _main, _never, run_data),
+    StageEntry("plan", PlanConfig, PlanInputs, PlanArtifact, "5", _main, _never, run_plan),
+    StageEntry("data", DataConfig, DataInputs, DataArtifact, "5", _main, _never, run_data),
     StageEntry("train", TrainConfig, TrainInputs, TrainArtifact, "5", _train, _always, run_train),
     StageEntry(
         "evaluate", EvaluateConfig, EvaluateInputs, EvaluateArtifact, "4", _evaluate_role, _generates, run_evaluate

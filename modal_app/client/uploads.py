@@ -51,6 +51,8 @@ def _named(spec: RunSpec) -> Iterator[tuple[str, str]]:
     for number, metric in enumerate(spec.evaluate.metrics):
         if ":" in metric.name:
             yield f"evaluate.metrics.{number}.name", metric.name
+    for number, path in enumerate(spec.preflight.benchmarks):
+        yield f"preflight.benchmarks.{number}", path
     base = spec.base_model
     if base.name is not None:
         yield "base_model.name", base.name

@@ -156,6 +156,8 @@ def _described(request: RetrainRequest, origin: RunFile, version: RegisteredVers
     base = str(version) if request.start_from == "version" else None
     values["base_model"] |= {"name": base, "init": None, "revision": None} if base else _base_model(origin, root)
     values["evaluate"]["baselines"]["champion"] = True
+    if values["preflight"]["benchmarks"] == list(origin.spec.preflight.benchmarks):
+        values["preflight"]["benchmarks"] = [reference.location for reference in origin.benchmarks]
     values["constraints"] |= request.constraints.model_dump(mode="json", exclude_none=True)
     evaluate = values["evaluate"]
     named = {metric.name: _metric_name(metric.name, metric.code) for metric in origin.metrics}

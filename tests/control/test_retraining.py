@@ -131,7 +131,7 @@ def test_relative_names_lead_to_the_same_files_from_elsewhere(tmp_path: Path) ->
     (tmp_path / "score.py").write_text("def score(prediction, reference):\n    return 1.0\n")
     task = {"name": "commands", "metric": "exact_match", "data": {"path": "c.jsonl", "test_path": "d.jsonl"}}
     evaluate = {"metrics": ["./score.py:score"], "target": {"./score.py:score": 0.5}, "retention": [task]}
-    trained = Trained(tmp_path, messages(60), evaluate=evaluate)
+    trained = Trained(tmp_path, messages(60), evaluate=evaluate, preflight={"benchmarks": ["d.jsonl"]})
     for name in ("c", "d"):
         trained._write(f"{name}.jsonl", [{"prompt": name, "completion": "x"}])
     trained.finish_run()
@@ -140,6 +140,8 @@ def test_relative_names_lead_to_the_same_files_from_elsewhere(tmp_path: Path) ->
     first = trained.resolved()
     assert canonical(run.retention[0].files) == canonical(first.retention[0].files)
     assert run.metrics[0].code == first.metrics[0].code
+    assert canonical(run.benchmarks) == canonical(first.benchmarks)
+    assert made.spec.preflight.benchmarks == (str(tmp_path / "d.jsonl"),)
     assert made.spec.evaluate.target == {f"{tmp_path / 'score.py'}:score": 0.5}
     (tmp_path / "score.py").write_text("def score(prediction, reference):\n    return 0.0\n")
     changed = trained.resolver(made.description.parent).resolve(made.spec)

@@ -60,6 +60,7 @@ def described(**changes: Any) -> RunSpec:
             "metrics": ["exact_match", "./own.py:score"],
             "retention": [{"name": "old", "data": {"path": "rows.jsonl"}, "metric": "own.py:score"}],
         },
+        "preflight": {"benchmarks": ["rows.jsonl", "org/items"]},
     }
     return validate_spec({**values, **changes}, source="test")
 
@@ -72,8 +73,11 @@ def test_every_key_that_names_something_here_is_found_and_no_other(here: Path) -
         "evaluate.metrics.1.name": ("own.py", ":score"),
         "evaluate.retention.0.data.path": ("rows.jsonl", ""),
         "evaluate.retention.0.metric.name": ("own.py", ":score"),
+        "preflight.benchmarks.0": ("rows.jsonl", ""),
     }
-    embedded = described(base_model="hone:tiny", data={"path": "org/rows"}, evaluate={"retention_waived": "none"})
+    embedded = described(
+        base_model="hone:tiny", data={"path": "org/rows"}, evaluate={"retention_waived": "none"}, preflight={}
+    )
     assert list(local_sources(embedded, here)) == []
 
 
@@ -83,6 +87,7 @@ def test_what_is_sent_lies_under_its_digest_and_is_sent_once(here: Path, tmp_pat
     rows = f"uploads/{DigestCache(None).digest(here / 'rows.jsonl')[:16]}/rows.jsonl"
     assert sent.data.path == rows
     assert sent.data.test_path == "org/held-out"
+    assert sent.preflight.benchmarks == (rows, "org/items")
     assert sent.evaluate.retention is not None and sent.evaluate.retention[0].data.path == rows
     assert sent.evaluate.metrics[1].name.endswith("/own.py:score")
     assert sent.base_model.name is not None
