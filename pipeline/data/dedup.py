@@ -78,7 +78,7 @@ def near_copies(
     for left, right, likeness in pairs:
         if _same_answer(drafts[left], drafts[right], threshold):
             earlier.setdefault(right, []).append((left, likeness))
-        else:
+        elif not drafts[left].chosen:  # several pairs of one prompt are no contradiction
             conflicting |= {left, right}
     gone: set[int] = set()
     copies = []

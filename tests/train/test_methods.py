@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from schemas.artifacts import Stored
 from schemas.data import DataArtifact
+from schemas.render import RenderOptions
 from schemas.train import BaseModelRef
 from tests.support.tiny_model import tiny_tokenizer
 from tests.support.training import conversation, data_artifact, reloaded_loss, run_stage, train_config
@@ -223,3 +225,22 @@ def test_every_lora_setting_trains_and_resumes(
 @pytest.mark.slow
 def test_bf16_where_it_is_asked_for(tiny: BaseModelRef, rows: Stored[DataArtifact], work: Path) -> None:
     assert run_stage(work, train_config(tiny, adapter="full", bf16=True), rows).artifact.dtype == "bfloat16"
+
+
+def test_an_end_of_turn_that_pads_as_well_is_trained_and_the_padding_is_not() -> None:
+    """The preflight warns of such a tokenizer for the sake of other tools: here padding is masked by its place."""
+    from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
+
+    from pipeline.render import Rendered, render_examples
+
+    tokenizer = copy.deepcopy(tiny_tokenizer())
+    tokenizer.pad_token = tokenizer.eos_token
+    examples = [conversation(number) for number in (0, 3)]  # of 3 and 6 words: one of the two is padded
+    rendered = render_examples(examples, tokenizer, RenderOptions(), 64, source="train").rows
+    rows = [row for row in rendered if isinstance(row, Rendered)]
+    collator = DataCollatorForLanguageModeling(pad_token_id=tokenizer.pad_token_id)
+    labels = collator([{"input_ids": row.ids, "labels": row.labels} for row in rows])["labels"].tolist()
+    assert len(rows[0].ids) != len(rows[1].ids)
+    for row, label in zip(rows, labels, strict=True):
+        assert label[row.ends[0]] == tokenizer.eos_token_id
+        assert set(label[len(row.ids) :]) <= {-100}
