@@ -201,11 +201,13 @@ def _why_unchecked(check: DataCheck) -> str:
 
 
 def _verdict(artifact: DataArtifact) -> Fact:
+    from pipeline.report.wording import count
+
     errors = len(refusing(artifact.findings))
     warnings = sum(one.severity == "warning" and not one.ignored for one in artifact.findings)
     ignored = sum(one.ignored for one in artifact.findings)
-    told = f"{warnings:,} warnings" + (f", {ignored:,} ignored (preflight.ignore)" if ignored else "")
-    return Fact("preflight", f"refuses the run: {errors:,} errors" if errors else "passed", told)
+    told = count(warnings, "warning") + (f", {ignored:,} ignored (preflight.ignore)" if ignored else "")
+    return Fact("preflight", f"refuses the run: {count(errors, 'error')}" if errors else "passed", told)
 
 
 def masked_rows(check: DataCheck, count: int, *, color: bool) -> list[tuple[Example, Text]]:

@@ -87,7 +87,7 @@ def preflight_limits(data: DataArtifact) -> Iterator[str]:
     warned = [one for one in data.findings if one.severity == "warning" and not one.ignored]
     if warned:
         named = ", ".join(dict.fromkeys(one.code for one in warned))
-        yield f"The preflight warned of {count(len(warned), 'fault')} in the data: {named}."
+        yield f"The preflight warned of {count(len(warned), 'fault')}: {named}."
 
 
 def forgetting_limits(waived: str | None, measured: bool) -> Iterator[str]:

@@ -179,7 +179,7 @@ def test_a_refusal_ends_with_the_code_for_data(hone: Hone, tmp_path: Path, tiny_
     ran = hone("data", "check", spec, "--workspace", workspace)
     assert ran.code == ExitCode.DATA
     assert cells(ran.out.splitlines()[0])[:3] == ["✗ error", "unusable_row", "train, row 61"]
-    assert "refuses the run: 1 errors" in ran.out
+    assert "refuses the run: 1 error " in ran.out
     found = hone("data", "check", spec, "--workspace", workspace, "--json")
     assert found.code == ExitCode.DATA
     assert found.json["error"]["code"] == "data"

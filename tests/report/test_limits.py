@@ -33,5 +33,5 @@ def test_what_the_preflight_was_told_to_ignore_stays_among_the_limitations(recor
     silenced = "joined_prompt: a token joins the prompt and the answer, which no prompt at inference can (train, row 4)"
     assert said == [
         f"Ignored by the description (preflight.ignore), {silenced}.",
-        "The preflight warned of 1 fault in the data: exact_duplicate.",
+        "The preflight warned of 1 fault: exact_duplicate.",
     ]
