@@ -9,12 +9,21 @@ from pathlib import Path
 
 from pipeline.core.errors import ConfigError
 from pipeline.metrics.accuracy import Accuracy
+from pipeline.metrics.balanced_accuracy import BalancedAccuracy
 from pipeline.metrics.base import Metric
+from pipeline.metrics.bleu import Bleu
+from pipeline.metrics.chrf import Chrf
+from pipeline.metrics.code_execution import CodeExecution
 from pipeline.metrics.exact_match import ExactMatch
 from pipeline.metrics.field_f1 import FieldF1
 from pipeline.metrics.json_exact_match import JsonExactMatch
+from pipeline.metrics.json_schema import JsonSchema
 from pipeline.metrics.json_validity import JsonValidity
 from pipeline.metrics.macro_f1 import MacroF1
+from pipeline.metrics.math_answer import MathAnswer
+from pipeline.metrics.mcc import Mcc
+from pipeline.metrics.micro_f1 import MicroF1
+from pipeline.metrics.rouge import Rouge1, Rouge2, RougeL
 from pipeline.metrics.user_metric import is_user_metric, load_user_metric
 from pipeline.metrics.valid_label import ValidLabel
 
@@ -37,6 +46,15 @@ def register_metric(name: str, factory: Callable[..., Metric]) -> None:
 def metric_names() -> tuple[str, ...]:
     """Return the names in the table, sorted."""
     return tuple(sorted(_FACTORIES))
+
+
+def metric_factory(name: str) -> Callable[..., Metric]:
+    """Return what builds the metric ``name`` of the table; its docstring says what is measured.
+
+    Raises:
+        KeyError: there is none.
+    """
+    return _FACTORIES[name]
 
 
 def get_metric(name: str, *, root: Path | None = None, **params: object) -> Metric:
@@ -90,5 +108,8 @@ def _listed(names: object) -> str:
     return ", ".join(str(name) for name in names) if isinstance(names, (list, tuple, dict)) else str(names)
 
 
-for _metric in (Accuracy, ExactMatch, FieldF1, JsonExactMatch, JsonValidity, MacroF1, ValidLabel):
+for _metric in (
+    *(Accuracy, BalancedAccuracy, Bleu, Chrf, CodeExecution, ExactMatch, FieldF1, JsonExactMatch, JsonSchema),
+    *(JsonValidity, MacroF1, MathAnswer, Mcc, MicroF1, Rouge1, Rouge2, RougeL, ValidLabel),
+):
     register_metric(_metric.name, _metric)

@@ -47,6 +47,18 @@ def test_a_right_or_wrong_score_has_wilsons_interval() -> None:
     assert scored.slices == {}
 
 
+@pytest.mark.parametrize("name", ["bleu", "chrf", "mcc", "micro_f1", "balanced_accuracy"])
+def test_a_metric_of_a_set_has_an_interval_of_resampled_sets(name: str) -> None:
+    metric = get_metric(name)
+    asked = items(20, answer="a refund of the order") + items(20, answer="help with the login page")
+    said = [item.reference if number % 4 else "help with a refund" for number, item in enumerate(asked)]
+    scored = score_all(metric, asked, said, seed=0)
+
+    assert scored.overall.value == pytest.approx(metric.corpus(said, [item.reference for item in asked]))
+    assert scored.overall.low < scored.overall.value < scored.overall.high
+    assert "bootstrap" in scored.overall.method
+
+
 def test_near_duplicates_count_as_one_and_widen_the_interval() -> None:
     predictions = (["refund"] * 4 + ["login"] * 4) * 5
     alone = score_all(get_metric("exact_match"), items(40), predictions, seed=0).overall
