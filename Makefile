@@ -1,12 +1,13 @@
 # make demo     set up, and run the main job on an embedded task
 # make test     set up, and run every test that this machine can run
 # make check    style, types, imports and the fast tests
+# make label-studio  the annotation server that one of the tests talks to, in an environment of its own (1 GB)
 # make test-full  the long counts, the real-data chain and the benchmarks as well
 # make modal-smoke  the tiny run on your Modal account, on CPUs, for cents
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check test-full modal-smoke fast docs clean
+.PHONY: help setup demo label-studio test check test-full modal-smoke fast docs clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 # Where the CPU build of torch comes from; where this index cannot be reached, pip's own configuration decides.
@@ -20,6 +21,7 @@ SERVE := pipeline/environments/serve-vllm.cpu.txt
 LEGACY := pipeline/environments/optimize-legacy.cpu.txt
 DEMO := hone-demo
 CLIENT := .venv-client
+LABEL_STUDIO := .venv-label-studio
 FAST := $(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 help:
@@ -81,6 +83,14 @@ test: setup
 test-full: test
 	$(BIN)/python -m pytest -m "full and not real_data" --durations=10
 	$(BIN)/python -m benchmarks.all --out docs/results.md
+
+# A test finds it here, and is skipped where it is not.
+$(LABEL_STUDIO)/.ready: tests/label-studio.txt
+	"$(PYTHON)" -m venv $(LABEL_STUDIO)
+	$(LABEL_STUDIO)/bin/python -m pip install --disable-pip-version-check --no-input --quiet --no-deps -r tests/label-studio.txt
+	@touch $@
+
+label-studio: $(LABEL_STUDIO)/.ready
 
 # What a user of Modal installs, without machine learning.
 $(CLIENT)/.ready: pyproject.toml

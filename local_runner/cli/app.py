@@ -10,6 +10,7 @@ from local_runner.cli import (
     ablate,
     data,
     environments,
+    human,
     init,
     judge,
     plan,
@@ -56,6 +57,7 @@ app.command()(run.run)
 app.command()(run.demo)
 app.command()(ablate.ablate)
 app.command()(judge.judge)
+app.add_typer(human.app, name="human")
 app.command()(run.status)
 app.command()(predict.predict)
 app.command()(predict.chat)

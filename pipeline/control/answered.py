@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from pipeline.core.workspace import Store
 from pipeline.execute import load, load_held, load_version
 from schemas.artifacts import Stored
 from schemas.evaluate import EvaluateArtifact
-from schemas.register import RegisterArtifact
+from schemas.register import GateOptions, RegisterArtifact
 
 _TRAINED = ("adapter", "model")
 
@@ -45,6 +46,13 @@ class Answered:
             ConfigError: there is none of this name; the message lists what there is.
         """
         return self._evaluation(f"baseline.{name or self.record.artifact.decision.best_baseline}")
+
+    @property
+    def alpha(self) -> float:
+        """The level of its intervals, as its gate was told."""
+        path = self.record.path / "config.json"
+        config = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        return GateOptions.model_validate(config.get("gate", {})).alpha
 
     def _evaluation(self, key: str) -> Stored[EvaluateArtifact]:
         lineage = self.record.artifact.lineage

@@ -8,6 +8,7 @@ from string import ascii_uppercase
 from pipeline.core.numbers import p_value, percent, points
 from pipeline.report.conditions import outcome_text
 from pipeline.report.front_page import score_plot
+from pipeline.report.human import human_blocks
 from pipeline.report.judged import judged_blocks
 from pipeline.report.page import Block, Bullets, Example, Paragraph, Plot, Section, Table, filled
 from pipeline.report.plots import IntervalRow, Mark, interval_plot, mark_plot
@@ -31,6 +32,7 @@ def evidence(report: Report) -> Iterator[Section]:
             ("scores", "Baselines and tuned model", _scores(report)),
             ("tests", "Paired tests on the same items", _tests(report)),
             ("judge", "What the judge says", judged_blocks(report.judgements, report.alpha)),
+            ("human", "What people say", human_blocks(report.human)),
             ("seeds", "Spread over seeds", _seeds(report)),
             ("slices", "By kind of item", slices(report)),
             ("retention", "What the base could do before", _retention(report)),

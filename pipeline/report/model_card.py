@@ -18,6 +18,7 @@ from pipeline.report import limits
 from pipeline.report.conditions import outcome_text
 from pipeline.report.configuration import shown
 from pipeline.report.evidence import score_cells
+from pipeline.report.human import human_blocks, human_evaluations
 from pipeline.report.judged import judged_blocks
 from pipeline.report.page import Table
 from pipeline.report.report_markdown import block_lines, plain, table_lines
@@ -59,6 +60,7 @@ def model_card(version: VersionRecord, variant: str, registration: Registration 
         *_decision(version, registration or Registration()),
         *_scores(version, evaluation),
         *_judged(version),
+        *_human(version),
         *_limits(version, variant),
         *_making(version),
         *_use(version, variant),
@@ -186,6 +188,13 @@ def _judged(version: VersionRecord) -> Iterator[str]:
     if judgements:
         alpha = version.register.config().get("gate", {}).get("alpha", 0.05)
         yield from ("## What the judge says", "", *block_lines(judged_blocks(judgements, alpha)))
+
+
+def _human(version: VersionRecord) -> Iterator[str]:
+    """What people said of the form that is served, as far as this workspace knows."""
+    found = human_evaluations(version.store.root, version.register.ref)
+    if found:
+        yield from ("## What people say", "", *block_lines(human_blocks(found)))
 
 
 def _limits(version: VersionRecord, variant: str) -> Iterator[str]:

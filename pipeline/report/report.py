@@ -11,6 +11,7 @@ from pipeline.report import findings
 from pipeline.report.changes import item_changes
 from pipeline.report.configuration import configuration_rows
 from pipeline.report.costs import gpu_estimate, planned_and_measured, stage_costs
+from pipeline.report.human import human_evaluations
 from pipeline.report.next_steps import next_steps
 from pipeline.report.progress import call_rows
 from pipeline.report.record import Finished, RunRecord
@@ -65,6 +66,7 @@ def build_report(record: RunRecord, registration: Registration | None = None) ->
         retention_comparisons=decided.retention_comparisons if decided is not None else (),
         protected_comparisons=decided.protected_comparisons if decided is not None else (),
         judgements={name: item.artifact for name, item in record.judgements.items()},
+        human=human_evaluations(record.root, record.register.ref) if record.register is not None else (),
         seeds=decided.seeds if decided is not None else None,
         retention=retention_rows(record),
         retention_waived=record.file.retention_waived,

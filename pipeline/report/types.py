@@ -10,6 +10,7 @@ from schemas.base import ArtifactRef, Schema
 from schemas.data import DropCount
 from schemas.errors import ErrorRecord
 from schemas.evaluate import Confusion, Score
+from schemas.human import HumanEvaluation
 from schemas.judge import JudgeArtifact
 from schemas.preflight import Finding
 from schemas.register import Comparison, Condition, SeedSpread
@@ -261,6 +262,7 @@ class Report(Schema):
     retention_comparisons: tuple[Comparison, ...]
     protected_comparisons: tuple[Comparison, ...]
     judgements: dict[str, JudgeArtifact]
+    human: tuple[HumanEvaluation, ...]
     seeds: SeedSpread | None
     retention: tuple[RetentionRow, ...]
     retention_waived: str | None

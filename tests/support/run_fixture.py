@@ -453,6 +453,7 @@ class RunFixture:
         )
         names = {
             "model.seed-0": "evaluate.seed-0",
+            "baseline.base": "evaluate.baseline-base",
             "variant.merged": "evaluate.variant-merged",
             "variant.w4a16": "evaluate.variant-w4a16",
         }
