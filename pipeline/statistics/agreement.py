@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     Disagreement = Callable[[Integers], tuple[Floats, Floats]]
     """From counts of shape (rows, items) to observed and chance disagreement, each of shape (rows,)."""
 
+NO_SPREAD = "none: every resample has the same coefficient"
+"""As where one rater used one category alone: kappa is then 0 whatever the other says, and bounds nothing."""
+
 NO_DISAGREEMENT = "Wilson on disagreeing items, none seen"
 
 
@@ -137,8 +140,10 @@ def beyond_chance(
         varied = expected > _NOTHING
         draws.append(1.0 - seen[varied] / expected[varied])
     estimate = 1.0 - observed / chance
-    low, high = expanded_percentiles(np.concatenate(draws), units, alpha=alpha)
-    # Few items whose resamples are all alike or undefined: an interval still holds its estimate.
+    kept = np.concatenate(draws)
+    if kept.size == 0 or float(np.ptp(kept)) <= _NOTHING:
+        return Interval(estimate, -1.0, 1.0, alpha, n, told, NO_SPREAD)
+    low, high = expanded_percentiles(kept, units, alpha=alpha)
     method = bootstrap_method(index is not None)
     return Interval(estimate, min(low, estimate), max(high, estimate), alpha, n, told, method)
 

@@ -21,8 +21,8 @@ def test_a_version_is_hashed_again_from_end_to_end(fixture: RunFixture) -> None:
     store = Store(fixture.root)
     view = show_version(store, fixture.refs["register"])
     assert view.whole and view.variants == ("adapter", "merged", "w4a16")
-    # decision, data, one model, two variants, three evaluations, serve
-    assert len(view.checks) == 9
+    # decision, data, one model, two variants, four evaluations, serve
+    assert len(view.checks) == 10
 
     changed = store.directory(fixture.refs["train.seed-0"]) / "model" / "adapter_model.safetensors"
     changed.write_bytes(changed.read_bytes()[:-1] + b"\x00")

@@ -144,6 +144,13 @@ def test_items_of_one_document_count_less() -> None:
     assert naive.high - naive.low < 0.8 * (doubled.high - doubled.low)
 
 
+def test_a_rater_of_one_category_bounds_nothing() -> None:
+    # Observed agreement 3/4 is what chance gives to somebody who always says yes: kappa is 0 in every resample.
+    found = cohen_kappa(["yes"] * 20, (["yes"] * 3 + ["no"]) * 5, resamples=FEW)
+    assert found is not None
+    assert (found.estimate, found.low, found.high) == (pytest.approx(0.0, abs=1e-12), -1.0, 1.0)
+
+
 def test_one_category_alone_states_nothing() -> None:
     assert cohen_kappa(["a", "a"], ["a", "a"]) is None
     assert fleiss_kappa([["a", "a"], ["a", "a"]]) is None

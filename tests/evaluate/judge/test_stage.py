@@ -14,12 +14,14 @@ from pipeline.core.context import CallContext
 from pipeline.core.digests import DigestCache
 from pipeline.core.errors import ConfigError, DataError, EngineError, IntegrityError
 from pipeline.evaluate.judge.stage import run, self_preference
+from pipeline.execute import execute
 from pipeline.statistics import cohen_kappa, exact_mcnemar
-from schemas.artifacts import Stored
+from schemas.artifacts import CallResult, StageCall, Stored
 from schemas.base import Reference
 from schemas.evaluate import EvaluateArtifact, ModelSubject, Score
 from schemas.events import Event
 from schemas.judge import JudgeArtifact, JudgeConfig, JudgeInputs
+from tests.support.committed import commit
 from tests.support.judge_server import ANSWER_TOKENS, PROMPT_TOKENS, JudgeServer, judge_server
 from tests.support.stored import stored, workspace
 
@@ -157,6 +159,27 @@ def test_the_same_verdicts_give_the_same_bytes_and_paid_answers_are_kept(tmp_pat
         assert len(server.requests) == asked
     made = [place.output / "judgements.parquet" for place in (first, again)]
     assert made[0].read_bytes() == made[1].read_bytes()
+
+
+def test_nothing_is_asked_twice_and_the_key_is_in_no_file(tmp_path: Path) -> None:
+    """As a run calls it: how many are asked at once, and for how long, makes no other artifact; a criterion does."""
+    root, given = tmp_path / "workspace", inputs(tmp_path / "in", PLANTED[:6])
+    assert given.candidate is not None and given.baseline is not None
+    sides = {"candidate": commit(root, given.candidate), "baseline": commit(root, given.baseline)}
+
+    def call(told: JudgeConfig) -> CallResult:
+        made = StageCall(id="judge.best-baseline", stage="judge", config=told.model_dump(mode="json"), inputs=sides)
+        return execute(made, root, CallContext(secrets={"JUDGE_API_KEY": "sk-right"}))
+
+    with judge_server(key="sk-right") as server:
+        usual = config(server, api_key_secret="JUDGE_API_KEY")
+        first, asked = call(usual), len(server.requests)
+        again = call(usual.model_copy(update={"concurrency": 1, "timeout_seconds": 9.0}))
+        assert (first.status, again.status, again.ref, len(server.requests)) == ("done", "cached", first.ref, asked)
+        other = call(usual.model_copy(update={"criteria": "Prefer the shorter."}))
+        assert other.status == "done" and other.ref != first.ref and len(server.requests) == 2 * asked
+    kept = b"".join(path.read_bytes() for path in root.rglob("*") if path.is_file())
+    assert b"JUDGE_API_KEY" in kept and b"sk-right" not in kept
 
 
 def test_near_duplicates_count_as_one(tmp_path: Path) -> None:
