@@ -156,6 +156,40 @@ def margins(sets: int) -> Iterator[Check]:
     yield Check("equivalence", name, "shown", same / sets, 0.0, MOST_REJECTED)
 
 
+def agreement(sets: int) -> Iterator[Check]:
+    """Check the coefficients of three raters who are right on 85% of the items each, of two kinds and in clusters.
+
+    Two of them disagree on 2 * 0.85 * 0.15 of the items, and by chance on half.
+    """
+    import numpy as np
+
+    right = 0.85
+    truth = 1 - 2 * right * (1 - right) / 0.5
+    covered = {"Cohen's kappa": 0, "Fleiss' kappa": 0, "Krippendorff's alpha": 0}
+    name = "3 raters, 80 clusters of 1 to 3 items that they rate alike"
+    for rng in _generators(sets, name):
+        index = np.repeat(np.arange(80), rng.integers(1, 4, size=80))
+        kinds = rng.integers(0, 2, size=80)
+        rated = np.where(rng.random((3, 80)) < right, kinds, 1 - kinds)[:, index]
+        items, clusters = rated.T.tolist(), index.tolist()
+        holes = rng.random(rated.T.shape) < 0.2
+        missing = [
+            [None if hole else value for value, hole in zip(*row, strict=True)]
+            for row in zip(items, holes, strict=True)
+        ]
+        options: dict[str, Any] = {"clusters": clusters, "alpha": LEVEL, "resamples": 400}
+        found = {
+            "Cohen's kappa": statistics.cohen_kappa(rated[0].tolist(), rated[1].tolist(), **options),
+            "Fleiss' kappa": statistics.fleiss_kappa(items, **options),
+            "Krippendorff's alpha": statistics.krippendorff_alpha(missing, **options),
+        }
+        for coefficient, interval in found.items():
+            covered[coefficient] += interval is not None and interval.low <= truth <= interval.high
+    for coefficient, count in covered.items():
+        missed = ", a fifth of the ratings missing" if coefficient.startswith("Kripp") else ""
+        yield Check(f"{coefficient}, cluster bootstrap", name + missed, "covered", count / sets, *COVERED)
+
+
 def seeds(sets: int) -> Iterator[Check]:
     """Check the effect over seeds, where seeds and items have effects of their own."""
     rejected = covered = 0
@@ -271,6 +305,7 @@ def checks(sets: int) -> Iterator[Check]:
     yield from corpus(sets)
     yield from scores(sets)
     yield from margins(sets)
+    yield from agreement(sets)
     yield from seeds(sets)
     yield from families(sets)
     yield from peeking(sets)

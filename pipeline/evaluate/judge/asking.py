@@ -14,6 +14,7 @@ from pipeline.evaluate.judge.prompt import JudgePrompt
 from pipeline.evaluate.judge.verdicts import Verdict, outcome, preferred, read_verdict
 from pipeline.evaluate.respondents import Endpoint, EndpointRespondent
 from pipeline.statistics import Outcome
+from schemas.data import Message
 from schemas.evaluate import GenerationConfig
 from schemas.judge import JudgeOptions
 
@@ -95,8 +96,6 @@ def _collect(
 
 def _repaired(question: Question, reply: Reply, prompt: JudgePrompt) -> Question:
     """Return the conversation that asks for the verdict again; an empty reply has no turn of its own."""
-    from schemas.data import Message
-
     said = (Message(role="assistant", content=reply.raw),) if reply.raw.strip() else ()
     return Question((*question.messages, *said, prompt.repair()) if said else question.messages)
 
