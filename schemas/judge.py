@@ -33,7 +33,7 @@ class JudgeOptions(Schema):
     temperature: Annotated[float, Field(ge=0.0)] = 0.0
     max_items: Annotated[int, Field(gt=0)] | None = None
     seed: Seed = 0
-    concurrency: Annotated[int, Field(ge=1, le=256), NotFingerprinted()] = 8
+    concurrency: Annotated[int, Field(ge=1, le=32), NotFingerprinted()] = 8
     timeout_seconds: Annotated[float, Field(gt=0.0), NotFingerprinted()] = 120.0
 
 

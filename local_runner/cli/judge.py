@@ -37,7 +37,7 @@ def judge(
     ties: Annotated[bool, typer.Option(help="Whether two answers may be equally good.")] = True,
     max_items: Annotated[int | None, typer.Option(min=1, help="Judge a sample of so many items.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Draws the sample.")] = 0,
-    concurrency: Annotated[int, typer.Option(min=1, max=256, help="Requests under way at most.")] = 8,
+    concurrency: Annotated[int, typer.Option(min=1, max=32, help="Requests under way at most.")] = 8,
     out: Annotated[Path, typer.Option(help="Every verdict, as Parquet.")] = Path("judgements.parquet"),
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     as_json: JsonOption = False,
