@@ -70,3 +70,9 @@ def test_a_held_out_row_is_named_with_its_own_file(made: tuple[ResolvedRun, Data
     own = run.model_copy(update={"data": run.data.model_copy(update={"test": test})})
     error = refusal(artifact.model_copy(update={"findings": (SPLITS,)}), own)
     assert error is not None and error.where == "/rows/test.jsonl"
+
+
+def test_a_fault_that_is_not_of_rows_is_at_its_key(made: tuple[ResolvedRun, DataArtifact]) -> None:
+    assert refused(made, Finding(code="adapter_not_servable", severity="error")).where == "train.lora"
+    assert refused(made, Finding(code="vocabulary_too_small", severity="error")).where == "base_model"
+    assert refused(made, Finding(code="no_row_left", severity="error")).where == made[0].data.train.location

@@ -7,7 +7,7 @@ import copy
 import pytest
 
 from pipeline.core.errors import RenderError
-from pipeline.render import Rendered, RenderedPair, Tokenizer, render_examples
+from pipeline.render import Rendered, RenderedPair, Tokenizer, inspect_examples, render_examples
 from schemas.data import Example, Message
 from schemas.faults import FaultCode
 from schemas.render import RenderOptions, RenderReport
@@ -224,3 +224,56 @@ def test_answers_that_repeat_the_prompt_raise_no_alarm() -> None:
         for row in ROWS
     ]
     assert check_examples(echo, tiny_tokenizer(), RenderOptions(), 200, source="train").kept == 12
+
+
+def found(rows: list[Example], options: RenderOptions, **more: int) -> set[FaultCode]:
+    return set(inspect_examples(rows, tiny_tokenizer(), options, 200, source="train", **more).faults.found)
+
+
+def test_an_end_that_the_template_writes_twice_is_found() -> None:
+    twice = templates.PLAIN_CHATML.replace("<|im_end|>", "<|im_end|><|im_end|>")
+    assert found(ROWS, with_template(twice)) == {"end_of_turn_twice"}
+    assert found(ROWS, with_template(twice, completion_only_loss=False)) == {"end_of_turn_twice"}
+    pairs = [preference(number) for number in range(4)]
+    assert found(pairs, with_template(twice)) == {"end_of_turn_twice"}
+    end = tiny_tokenizer().eos_token
+    assert found([Example(id="a", row=1, text=f"one two{end}{end}", cluster=0)], RenderOptions()) == {
+        "end_of_turn_twice"
+    }
+    assert found([Example(id="a", row=1, text=f"one two{end}", cluster=0)], RenderOptions()) == set()
+
+
+def test_a_vocabulary_that_ends_at_a_special_token_is_found() -> None:
+    tokenizer = tiny_tokenizer()
+    highest = max(
+        token for row in render_examples(ROWS, tokenizer, RenderOptions(), 200, source="t").rows for token in ids(row)
+    )
+    assert found(ROWS, RenderOptions(), vocabulary=highest + 1) == set()
+    assert found(ROWS, RenderOptions(), vocabulary=highest) == {"vocabulary_too_small"}
+    # the end token is id 2, and a vocabulary of 2 ends before it
+    report = inspect_examples([], tokenizer, RenderOptions(), 200, source="train", vocabulary=2)
+    assert report.faults.found["vocabulary_too_small"].detail == "eos_token_id is 2; vocab_size is 2"
+
+
+def ids(row: Rendered | RenderedPair) -> list[int]:
+    return row.ids if isinstance(row, Rendered) else row.prompt_ids
+
+
+def test_what_a_template_drops_is_told_by_shape_and_not_by_words() -> None:
+    # the answer repeats the system turn's words, so that they stand in the text although the template drops the turn
+    system = turn("system", "be short")
+    rows = [ROWS[0].model_copy(update={"messages": (system, turn("user", "one"), turn("assistant", "be short"))})]
+    silent = templates.PLAIN_CHATML.replace("{% for m in messages %}", "{% for m in messages if m.role != 'system' %}")
+    assert found(rows, with_template(silent)) == {"system_dropped"}
+    assert found(rows, RenderOptions()) == set()
+
+
+def test_earlier_reasoning_may_be_dropped_and_that_of_the_last_answer_not() -> None:
+    last_only = templates.PLAIN_CHATML.replace(
+        "{{ m['content'] }}",
+        "{% if loop.last and m.reasoning_content %}{{ m.reasoning_content }} {% endif %}{{ m['content'] }}",
+    )
+    thinking = turn("assistant", "two", reasoning_content="because")  # type: ignore[arg-type]
+    rows = [ROWS[0].model_copy(update={"messages": (turn("user", "one"), thinking, turn("user", "three"), thinking)})]
+    assert found(rows, with_template(last_only)) == {"earlier_turns_untrained"}
+    assert "reasoning_dropped" in found(rows, with_template(templates.PLAIN_CHATML))

@@ -10,6 +10,7 @@ import pytest
 from schemas.base import Reference
 from schemas.faults import FAULTS, FaultCode
 from tests.data.checks.planted import CLEAN, ENTAILED, PLANTED, Case, asks, run_case, write_tokenizers
+from tests.data.support import sentence
 
 SEEDS = (0, 1, 2)
 
@@ -37,6 +38,24 @@ def test_a_planted_fault_is_found(code: FaultCode, tmp_path: Path, tokenizers: d
         assert found.keys() <= {code, *ENTAILED.get(code, ())}, f"seed {seed}"
         if case.hit:
             assert found[code].rows == case.hit, f"seed {seed}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("policy", "severity", "done", "kept"),
+    [("drop", "warning", "left out", 0), ("truncate", "warning", "cut", 1), ("stop", "error", "", 0)],
+)
+def test_long_rows_are_counted_whatever_becomes_of_them(
+    policy: str, severity: str, done: str, kept: int, tmp_path: Path, tokenizers: dict[str, Reference]
+) -> None:
+    long = {"prompt": sentence(900, 6), "completion": sentence(901, 26)}
+    whole = {"split": {"test": 0.0, "validation": 0.0}}
+    case = Case([*asks(), long], options=whole, render={"long_rows": policy}, max_length=120)
+    outcome = run_case(case, tmp_path, tokenizers)
+    found = next(one for one in outcome.artifact.findings if one.code == "rows_too_long")
+    assert (found.severity, found.done, found.rows, found.count) == (severity, done, (61,), 1)
+    assert outcome.artifact.preflight is not None
+    assert outcome.artifact.preflight.kept == 60 + kept
 
 
 @pytest.mark.slow
