@@ -78,7 +78,8 @@ def _always(_config: Schema) -> bool:
 
 
 def _generates(config: EvaluateConfig) -> bool:
-    return isinstance(config.subject, (BaseSubject, ModelSubject))
+    """Tell whether a model is loaded where GPUs are used; lm_eval is in the main environment, which has none."""
+    return config.harness is None and isinstance(config.subject, (BaseSubject, ModelSubject))
 
 
 def _evaluate_role(config: EvaluateConfig) -> str:

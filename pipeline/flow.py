@@ -19,6 +19,7 @@ from schemas.evaluate import (
     BaseSubject,
     EvaluateConfig,
     GenerationConfig,
+    HarnessConfig,
     MetricSpec,
     ModelSubject,
     RetentionSpec,
@@ -136,11 +137,12 @@ def _evaluation(
     run: ResolvedRun,
     call_id: str,
     subject: Subject,
-    data: ArtifactRef,
+    data: ArtifactRef | None,
     *,
     model: ArtifactRef | None = None,
     base: BaseModelRef | None = None,
     metrics: tuple[MetricSpec, ...] | None = None,
+    harness: HarnessConfig | None = None,
     by_vllm: bool = False,
 ) -> StageCall:
     evaluate = run.spec.evaluate
@@ -150,7 +152,8 @@ def _evaluation(
         metrics=metrics or run.metrics,
         generation=_by_vllm(evaluate.generation) if by_vllm else evaluate.generation,
         chat_template=run.spec.train.chat_template if isinstance(subject, BaseSubject) else None,
-        max_items=evaluate.max_items,
+        max_items=evaluate.max_items if harness is None else None,
+        harness=harness,
         seed=evaluate.seed,
     )
     return _call(call_id, "evaluate", config, data=data, model=model)
@@ -199,15 +202,15 @@ def _retention_before(run: ResolvedRun, finished: Finished) -> Iterator[StageCal
         return
     for task in run.retention:
         data = _retention_data(task, finished)
-        if data is not None:
-            call_id = f"evaluate.retention-{task.name}-before"
-            yield _evaluation(run, call_id, BaseSubject(), data, base=run.base, metrics=(task.metric,))
+        if data is not None or task.harness is not None:
+            call_id, metrics = f"evaluate.retention-{task.name}-before", (task.metric,)
+            yield _evaluation(run, call_id, BaseSubject(), data, base=run.base, metrics=metrics, harness=task.harness)
 
 
 def _train(run: ResolvedRun, finished: Finished) -> Iterator[StageCall]:
     replay: dict[str, ArtifactRef] | None = None
     if run.spec.train.reads_base_rows:
-        found = {task.name: _retention_data(task, finished) for task in run.retention}
+        found = {task.name: _retention_data(task, finished) for task in run.retention if task.harness is None}
         replay = {name: ref for name, ref in found.items() if ref is not None}
         if len(replay) < len(found):
             return
@@ -288,7 +291,7 @@ def _retention_after(run: ResolvedRun, finished: Finished) -> Iterator[StageCall
         return
     for task in run.retention:
         data = _retention_data(task, finished)
-        if data is not None:
+        if data is not None or task.harness is not None:
             call_id = f"evaluate.retention-{task.name}-after"
             yield _evaluation(
                 run,
@@ -299,6 +302,7 @@ def _retention_after(run: ResolvedRun, finished: Finished) -> Iterator[StageCall
                 base=run.base,
                 metrics=(task.metric,),
                 by_vllm=only_vllm(model.artifact),
+                harness=task.harness,
             )
 
 

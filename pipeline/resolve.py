@@ -16,18 +16,19 @@ from pipeline.core.paths import expand
 from pipeline.core.references import unresolved
 from pipeline.core.registry import RegisteredVersion, Registry, resolve
 from pipeline.core.workspace import Store
+from pipeline.evaluate.harness_file import is_task_file, named_files, read_task
 from pipeline.execute import load, load_held, load_version
 from schemas.artifacts import Stored
 from schemas.base import ArtifactRef, Reference
 from schemas.data import DataFiles, DataOptions
-from schemas.evaluate import MetricSpec
+from schemas.evaluate import HarnessConfig, HarnessOptions, MetricSpec
 from schemas.judge import JudgeSpec
 from schemas.optimize import only_vllm
 from schemas.plan import Task
 from schemas.register import RegisterArtifact
 from schemas.resolved import Champion, ResolvedJudge, ResolvedRetention, ResolvedRun
 from schemas.retention import reads_base_rows
-from schemas.run import BaseModelSpec, DataSpec, RunSpec
+from schemas.run import BaseModelSpec, DataSpec, HarnessTask, RunSpec
 from schemas.train import BaseModelRef, ModelInit, TokenizerSpec, TrainArtifact
 
 DEFAULT_METRICS: dict[Task, tuple[str, ...]] = {
@@ -85,6 +86,7 @@ class Resolver:
         metrics = tuple(self._metric(metric) for metric in names)
         _check_targets(spec, metrics)
         retention, waived = self._retention(spec, parent)
+        retention += tuple(self._harness(task) for task in spec.evaluate.harness)
         return ResolvedRun(
             spec=spec,
             base=base,
@@ -277,6 +279,24 @@ class Resolver:
             for task in asked or ()
         )
         return tasks, waived
+
+    def _harness(self, task: HarnessTask) -> ResolvedRetention:
+        key = f"evaluate.harness.{task.name}.task"
+        options = {name: getattr(task, name) for name in HarnessOptions.model_fields}
+        if not is_task_file(task.task):
+            config = HarnessConfig(**options, task=task.task)
+        else:
+            file = self._source(task.task, key)
+            path = Path(file.location)
+            found = named_files(read_task(path, allow_code=task.allow_code), path.parent)
+            files = {
+                name: Reference(location=str(path.resolve()), digest=self._cache().digest(path))
+                for name, path in found.items()
+            }
+            config = HarnessConfig(**options, file=file, files=files)
+        return ResolvedRetention(
+            name=task.name, metric=MetricSpec(name=task.metric), margin=task.margin, harness=config
+        )
 
     def champion(self, spec: RunSpec) -> Champion | None:
         """Return the version that a new run of ``spec`` has to beat, if one serves now.

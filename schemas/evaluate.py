@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, model_validator
 
 from schemas.artifacts import Artifact, Inputs, Stored
 from schemas.base import Reference, RelativePath, Schema, Seed, Slug
@@ -76,8 +76,45 @@ class TfidfSubject(Schema):
 Subject = Annotated[BaseSubject | ModelSubject | EndpointSubject | TfidfSubject, Field(discriminator="kind")]
 
 
+class HarnessOptions(Schema):
+    """How a task of lm-evaluation-harness is asked, under its own names.
+
+    ``metric`` is one of the task's that is a mean over items, each in [0, 1], and ``filter`` the one of its filters
+    that reads the answers, by default its first. ``num_fewshot`` null is the task's own. ``limit`` takes the first
+    items. ``allow_code`` lets a local file name functions (``!function``) and use templates that are not sandboxed: it
+    runs what the file says, with the user's rights.
+    """
+
+    metric: Annotated[str, Field(pattern=r"^[A-Za-z][\w-]*$")] = "acc"
+    filter: str | None = None
+    num_fewshot: Annotated[int | None, Field(ge=0)] = None
+    limit: Annotated[int | None, Field(gt=0)] = None
+    apply_chat_template: bool = False
+    allow_code: bool = False
+
+
+class HarnessConfig(HarnessOptions):
+    """A harness task to be measured: one of those that lm_eval has, by ``task``, or the local ``file``.
+
+    ``files`` are the data and code files that the local file names, by the names that stand in it.
+    """
+
+    task: str | None = None
+    file: Reference | None = None
+    files: dict[str, Reference] = {}
+
+    @model_validator(mode="after")
+    def _one_task(self) -> HarnessConfig:
+        if (self.task is None) == (self.file is None):
+            raise ValueError("name either a task of lm_eval or a file")
+        return self
+
+
 class EvaluateConfig(Schema):
     """Config of the evaluate stage. ``base`` is needed by base and adapter subjects.
+
+    ``harness`` replaces the items of the data artifact by those of a task of lm-evaluation-harness; ``metrics`` then
+    has its one metric.
 
     ``chat_template`` is for a base that has none of its own: every model is asked in the template that it knows.
     ``max_items`` takes the first items in the split's stored order. ``seed`` draws few-shot examples and bootstrap
@@ -91,13 +128,14 @@ class EvaluateConfig(Schema):
     generation: GenerationConfig = GenerationConfig()
     chat_template: str | None = None
     max_items: Annotated[int, Field(gt=0)] | None = None
+    harness: HarnessConfig | None = None
     seed: Seed = 0
 
 
 class EvaluateInputs(Inputs):
-    """``model`` is there for a `ModelSubject`."""
+    """``model`` is there for a `ModelSubject`, ``data`` for everything but a harness task."""
 
-    data: Stored[DataArtifact]
+    data: Stored[DataArtifact] | None = None
     model: Stored[TrainArtifact] | Stored[OptimizeArtifact] | None = None
 
 
@@ -127,6 +165,8 @@ class EvaluateArtifact(Artifact):
     reference, prediction, answer, finish_reason, prompt_tokens, completion_tokens`` and one ``score.<metric>`` column
     (per-item score) each; ``answer`` is the prediction without its reasoning, as it was scored. ``slices`` holds each
     metric on each kind of item that was found: ``clean`` and ``near_train``, by length, turns and expected answer.
+    Of a harness task ``data_digest`` is that of its documents and prompts, there are no slices, and tokens are not
+    counted.
     """
 
     name: str
@@ -145,8 +185,11 @@ class EvaluateArtifact(Artifact):
 
 
 class RetentionSpec(Schema):
-    """A task of the base that must survive: its data, the metric, and how much of the score may be lost."""
+    """A task of the base that must survive: the metric, and how much of the score may be lost.
+
+    ``margin`` null: measured before and after, and nothing hangs on it.
+    """
 
     name: Slug
     metric: MetricSpec
-    margin: Annotated[float, Field(ge=0.0, le=1.0)]
+    margin: Annotated[float | None, Field(ge=0.0, le=1.0)]

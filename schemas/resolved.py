@@ -8,7 +8,7 @@ from pydantic import Field
 
 from schemas.base import ArtifactRef, Digest, NotFingerprinted, Reference, Schema, Slug, canonical_digest
 from schemas.data import DataFiles, DataOptions
-from schemas.evaluate import MetricSpec
+from schemas.evaluate import HarnessConfig, MetricSpec
 from schemas.run import RunSpec
 from schemas.train import BaseModelRef
 
@@ -17,14 +17,18 @@ RECORD_METRICS = frozenset({"field_f1", "json_exact_match", "json_validity"})
 
 
 class ResolvedRetention(Schema):
-    """A retention task: either files to read, or the data artifact of the base's own run."""
+    """A retention task: files to read, the data artifact of the base's own run, or a task of lm-evaluation-harness.
+
+    ``margin`` null: it is measured and decides nothing.
+    """
 
     name: Slug
     metric: MetricSpec
-    margin: float
+    margin: float | None
     files: DataFiles | None = None
     options: DataOptions = DataOptions()
     artifact: ArtifactRef | None = None
+    harness: HarnessConfig | None = None
 
 
 class ResolvedJudge(Schema):

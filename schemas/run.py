@@ -8,7 +8,7 @@ from pydantic import Field, JsonValue, field_validator, model_validator
 
 from schemas.base import NotFingerprinted, Schema, Seed, Slug
 from schemas.data import DataOptions
-from schemas.evaluate import EndpointSubject, GenerationConfig, MetricSpec
+from schemas.evaluate import EndpointSubject, GenerationConfig, HarnessOptions, MetricSpec
 from schemas.judge import JudgeSpec
 from schemas.optimize import VariantSpec
 from schemas.placement import HardwareSpec
@@ -98,12 +98,24 @@ class RetentionTask(Schema):
         return {"name": value} if isinstance(value, str) else value
 
 
+class HarnessTask(HarnessOptions):
+    """A task of lm-evaluation-harness that the base and what is served are measured on.
+
+    ``task`` is a YAML file (``./tasks/mine.yaml``) or the name of one of lm_eval's own. With a ``margin`` the gate
+    holds the model to it as to a retention task; without, it is reported.
+    """
+
+    name: Slug
+    task: Annotated[str, NotFingerprinted()]
+    margin: Annotated[float | None, Field(ge=0.0, le=1.0)] = None
+
+
 class EvaluateSpec(Schema):
     """`evaluate:`: the first metric is the primary one; ``target`` names values to reach.
 
     ``retention`` null takes the task of the base's own run where it has one; ``retention_waived`` is the reason in so
-    many words where forgetting is not to be measured. ``judge`` lets a language model compare what is served with the
-    best baseline, and with the champion.
+    many words where forgetting is not to be measured. ``harness`` names tasks of lm-evaluation-harness.
+    ``judge`` lets a language model compare what is served with the best baseline, and with the champion.
     """
 
     metrics: tuple[MetricSpec, ...] = ()
@@ -113,6 +125,7 @@ class EvaluateSpec(Schema):
     max_items: Annotated[int, Field(gt=0)] | None = None
     retention: tuple[RetentionTask, ...] | None = None
     retention_waived: str | None = None
+    harness: tuple[HarnessTask, ...] = ()
     judge: JudgeSpec | None = None
     seed: Seed = 0
 
@@ -171,6 +184,10 @@ class RunSpec(Schema):
         named = {
             "variants": [variant.name for variant in self.variants],
             "evaluate.retention": [task.name for task in self.evaluate.retention or ()],
+            "evaluate.harness": [
+                *(task.name for task in self.evaluate.retention or ()),
+                *(task.name for task in self.evaluate.harness),
+            ],
             "train.seeds": [str(seed) for seed in self.train.seeds],
         }
         for key, names in named.items():
@@ -220,6 +237,20 @@ class RunSpec(Schema):
                 raise ValueError(
                     f"serve.engine: {self.serve.engine} does not load {variant.name} ({variant.scheme}); "
                     "use vllm, or serve another variant"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _the_harness_loads_what_is_served(self) -> RunSpec:
+        if self.evaluate.harness and self.base_model.init is not None:
+            raise ValueError("evaluate.harness: a base without weights cannot be asked; remove the tasks")
+        if not self.evaluate.harness or self.serve is False:
+            return self
+        for variant in self.variants:
+            if variant.only_vllm and variant.name == self.serve.variant:
+                raise ValueError(
+                    f"evaluate.harness: it asks by transformers, which does not load {variant.name} "
+                    f"({variant.scheme}); serve another variant, or remove the tasks"
                 )
         return self
 

@@ -11,9 +11,10 @@ from pipeline.report.progress import expected_calls
 from pipeline.report.record import KINDS, RunRecord
 from schemas.artifacts import StageCall, Stored
 from schemas.base import Reference, canonical_digest
+from schemas.evaluate import HarnessConfig, MetricSpec
 from schemas.optimize import Variant
 from schemas.plan import GatePower
-from schemas.resolved import Champion, ResolvedRun, RunFile
+from schemas.resolved import Champion, ResolvedRetention, ResolvedRun, RunFile
 from schemas.train import BaseModelRef, ModelInit, TokenizerSpec
 from tests.support.run_fixture import RunFixture
 
@@ -389,3 +390,21 @@ def test_the_name_of_a_base_is_for_people(world: World) -> None:
     assert canonical_digest(renamed) == canonical_digest(world.run.base)
     margins = next(call for call in world.play() if call.id == "register").config["margins"]
     assert margins == {"merged": 0.02, "w4a16": 0.02}
+
+
+def test_a_harness_task_is_measured_before_and_after_without_data_of_its_own(tmp_path: Path) -> None:
+    """It hangs on no data artifact, so other training rows do not measure the base again; replay has no use of it."""
+    world = World(tmp_path / "w", train={"retention": {"method": "replay", "share": 0.3}})
+    arc = ResolvedRetention(
+        name="arc", metric=MetricSpec(name="acc"), margin=None, harness=HarnessConfig(task="arc_easy", limit=100)
+    )
+    run = world.run.model_copy(update={"retention": (*world.run.retention, arc)})
+    calls = {call.id: call for call in world.play(run)}
+    before, after = calls["evaluate.retention-arc-before"], calls["evaluate.retention-arc-after"]
+    assert (set(before.inputs), set(after.inputs)) == (set(), {"model"})
+    assert [call.config["harness"]["task"] for call in (before, after)] == ["arc_easy", "arc_easy"]
+    assert [call.config["subject"]["kind"] for call in (before, after)] == ["base", "model"]
+    assert calls["register"].config["retention"][1] == {
+        "name": "arc", "metric": before.config["metrics"][0], "margin": None
+    }  # fmt: skip
+    assert set(calls["train.seed-0"].inputs["replay"]) == {"commands"}

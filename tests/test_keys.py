@@ -43,6 +43,7 @@ FILLINGS: dict[str, Any] = {
     "data.labels": ["a", "b"],
     "evaluate.baselines.endpoint": {"base_url": "http://127.0.0.1:1/v1", "model": "m"},
     "evaluate.retention": [{"name": "own", "data": {"path": "own.jsonl"}}],
+    "evaluate.harness": [{"name": "arc", "task": "arc_easy"}],
     "train.retention": {"method": "replay", "share": 0.3},
     "train.lora.target_modules": ["q_proj"],
     "train.lora.modules_to_save": ["embed_tokens"],
@@ -67,7 +68,7 @@ ASKS_NO_BASE: dict[str, Any] = {
     "evaluate.baselines.instruction": None,
 }
 
-REFUSED_WITH_INIT = ("base_model.revision", "base_model.trust_remote_code", *ASKS_NO_BASE)
+REFUSED_WITH_INIT = ("base_model.revision", "base_model.trust_remote_code", "evaluate.harness", *ASKS_NO_BASE)
 """Keys of which a base without weights reads none: another value is an error."""
 
 TOGETHER: dict[str, dict[str, Any]] = {

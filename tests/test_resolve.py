@@ -17,6 +17,7 @@ from pipeline.resolve import Resolver
 from schemas.base import Reference, canonical_digest
 from schemas.evaluate import MetricSpec
 from schemas.run import RunSpec
+from tests.support.harness_task import write_task
 from tests.support.registered import OneVersion
 from tests.support.run_fixture import RunFixture, flip, write_base
 
@@ -163,3 +164,24 @@ def test_a_data_set_has_a_revision(fixture: RunFixture, monkeypatch: pytest.Monk
     retention = [{"name": "own", "data": {"path": "org/own", "revision": "v1"}}]
     (own,) = found.resolve(spec(HUB, evaluate={"retention": retention})).retention
     assert own.files is not None and own.files.train.digest == "b" * 40
+
+
+def test_the_files_of_a_harness_task_are_digested(fixture: RunFixture, tmp_path: Path) -> None:
+    folder = fixture.root.parent / "tasks"
+    path = write_task(folder)
+    asked = {"name": "support", "task": "tasks/support.yaml", "limit": 5, "margin": 0.1}
+    found = spec("triage@1", evaluate={"harness": [asked]})
+    before = resolver(fixture).resolve(found)
+    own, task = before.retention
+    assert task.harness is not None and own.harness is None
+    assert (task.margin, task.metric.name, task.harness.limit) == (0.1, "acc", 5)
+    assert set(task.harness.files) == {"shots.jsonl", "items.jsonl"}
+    for file in (path, folder / "items.jsonl"):
+        run = resolver(fixture).resolve(found)
+        file.write_text(file.read_text() + "\n")
+        assert resolver(fixture).resolve(found).digest() != run.digest()
+    with pytest.raises(SourceError, match=r"did you mean support\.yaml"):
+        resolver(fixture).resolve(spec("triage@1", evaluate={"harness": [{**asked, "task": "tasks/suport.yaml"}]}))
+    (folder / "items.jsonl").unlink()
+    with pytest.raises(SourceError, match="no such file beside the task's"):
+        resolver(fixture).resolve(found)

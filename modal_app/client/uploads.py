@@ -13,9 +13,11 @@ import modal
 import modal.exception
 
 from pipeline.core.digests import DigestCache
+from pipeline.core.errors import ConfigError
 from pipeline.core.paths import expand
 from pipeline.core.spec import set_keys, validate_spec
 from pipeline.embedded import EMBEDDED
+from pipeline.evaluate.harness_file import is_task_file
 from schemas.run import DataSpec, RunSpec
 
 UPLOADS = "uploads"
@@ -37,8 +39,21 @@ def local_sources(spec: RunSpec, folder: Path) -> Iterator[LocalSource]:
         name, _, function = text.rpartition(":") if key.endswith("metric.name") or "metrics." in key else (text, "", "")
         path = expand(name)
         found = path if path.is_absolute() else folder / path
-        if name and name not in EMBEDDED and found.exists():
+        if key.startswith("evaluate.harness.") and is_task_file(name) and found.is_file():
+            yield _task_folder(key, found.resolve(), folder)
+        elif name and name not in EMBEDDED and found.exists():
             yield LocalSource(key, found.resolve(), f":{function}" if function else "")
+
+
+def _task_folder(key: str, file: Path, folder: Path) -> LocalSource:
+    """Return the folder of a harness task, which goes whole: the files that the task names stay beside it."""
+    if folder.resolve().is_relative_to(file.parent):
+        raise ConfigError(
+            "the folder of a task file is sent whole, and this one holds the description, too",
+            where=key,
+            fix="put the task and its data files into a folder of their own",
+        )
+    return LocalSource(key, file.parent, f"/{file.name}")
 
 
 def _named(spec: RunSpec) -> Iterator[tuple[str, str]]:
@@ -51,6 +66,8 @@ def _named(spec: RunSpec) -> Iterator[tuple[str, str]]:
     for number, metric in enumerate(spec.evaluate.metrics):
         if ":" in metric.name:
             yield f"evaluate.metrics.{number}.name", metric.name
+    for number, harness in enumerate(spec.evaluate.harness):
+        yield f"evaluate.harness.{number}.task", harness.task
     for number, path in enumerate(spec.preflight.benchmarks):
         yield f"preflight.benchmarks.{number}", path
     base = spec.base_model

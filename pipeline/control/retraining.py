@@ -167,6 +167,10 @@ def _described(request: RetrainRequest, origin: RunFile, version: RegisteredVers
     retention = {task.name: task for task in origin.retention}
     for task in evaluate["retention"] or ():
         task["data"] |= _task_files(retention[task["name"]])
+    for task in evaluate["harness"]:
+        harness = retention[task["name"]].harness
+        if harness is not None and harness.file is not None:
+            task["task"] = harness.file.location
     return values
 
 

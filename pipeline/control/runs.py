@@ -207,7 +207,9 @@ class RunList:
         if run.parent is None or made is None:
             return run
         known = made.read().resolved()
-        by_lineage = known.spec.evaluate.retention is None
-        kept = {"base": known.base, "parent": known.parent, **({"retention": known.retention} if by_lineage else {})}
+        kept: dict[str, Any] = {"base": known.base, "parent": known.parent}
+        if known.spec.evaluate.retention is None:
+            own = [task for task in known.retention if task.harness is None]
+            kept["retention"] = (*own, *(task for task in run.retention if task.harness is not None))
         again = run.model_copy(update=kept)
         return again if again.run_id() == made.run else run

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, assert_never
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, assert_never
 
 from pipeline.backends.generation import Advance, Completion, Generator, Question
 from pipeline.core.models import ModelFiles
 from pipeline.render import Tokenizer
-from schemas.evaluate import GenerationConfig
+from schemas.evaluate import GenerationConfig, HarnessOptions
 
 if TYPE_CHECKING:
     from pipeline.backends.baseline_sklearn import TextClassifier
+    from pipeline.backends.evaluate_lm_eval import Sample
     from pipeline.backends.generate_openai import ChatEndpoint
     from pipeline.backends.model_transformers import ModelFacts
 
@@ -21,12 +23,16 @@ __all__ = [
     "Completion",
     "Generator",
     "Question",
+    "Sample",
     "classifier_name",
     "engine_name",
+    "harness_name",
+    "load_task_function",
     "model_facts",
     "open_endpoint",
     "open_generator",
     "open_tokenizer",
+    "run_harness_task",
     "train_classifier",
 ]
 
@@ -124,6 +130,35 @@ def train_classifier(texts: list[str], answers: list[str]) -> TextClassifier:
 def classifier_name() -> str:
     """Return library and version of the classifier."""
     return f"scikit-learn {version('scikit-learn')}"
+
+
+def run_harness_task(
+    task: str | Mapping[str, Any],
+    files: ModelFiles,
+    options: HarnessOptions,
+    generation: GenerationConfig,
+    *,
+    seed: int,
+    cache: Path,
+) -> list[Sample]:
+    """Ask a model the items of a task of lm-evaluation-harness."""
+    from pipeline.backends.evaluate_lm_eval import run_task
+
+    return run_task(task, files, options, generation, seed=seed, cache=cache)
+
+
+def load_task_function(path: Path, name: str) -> Callable[..., Any]:
+    """Return a function of a file that a task names."""
+    from pipeline.backends.evaluate_lm_eval import load_function
+
+    return load_function(path, name)
+
+
+def harness_name() -> str:
+    """Return library and version of the harness."""
+    from pipeline.backends.evaluate_lm_eval import engine_name as name
+
+    return name()
 
 
 def _first_version(*distributions: str) -> str:

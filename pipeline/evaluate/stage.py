@@ -8,10 +8,11 @@ from typing import assert_never
 from pipeline.core.context import CallContext
 from pipeline.core.errors import ConfigError, DataError
 from pipeline.core.examples import read_examples
-from pipeline.core.models import model_files
+from pipeline.core.models import ModelFiles, model_files
 from pipeline.core.workspace import Workspace, hash_file
 from pipeline.evaluate.answers import Respondent, collect
 from pipeline.evaluate.backends import Question
+from pipeline.evaluate.harness import measure
 from pipeline.evaluate.instruction import without_labels
 from pipeline.evaluate.items import Item, as_item, load_items, split_path
 from pipeline.evaluate.mistakes import find_confusions
@@ -21,6 +22,8 @@ from pipeline.evaluate.references import ReferenceRespondent
 from pipeline.evaluate.respondents import Endpoint, EndpointRespondent, LocalModel, ask_local
 from pipeline.evaluate.scoring import load_metrics, score_all
 from pipeline.evaluate.table import write_table
+from schemas.artifacts import Stored
+from schemas.data import DataArtifact
 from schemas.evaluate import (
     BaseSubject,
     EndpointSubject,
@@ -42,7 +45,10 @@ def run(config: EvaluateConfig, inputs: EvaluateInputs, context: CallContext, wo
         DataError: the split is empty, a row cannot be asked or scored.
         ModelError, RenderError, EngineError, OutOfMemory: the model cannot be loaded, asked, or does not fit.
     """
-    data = inputs.data
+    if config.harness is not None:
+        files = _harness_files(config, inputs)
+        return measure(config, config.harness, subject_name(config.subject), files, context, workspace)
+    data = _data(inputs)
     metrics = load_metrics(config.metrics, data.artifact.labels)
     items = load_items(data, config.split, config.max_items)
     respondent = _open(config, inputs, items, context)
@@ -125,6 +131,22 @@ def _model(config: EvaluateConfig, inputs: EvaluateInputs) -> LocalModel:
     return LocalModel(model_files(config.base, inputs.model), None, dtype)
 
 
+def _harness_files(config: EvaluateConfig, inputs: EvaluateInputs) -> ModelFiles:
+    match config.subject:
+        case BaseSubject():
+            return model_files(config.base)
+        case ModelSubject():
+            return _model(config, inputs).files
+        case other:
+            raise ConfigError(f"a harness task is not asked of {other.kind}", where="subject", fix="ask a model")
+
+
+def _data(inputs: EvaluateInputs) -> Stored[DataArtifact]:
+    if inputs.data is None:
+        raise ConfigError("there are no items", where="inputs.data", fix="name a data artifact")
+    return inputs.data
+
+
 def _task(subject: BaseSubject | EndpointSubject, config: EvaluateConfig, inputs: EvaluateInputs) -> Task:
     if not subject.few_shot:
         return Task(subject.instruction)
@@ -133,4 +155,4 @@ def _task(subject: BaseSubject | EndpointSubject, config: EvaluateConfig, inputs
 
 
 def _train_items(inputs: EvaluateInputs) -> list[Item]:
-    return [as_item(example) for example in read_examples(split_path(inputs.data, "train"))]
+    return [as_item(example) for example in read_examples(split_path(_data(inputs), "train"))]

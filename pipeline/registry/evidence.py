@@ -38,9 +38,12 @@ def gather(config: RegisterConfig, inputs: RegisterInputs, shipped: str, advance
     for name in sorted(inputs.variants):
         variants.append(_variant_loss(config, inputs, name, model))
         advance(1)
-    retention = []
+    retention, reported = [], []
     for spec in config.retention:
-        retention.append(_retention_loss(config, inputs, spec, shipped))
+        if spec.margin is not None:
+            retention.append(_retention_loss(config, inputs, spec, spec.margin, shipped))
+        elif (sides := _retention_sides(config, inputs, spec, shipped)) is not None:
+            reported.append(compare_items(*sides, spec.metric.name, config.gate, task=spec.name))
         advance(1)
     return Evidence(
         target=config.target,
@@ -51,6 +54,7 @@ def gather(config: RegisterConfig, inputs: RegisterInputs, shipped: str, advance
         protected=_protected(config, inputs, shipped, best_baseline(comparisons)),
         contamination=_contamination(inputs.data.artifact),
         retention=tuple(retention),
+        reported=tuple(reported),
         retention_waived=config.retention_waived,
         variants=tuple(variants),
         serve=inputs.serve.artifact if inputs.serve is not None else None,
@@ -134,20 +138,30 @@ def _merged_items(config: RegisterConfig, inputs: RegisterInputs) -> Items | Non
     return None
 
 
-def _retention_loss(config: RegisterConfig, inputs: RegisterInputs, spec: RetentionSpec, shipped: str) -> Loss:
-    before, after = inputs.retention_before.get(spec.name), inputs.retention_after.get(spec.name)
-    if before is None or after is None:
-        return Loss(spec.name, spec.margin, None, None)
-    metric = spec.metric.name
-    served = config.served_variant if config.served_variant in inputs.variants else shipped
-    candidate, reference = read_items(served, after, metric), read_items("base", before, metric)
+def _retention_loss(
+    config: RegisterConfig, inputs: RegisterInputs, spec: RetentionSpec, margin: float, shipped: str
+) -> Loss:
+    sides, metric = _retention_sides(config, inputs, spec, shipped), spec.metric.name
+    if sides is None:
+        return Loss(spec.name, margin, None, None)
     return Loss(
         name=spec.name,
-        margin=spec.margin,
-        comparison=compare_items(candidate, reference, metric, config.gate, task=spec.name),
-        low=lower_bound(candidate, reference, metric, spec.margin, config.gate),
-        base_low=before.artifact.scores[metric].low,
+        margin=margin,
+        comparison=compare_items(*sides, metric, config.gate, task=spec.name),
+        low=lower_bound(*sides, metric, margin, config.gate),
+        base_low=inputs.retention_before[spec.name].artifact.scores[metric].low,
     )
+
+
+def _retention_sides(
+    config: RegisterConfig, inputs: RegisterInputs, spec: RetentionSpec, shipped: str
+) -> tuple[Items, Items] | None:
+    """Return what is served and the base on a retention task, None where one of them was not measured."""
+    before, after = inputs.retention_before.get(spec.name), inputs.retention_after.get(spec.name)
+    if before is None or after is None:
+        return None
+    served = config.served_variant if config.served_variant in inputs.variants else shipped
+    return read_items(served, after, spec.metric.name), read_items("base", before, spec.metric.name)
 
 
 def _seed_spread(config: RegisterConfig, evaluations: Mapping[str, Stored[EvaluateArtifact]]) -> SeedSpread:

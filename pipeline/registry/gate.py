@@ -39,7 +39,7 @@ class Evidence:
 
     ``baselines``: the shipped model against each. ``uninstructed``: those that were told nothing beyond the rows.
     ``candidates``: the shipped model, then the served variant where it is another one. ``protected``: what is served
-    against the best baseline.
+    against the best baseline. ``reported``: tasks before and after training that no condition hangs on.
     """
 
     target: Mapping[str, float]
@@ -56,6 +56,7 @@ class Evidence:
     max_answer_mismatches: int
     seeds: SeedSpread
     judgements: tuple[JudgeArtifact, ...] = ()
+    reported: tuple[Comparison, ...] = ()
 
 
 def decide(evidence: Evidence) -> Decision:

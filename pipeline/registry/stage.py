@@ -36,7 +36,7 @@ def run(config: RegisterConfig, inputs: RegisterInputs, context: CallContext, wo
         decision=decide(evidence),
         baseline_comparisons=evidence.baselines,
         variant_comparisons=_measured(evidence.variants),
-        retention_comparisons=_measured(evidence.retention),
+        retention_comparisons=(*_measured(evidence.retention), *evidence.reported),
         protected_comparisons=_measured(evidence.protected),
         judgements={name: judged.artifact for name, judged in sorted(inputs.judgements.items())},
         seeds=evidence.seeds,

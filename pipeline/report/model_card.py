@@ -27,6 +27,7 @@ from pipeline.report.version import VersionRecord, hub_base
 from pipeline.report.wording import difference_range, level
 from schemas.evaluate import EvaluateArtifact
 from schemas.optimize import Variant
+from schemas.register import Comparison
 
 _FRONT_MATTER = re.compile(r"\A---\s*\n(.*?)\n---\s*(?:\n|\Z)", re.DOTALL)
 _LOADING = {
@@ -59,6 +60,7 @@ def model_card(version: VersionRecord, variant: str, registration: Registration 
         *_opening(version, variant, registration or Registration()),
         *_decision(version, registration or Registration()),
         *_scores(version, evaluation),
+        *_other_scores(version, variant),
         *_judged(version),
         *_human(version),
         *_limits(version, variant),
@@ -96,7 +98,7 @@ def _front_matter(version: VersionRecord, variant: str, evaluation: EvaluateArti
         "pipeline_tag": "text-generation",
         "tags": tags,
         "datasets": [version.hub_data_set()] if version.hub_data_set() is not None else None,
-        "model-index": [_results(version, evaluation)] if evaluation is not None else None,
+        "model-index": [_results(version, variant, evaluation)] if evaluation is not None else None,
     }
     given = {key: value for key, value in metadata.items() if value is not None}
     yield from ("---", yaml.safe_dump(given, sort_keys=False, allow_unicode=True).rstrip(), "---", "")
@@ -107,7 +109,7 @@ def _made(version: VersionRecord, variant: str) -> Variant | None:
     return version.variants[variant].artifact.variant if variant in version.variants else None
 
 
-def _results(version: VersionRecord, evaluation: EvaluateArtifact) -> dict[str, Any]:
+def _results(version: VersionRecord, variant: str, evaluation: EvaluateArtifact) -> dict[str, Any]:
     name = version.register.artifact.name
     data_set = version.hub_data_set()
     result = {
@@ -118,7 +120,23 @@ def _results(version: VersionRecord, evaluation: EvaluateArtifact) -> dict[str, 
             for metric, score in evaluation.scores.items()
         ],
     }
-    return {"name": name, "results": [result]}
+    return {"name": name, "results": [result, *map(_task_result, _other_tasks(version, variant))]}
+
+
+def _other_tasks(version: VersionRecord, variant: str) -> tuple[Comparison, ...]:
+    """Return the tasks beside the run's own, which are measured on the form that is served."""
+    decided = version.register.artifact
+    served = decided.served_variant if decided.served_variant in version.variants else version.own_variant
+    return decided.retention_comparisons if variant == served else ()
+
+
+def _task_result(compared: Comparison) -> dict[str, Any]:
+    named = f"{compared.metric} (n = {compared.n})"
+    return {
+        "task": {"type": "text-generation"},
+        "dataset": {"type": compared.task, "name": compared.task},
+        "metrics": [{"type": compared.metric, "value": compared.candidate_value, "name": named}],
+    }
 
 
 def _opening(version: VersionRecord, variant: str, registration: Registration) -> Iterator[str]:
@@ -180,6 +198,28 @@ def _scores(version: VersionRecord, evaluation: EvaluateArtifact | None) -> Iter
             f"({gain.test}, {plain(p_value(gain.p_value))}, n = {gain.n:,})."
         )
         yield ""
+
+
+def _other_scores(version: VersionRecord, variant: str) -> Iterator[str]:
+    """Tell how the tasks beside the run's own went with the base and with this form, on the same items."""
+    compared = _other_tasks(version, variant)
+    if not compared:
+        return
+    numeric = ("Base", "This model", "Difference", "Interval", "n")
+    rows = tuple(
+        (
+            found.task or "",
+            found.metric,
+            percent(found.reference_value),
+            percent(found.candidate_value),
+            points(found.difference),
+            difference_range(found),
+            f"{found.n:,}",
+        )
+        for found in compared
+    )
+    yield from ("On other tasks, the same items asked of the base and of this model:", "")
+    yield from (*table_lines(Table("", ("Task", "Metric", *numeric), rows, frozenset(numeric))), "")
 
 
 def _judged(version: VersionRecord) -> Iterator[str]:

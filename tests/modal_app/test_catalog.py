@@ -97,7 +97,7 @@ def test_roles_are_found_by_trying_every_value_that_decides_about_them() -> None
     assert roles(CATALOG["serve"]) == {(SERVE_VLLM, True), (TRAIN, True)}
     assert roles(CATALOG["register"]) == {(MAIN, False)}
     read = {path for choices, _ in results(CATALOG["evaluate"].role, EvaluateConfig) for path in choices}
-    assert read == {"subject", "generation", "generation.backend"}
+    assert read == {"harness", "subject", "generation", "generation.backend"}
 
 
 def test_a_role_that_hangs_on_free_text_is_refused_by_name() -> None:

@@ -11,8 +11,10 @@ import pytest
 
 from modal_app.client.uploads import local_sources, upload_sources
 from pipeline.core.digests import DigestCache
+from pipeline.core.errors import ConfigError
 from pipeline.core.spec import validate_spec
 from schemas.run import RunSpec
+from tests.support.harness_task import write_task
 
 
 class Folder:
@@ -99,3 +101,17 @@ def test_what_is_sent_lies_under_its_digest_and_is_sent_once(here: Path, tmp_pat
     assert len(volume.sent) == before
     (here / "rows.jsonl").write_text('{"prompt": "a", "completion": "c"}\n')
     assert upload_sources(described(), here, volume).data.path != rows
+
+
+def test_a_harness_task_is_sent_with_the_files_beside_it(here: Path, tmp_path: Path) -> None:
+    write_task(here / "tasks")
+    asked = {"harness": [{"name": "own", "task": "tasks/support.yaml"}, {"name": "arc", "task": "arc_easy"}]}
+    volume: Any = Folder(tmp_path / "volume")
+    sent = upload_sources(described(evaluate=asked), here, volume)
+    own, arc = (task.task for task in sent.evaluate.harness)
+    assert arc == "arc_easy"
+    assert own.endswith("/support.yaml") and (volume.root / own).is_file()
+    assert (volume.root / own).with_name("items.jsonl").is_file()
+    write_task(here)
+    with pytest.raises(ConfigError, match="folder of their own"):
+        upload_sources(described(evaluate={"harness": [{"name": "own", "task": "support.yaml"}]}), here, volume)

@@ -9,7 +9,7 @@ from pipeline.core.context import CallContext
 from pipeline.core.errors import IntegrityError
 from pipeline.core.workspace import content_digest, list_files
 from pipeline.registry.stage import run
-from schemas.evaluate import BaseSubject, TfidfSubject
+from schemas.evaluate import BaseSubject, MetricSpec, RetentionSpec, TfidfSubject
 from schemas.register import Condition, RegisterArtifact, RegisterConfig, RegisterInputs
 from tests.registry.builders import config, evaluation, model, passing_inputs, serve, variant
 from tests.support.stored import workspace
@@ -68,6 +68,25 @@ def test_forgetting_is_refused(tmp_path: Path) -> None:
     # 150 of 200 right before, 20 after.
     assert loss.estimate == pytest.approx(-0.65, abs=1e-12)
     assert not loss.passed
+
+
+def test_a_task_without_a_margin_is_compared_and_decides_nothing(tmp_path: Path) -> None:
+    """The task of `test_forgetting_is_refused`: 150 of 200 right before, 20 after."""
+    inputs = passing_inputs(tmp_path)
+    forgot = evaluation(tmp_path / "forgot", [1] * 20 + [0] * 180, data_digest="old")
+    exact = MetricSpec(name="exact_match")
+    tasks = (RetentionSpec(name="old", metric=exact, margin=0.05), RetentionSpec(name="arc", metric=exact, margin=None))
+    both = inputs.model_copy(
+        update={
+            "retention_before": {**inputs.retention_before, "arc": inputs.retention_before["old"]},
+            "retention_after": {**inputs.retention_after, "arc": forgot},
+        }
+    )
+    artifact = register(tmp_path / "work", both, config(retention=tasks))
+    assert artifact.decision.verdict == "promoted"
+    assert [found.task for found in artifact.retention_comparisons] == ["old", "arc"]
+    assert artifact.retention_comparisons[1].difference == pytest.approx(-0.65, abs=1e-12)
+    assert not [found for found in artifact.decision.conditions if "arc" in found.name]
 
 
 def test_a_quantized_variant_is_held_against_the_merged_model(tmp_path: Path) -> None:
