@@ -16,10 +16,18 @@ from pipeline.evaluate.harness_file import named_files, read_task
 from pipeline.evaluate.stage import run
 from pipeline.statistics import score_interval
 from schemas.base import Reference, canonical_digest
-from schemas.evaluate import BaseSubject, EvaluateArtifact, EvaluateConfig, EvaluateInputs, HarnessConfig, MetricSpec
+from schemas.evaluate import (
+    BaseSubject,
+    EvaluateArtifact,
+    EvaluateConfig,
+    EvaluateInputs,
+    HarnessConfig,
+    MetricSpec,
+    ModelSubject,
+)
 from tests.support.harness_task import LABELS, write_task
 from tests.support.stored import workspace
-from tests.support.variants import base_ref
+from tests.support.variants import base_ref, random_adapter
 
 
 def reference(path: Path) -> Reference:
@@ -157,3 +165,25 @@ def test_a_task_of_lm_eval_is_known_by_its_name(tmp_path: Path) -> None:
         measure(tmp_path / "one", HarnessConfig(task="arc_eazy"))
     with pytest.raises(ConfigError, match="names several tasks"):
         measure(tmp_path / "two", HarnessConfig(task="mmlu"))
+
+
+def test_answers_in_words_are_generated_by_the_model_that_is_asked(tmp_path: Path) -> None:
+    """A base and an adapter on it answer the same documents; an item is right where its words are the target."""
+    words = {
+        "output_type": "generate_until", "doc_to_choice": None, "doc_to_target": "{{ choices[label] }}",
+        "generation_kwargs": {"until": ["\n"], "max_gen_toks": 6, "do_sample": False},
+        "metric_list": [{"metric": "exact_match"}],
+    }  # fmt: skip
+    asked = harness(write_task(tmp_path / "task", **words), metric="exact_match", limit=6)
+    base = measure(tmp_path / "base", asked)
+    config = config_of(asked).model_copy(update={"subject": ModelSubject()})
+    adapter = random_adapter(tmp_path / "adapter", TINY_BASE)
+    tuned = run(config, EvaluateInputs(model=adapter), CallContext(), workspace(tmp_path / "tuned"))
+    before, after = table(tmp_path / "base"), table(tmp_path / "tuned")
+    assert (base.name, tuned.name) == ("base", "model")
+    assert before["id"] == after["id"] and base.data_digest == tuned.data_digest
+    assert before["reference"] == list(LABELS) * 2
+    assert before["prediction"] != after["prediction"]
+    for columns in (before, after):
+        pairs = zip(columns["prediction"], columns["reference"], strict=True)
+        assert columns["score.exact_match"] == [float(said == wanted) for said, wanted in pairs]
