@@ -110,16 +110,16 @@ def _serve_role(config: ServeConfig) -> str:
 
 _ENTRIES = (
     StageEntry("plan", PlanConfig, PlanInputs, PlanArtifact, "5", _main, _never, run_plan),
-    StageEntry("data", DataConfig, DataInputs, DataArtifact, "5", _main, _never, run_data),
-    StageEntry("train", TrainConfig, TrainInputs, TrainArtifact, "5", _train, _always, run_train),
+    StageEntry("data", DataConfig, DataInputs, DataArtifact, "6", _main, _never, run_data),
+    StageEntry("train", TrainConfig, TrainInputs, TrainArtifact, "6", _train, _always, run_train),
     StageEntry(
-        "evaluate", EvaluateConfig, EvaluateInputs, EvaluateArtifact, "4", _evaluate_role, _generates, run_evaluate
+        "evaluate", EvaluateConfig, EvaluateInputs, EvaluateArtifact, "5", _evaluate_role, _generates, run_evaluate
     ),
     StageEntry(
         "optimize", OptimizeConfig, OptimizeInputs, OptimizeArtifact, "1", _optimize_role, _quantizes, run_optimize
     ),
     StageEntry("judge", JudgeConfig, JudgeInputs, JudgeArtifact, "1", _main, _never, run_judge),
-    StageEntry("serve", ServeConfig, ServeInputs, ServeArtifact, "1", _serve_role, _always, run_serve),
+    StageEntry("serve", ServeConfig, ServeInputs, ServeArtifact, "2", _serve_role, _always, run_serve),
     StageEntry("register", RegisterConfig, RegisterInputs, RegisterArtifact, "6", _main, _never, run_register),
 )
 

@@ -58,8 +58,9 @@ def draw_shots(train: Sequence[Item], count: int, seed: int) -> tuple[Item, ...]
 def conversation(item: Item, task: Task) -> tuple[Message, ...]:
     """Return the turns that ask ``item``: system (the item's own and the instruction), examples, the item."""
     own = [message.content for message in item.prompt if message.role == "system"]
-    system = "\n\n".join([*own, *([task.instruction] if task.instruction else [])])
-    turns = [Message(role="system", content=system)] if system else []
+    parts = [*own, *([task.instruction] if task.instruction else [])]
+    # An empty system turn of the item's own stays: some templates put words of their own where there is none.
+    turns = [Message(role="system", content="\n\n".join(part for part in parts if part))] if parts else []
     for shot in task.shots:
         turns += _without_system(shot.prompt)
         turns.append(Message(role="assistant", content=shot.reference))

@@ -14,6 +14,7 @@ from typing import Any
 
 from pipeline.core.errors import RenderError
 from pipeline.render.tokenizer import Tokenizer
+from pipeline.render.tools import served_tool
 from schemas.data import Message
 from schemas.render import RenderOptions
 
@@ -165,10 +166,9 @@ def _apply(
             fix="give train.chat_template (hone's ChatML, or the template of the model's family)",
         )
     plain = [plain_message(message) for message in messages]
+    offered = [served_tool(tool) for tool in tools] if tools else None
     try:
-        return tokenizer.apply_chat_template(
-            plain, chat_template=template, tools=list(tools) if tools else None, **arguments
-        )
+        return tokenizer.apply_chat_template(plain, chat_template=template, tools=offered, **arguments)
     except (TemplateError, TypeError, KeyError) as error:
         raise RenderError(
             f"the chat template refuses the conversation: {error}",

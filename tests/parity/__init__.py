@@ -1,0 +1,1 @@
+"""One conversation, one list of token ids: whoever renders it."""
