@@ -39,7 +39,7 @@ class L2SP(Schema):
     """
 
     method: Literal["l2_sp"] = "l2_sp"
-    weight: Strength = 0.1
+    weight: Strength = 1e-3
 
 
 class EWC(Schema):
@@ -50,7 +50,7 @@ class EWC(Schema):
     """
 
     method: Literal["ewc"] = "ewc"
-    weight: Strength = 1.0
+    weight: Strength = 1e-3
     rows: Count = BASE_ROWS
 
 
