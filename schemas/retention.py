@@ -153,5 +153,5 @@ def check_methods(methods: Sequence[RetentionMethod], adapter: str, *, plain_lor
         if isinstance(method, (*PENALTIES, *AFTERWARDS)) and not plain_lora:
             raise ValueError(
                 f"retention: {method.method} takes plain LoRA: no use_dora, modules_to_save, bias or init_lora_weights "
-                "that changes the base"
+                "that begins elsewhere than at the base"
             )

@@ -41,8 +41,8 @@ class LoraOptions(Schema):
 
     @property
     def is_plain(self) -> bool:
-        """Whether it is an update ``scaling * B A`` of the base as it is, and nothing else is trained."""
-        changed = self.init_lora_weights in CHANGES_BASE
+        """Whether it is an update ``scaling * B A`` that begins at 0, and nothing else is trained."""
+        changed = self.init_lora_weights is False or self.init_lora_weights in CHANGES_BASE
         return not (self.use_dora or self.modules_to_save or changed) and self.bias == "none"
 
 

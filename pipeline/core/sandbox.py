@@ -26,15 +26,15 @@ _USERS = (1_900_000_000, 2_000_000_000)
 class Limits:
     """What a program may take.
 
-    ``seconds`` is by the clock, ``cpu_seconds`` for each of its processes; ``file_bytes`` bounds each file and all of
-    them together; ``processes`` counts threads too.
+    ``seconds`` is by the clock; ``cpu_seconds`` and ``memory_bytes`` are for each of its processes. ``file_bytes``
+    bounds each file and all of them together; ``processes`` counts threads too.
     """
 
     seconds: float = 10.0
     cpu_seconds: int = 10
     memory_bytes: int = 1 << 30
     file_bytes: int = 16 << 20
-    processes: int = 32
+    processes: int = 16
     open_files: int = 64
 
 
@@ -61,7 +61,12 @@ def _check_machine() -> None:
             where="code_execution",
             fix="evaluate on Linux, or with --on modal",
         )
-    _run("pass", Limits())
+    if _run("import math", Limits(seconds=30.0)) != "finished":
+        raise EnvironmentMissing(
+            "a program that does nothing does not run in isolation here",
+            where="code_execution",
+            fix="let every user read this Python's installation, or evaluate on another machine",
+        )
 
 
 def _run(program: str, limits: Limits) -> Outcome:
@@ -77,7 +82,8 @@ def _run(program: str, limits: Limits) -> Outcome:
         os.close(writer)
     try:
         status, refusal = _wait(process, f"{json.dumps(told | {'report': writer})}\n{program}", limits.seconds)
-        said = os.read(reader, 64).decode("ascii", "replace")
+        os.set_blocking(reader, False)
+        said = _said(reader)
     finally:
         os.close(reader)
     if status == jail.REFUSED and refusal:
@@ -109,10 +115,19 @@ def _wait(process: subprocess.Popen[str], told: str, seconds: float) -> tuple[in
     try:
         _, refusal = process.communicate(told, timeout=seconds)
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
         return None, ""
+    finally:
+        if process.poll() is None:  # also where this process is interrupted
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
     return process.returncode, refusal
+
+
+def _said(reader: int) -> str:
+    try:
+        return os.read(reader, 64).decode("ascii", "replace")
+    except BlockingIOError:
+        return ""
 
 
 def _processes_of(user: int) -> int:

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import re
+import textwrap
+from collections.abc import Iterator
 
 from pipeline.core.errors import ConfigError
 from pipeline.core.sandbox import Limits, run_sandboxed
 from pipeline.metrics.base import ItemMean
 
-_FENCE = re.compile(r"```(?:python|py)?[ \t]*\n(.*?)(?:\n```|\Z)", re.DOTALL)
+_OPENS = re.compile(r"\s*(```+|~~~+)\s*([\w+-]*)[^`]*$")
+_PYTHON = ("python", "python3", "py")
+_LEAST_SECONDS, _LEAST_MB, _MOST = 0.1, 32, 1_000_000
 
 
 class CodeExecution(ItemMean):
     """1 where the prediction, followed by the reference, runs to its end: the reference is Python that tests it.
 
-    pass@1 of one greedy answer (Chen et al. 2021, section 2.1). Of a prediction with fenced code the longest block is
-    the program. It runs in `pipeline.core.sandbox`, with the standard library only; ``timeout`` is in seconds by the
-    clock, ``memory_mb`` in MiB.
+    pass@1 of one greedy answer (Chen et al. 2021, section 2.1). Of a prediction with fenced code the longest block of
+    Python is the program. It runs in `pipeline.core.sandbox`, with the standard library only; ``timeout`` is in seconds
+    by the clock, ``memory_mb`` in MiB for each process.
 
     Raises:
-        ConfigError: a limit that is not above 0.
+        ConfigError: a limit that no program could keep, or none at all.
         EnvironmentMissing: this machine cannot isolate a program; raised by ``item``.
     """
 
@@ -27,9 +31,10 @@ class CodeExecution(ItemMean):
     binary = True
 
     def __init__(self, timeout: float = 10.0, memory_mb: int = 1024) -> None:
-        for key, value in (("timeout", timeout), ("memory_mb", memory_mb)):
-            if not _is_positive(value):
-                raise ConfigError(f"{value!r} is no limit", where=f"code_execution.{key}", fix="give a number above 0")
+        for key, value, least in (("timeout", timeout, _LEAST_SECONDS), ("memory_mb", memory_mb, _LEAST_MB)):
+            if not _is_limit(value, least):
+                told = f"give a number from {least} to {_MOST}"
+                raise ConfigError(f"{value!r} is no limit", where=f"code_execution.{key}", fix=told)
         cpu_seconds = max(1, round(timeout + 0.5))
         self._limits = Limits(seconds=timeout, cpu_seconds=cpu_seconds, memory_bytes=int(memory_mb) << 20)
 
@@ -38,11 +43,29 @@ class CodeExecution(ItemMean):
         return float(run_sandboxed(f"{program_of(prediction)}\n\n{reference}\n", self._limits) == "finished")
 
 
-def _is_positive(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0
+def _is_limit(value: object, least: float) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and least <= value <= _MOST
 
 
 def program_of(answer: str) -> str:
-    """Return the Python of an answer: its longest fenced block, or all of it."""
-    blocks = _FENCE.findall(answer)
-    return max(blocks, key=len) if blocks else answer
+    """Return the Python of an answer: its longest block fenced as Python, else the longest fenced at all, else all."""
+    blocks = list(_fenced(answer))
+    named = [text for language, text in blocks if language in _PYTHON]
+    unnamed = [text for language, text in blocks if not language]
+    return max(named or unnamed, key=len, default=answer)
+
+
+def _fenced(answer: str) -> Iterator[tuple[str, str]]:
+    """Yield the language, in small letters, and the text of each fenced block; one left open ends with the answer."""
+    fence, language, lines = "", "", list[str]()
+    for line in answer.splitlines():
+        opens = _OPENS.match(line)
+        if not fence and opens is not None:
+            fence, language, lines = opens[1], opens[2].lower(), []
+        elif fence and line.strip() == fence:
+            yield language, textwrap.dedent("\n".join(lines))
+            fence = ""
+        elif fence:
+            lines.append(line)
+    if fence:
+        yield language, textwrap.dedent("\n".join(lines))

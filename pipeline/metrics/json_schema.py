@@ -60,3 +60,11 @@ class JsonSchema(ItemMean):
                 where="evaluate.metrics.json_schema.schema",
                 fix="write it under $defs and refer to it as #/$defs/name",
             ) from error
+        except RecursionError as error:
+            raise ConfigError(
+                "the schema refers to itself without an end",
+                where="evaluate.metrics.json_schema.schema",
+                fix="let each $ref lead to something that says what is allowed",
+            ) from error
+        except OverflowError:  # a number so large that the schema cannot be held against it
+            return 0.0

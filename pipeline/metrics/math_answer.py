@@ -9,11 +9,12 @@ from pipeline.core.errors import DataError
 from pipeline.metrics.base import ItemMean
 
 _NUMBER = re.compile(r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|[-+]?\.\d+")
+_LAST = re.compile(rf"[-+]?\d+/\d+|{_NUMBER.pattern}")
 _FRACTION = re.compile(r"(-?)\\[dt]?frac\{(-?\d+)\}\{(-?\d+)\}")
 _RATIO = re.compile(r"(-?\d+)/(\d+)")
 _WORDS = re.compile(r"\\(?:text|mbox|mathrm)\{([^{}]*)\}")
 _LONGEST = 400
-"""Digits of a number that is compared as one."""
+"""Characters of an answer that is compared as a number."""
 
 
 class MathAnswer(ItemMean):
@@ -51,8 +52,10 @@ def final_answer(text: str) -> str | None:
         return boxed
     _, mark, after = text.rpartition("####")
     if mark and after.strip():
-        return after.strip().splitlines()[0]
-    numbers = _NUMBER.findall(text)
+        line = after.strip().splitlines()[0]
+        numbers = _LAST.findall(line)
+        return str(numbers[0]) if len(numbers) == 1 else line  # a unit or a mark beside the number says nothing
+    numbers = _LAST.findall(text)
     return str(numbers[-1]) if numbers else None
 
 
@@ -78,16 +81,20 @@ def _same(first: str, second: str) -> bool:
 def as_number(text: str) -> Fraction | None:
     """Return an answer as an exact number, a percentage as its number; None where it is something else."""
     plain = _plain(text).removesuffix("%").removesuffix("\\")
+    if len(plain) > _LONGEST:
+        return None
     if found := _FRACTION.fullmatch(plain):
-        sign, top, bottom = found.groups()
-        plain = f"{-int(top) if sign else int(top)}/{abs(int(bottom))}" if int(bottom) > 0 else plain
+        top, bottom = int(found[2]), int(found[3])
+        return (-1 if found[1] else 1) * Fraction(top, bottom) if bottom else None
     if found := _RATIO.fullmatch(plain):
         return Fraction(int(found[1]), int(found[2])) if int(found[2]) else None
-    if _NUMBER.fullmatch(plain) and len(plain) <= _LONGEST:
+    if _NUMBER.fullmatch(plain):
         return Fraction(plain.replace(",", "").removeprefix("+"))
     return None
 
 
 def _plain(text: str) -> str:
     words = _WORDS.sub(lambda found: "" if found.start() else found[1], text.strip())
-    return "".join(words.replace("$", "").replace("\\!", "").replace("\\,", "").split()).rstrip(".")
+    for mark in ("$", "\\!", "\\,", "^{\\circ}", "^\\circ"):
+        words = words.replace(mark, "")
+    return "".join(words.replace("{,}", ",").split()).rstrip(".")

@@ -48,7 +48,7 @@ class OverlapMetric(ABC):
         """
         check_lengths(predictions, references)
         scorer = self.scorer(sentence=False)
-        return float(scorer.corpus_score(list(predictions), [list(references)]).score) / 100
+        return min(1.0, float(scorer.corpus_score(list(predictions), [list(references)]).score) / 100)
 
     def statistic(self, predictions: Sequence[str], references: Sequence[str]) -> Callable[[Counts], Values]:
         """Return the score as a function of counts; see ``CorpusMetric``.
@@ -66,6 +66,6 @@ class OverlapMetric(ABC):
 
         def of_sets(counts: Counts) -> Values:
             scores = [scorer._compute_score_from_stats(row).score for row in (counts @ sums).tolist()]  # noqa: SLF001
-            return np.array(scores) / 100
+            return np.minimum(1.0, np.array(scores) / 100)
 
         return of_sets

@@ -15,7 +15,7 @@ from pipeline.train.replay import draw_replay, draw_rows, replay_count
 from schemas.artifacts import Stored
 from schemas.data import DataArtifact, Example, Split
 from schemas.render import RenderReport
-from schemas.retention import rows_read
+from schemas.retention import Interpolation, rows_read
 from schemas.train import TrainConfig, TrainInputs
 
 
@@ -155,5 +155,11 @@ def _validation(config: TrainConfig, inputs: TrainInputs, renderer: _Renderer) -
             "there are no validation rows to evaluate on",
             where="train.early_stopping_patience" if config.early_stopping_patience else "train.eval_steps",
             fix="set data.split.validation above 0, or remove the key",
+        )
+    if any(isinstance(method, Interpolation) and method.alpha is None for method in config.retention):
+        raise ConfigError(
+            "the alpha of interpolation is chosen on validation rows, and there are none",
+            where="train.retention",
+            fix="set data.split.validation above 0, or give alpha",
         )
     return []

@@ -27,7 +27,11 @@ def machine() -> None:
     [
         "import math, json, collections; assert math.gcd(12, 18) == 6",
         "open('note.txt', 'w').write('x'); assert open('note.txt').read() == 'x'",
-        "import os; assert os.getpid() == 1 and set(os.environ) <= {'PATH', 'LANG', 'LC_CTYPE'}",
+        "import os; assert os.getppid() == 1 and set(os.environ) <= {'PATH', 'LANG', 'LC_CTYPE'}",
+        "import pickle\nclass A: pass\nassert type(pickle.loads(pickle.dumps(A()))) is A",
+        "import unittest\nassert unittest.main(argv=['x'], exit=False).result.testsRun == 0",
+        "import multiprocessing as m\nwith m.get_context('fork').Pool(2) as p: assert p.map(abs, [-1]) == [1]",
+        "import os; assert 'etc' not in os.listdir('/') and 'run' not in os.listdir('/')",
         "import os; assert os.listdir('.') == [] and os.getuid() == os.geteuid()",
         "import threading; t = threading.Thread(target=print); t.start(); t.join()",
         "print('x' * 10_000_000)",
@@ -53,9 +57,11 @@ def test_what_it_can_do(program: str) -> None:
         "import socket; socket.getaddrinfo('example.org', 80)",
         "import hypothesis",
         "import pipeline",
-        "import os; os.setuid(0)",
+        "import ctypes; assert ctypes.CDLL(None).mount(None, b'/', None, 32 | 4096, None) == 0",
+        "import ctypes; assert ctypes.CDLL(None).unshare(0x10000000 | 0x20000) == 0",
+        "import os; os.chroot('.')",
         "import subprocess; subprocess.run(['mount', '-o', 'remount,rw', '/'], check=True)",
-        "import os; [os.kill(int(n), 0) for n in os.listdir('/proc') if n.isdigit() and n != '1'].index(0)",
+        "import os; os.listdir('/proc')",
         "import os; os.fork() and os._exit(0) or os._exit(0)",
     ],
 )
@@ -67,7 +73,7 @@ def test_nothing_outside_its_folder_is_written(tmp_path: Path) -> None:
     tmp_path.chmod(0o777)
     for place in (tmp_path, Path.home(), Path("/dev/shm"), Path(__file__).parent):
         path = place / f"from-the-sandbox-{os.getpid()}"
-        assert run_sandboxed(f"open({str(path)!r}, 'w').write('x')", SHORT) == "failed"
+        run_sandboxed(f"open({str(path)!r}, 'w').write('x')", SHORT)
         assert not path.exists()
 
 
@@ -78,6 +84,8 @@ def test_nothing_outside_its_folder_is_written(tmp_path: Path) -> None:
         "import time; time.sleep(60)",
         "import os\nwhile True:\n    try: os.fork()\n    except OSError: pass",
         "import os, time\nif os.fork() == 0:\n    os.setsid()\n    time.sleep(600)\ntime.sleep(600)",
+        "import os, time\nos.setsid()\ntime.sleep(600)",
+        "import os, time\nos.setsid()\nos.closerange(3, 64)\ntime.sleep(600)",
     ],
 )
 def test_what_does_not_end_is_ended_with_all_that_it_started(program: str) -> None:
@@ -96,14 +104,16 @@ def test_what_it_leaves_behind_ends_with_it() -> None:
 
 
 def jailed() -> list[int]:
-    """Return the processes of this test's user that still run a jail, after a moment for the kernel."""
+    """Return this process's jails, and those that nobody waits for, after a moment for the kernel."""
     import psutil
 
     for _ in range(50):
         found = [
             one.pid
-            for one in psutil.Process().children(recursive=True)
-            if one.status() != psutil.STATUS_ZOMBIE and any("jail.py" in word for word in one.cmdline())
+            for one in psutil.process_iter(["pid", "ppid", "cmdline", "status"])
+            if any("jail.py" in word for word in one.info["cmdline"] or ())
+            and one.info["status"] != psutil.STATUS_ZOMBIE
+            and one.info["ppid"] in (1, os.getpid())
         ]
         if not found:
             return []

@@ -31,6 +31,8 @@ def machine() -> None:
         ("def double(x):\n    return 2 * x", 1.0),
         ("Here it is:\n```python\ndef double(x):\n    return x + x\n```\nIt adds.", 1.0),
         ("```\nprint(1)\n```\nand\n```py\ndef double(x):\n    return x * 2\n```", 1.0),
+        ("```bash\npip install x\n```\nThen:\n```python\ndef double(x):\n    return 2 * x\n```\nDone.", 1.0),
+        ("- so:\n  ```Python3\n  def double(x):\n      return 2 * x\n  ```\n", 1.0),
         ("def double(x):\n    return x", 0.0),
         ("I cannot.", 0.0),
         ("", 0.0),
@@ -48,7 +50,9 @@ def test_an_endless_program_fails_at_its_time_limit() -> None:
     assert get_metric("code_execution", timeout=1).item("while True: pass", "") == 0.0
 
 
-@pytest.mark.parametrize("limit", [{"timeout": 0}, {"timeout": "5"}, {"memory_mb": True}])
+@pytest.mark.parametrize(
+    "limit", [{"timeout": 0}, {"timeout": "5"}, {"memory_mb": True}, {"memory_mb": float("inf")}, {"timeout": 0.001}]
+)
 def test_limits_are_above_nothing(limit: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match="is no limit"):
         get_metric("code_execution", **limit)

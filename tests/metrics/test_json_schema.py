@@ -42,6 +42,12 @@ def test_a_schema_that_is_none_is_refused() -> None:
         get_metric("json_schema")
 
 
+def test_a_schema_that_never_ends_is_told_and_a_number_too_large_is_wrong() -> None:
+    with pytest.raises(ConfigError, match="refers to itself"):
+        get_metric("json_schema", schema={"$ref": "#"}).item("{}", "")
+    assert get_metric("json_schema", schema={"multipleOf": 0.5}).item("1" + "0" * 400, "") == 0.0
+
+
 def test_no_other_document_is_fetched() -> None:
     metric = get_metric("json_schema", schema={"$ref": "http://127.0.0.1:9/schema.json"})
     with pytest.raises(ConfigError, match="which it does not hold"):

@@ -43,6 +43,13 @@ def test_the_final_answer(text: str, answer: str | None) -> None:
         ("I do not know", "#### 72", 0.0),
         (r"\boxed{1/0}", "#### 1", 0.0),
         ("It costs $5.", "#### 5", 1.0),
+        ("The answer is 1/2", "#### 1/2", 1.0),
+        ("The answer is 7/2", "#### 2", 0.0),
+        ("#### 18 dollars", "**#### 18**", 1.0),
+        (r"\boxed{1{,}000}", "#### 1000", 1.0),
+        (r"\boxed{90^\circ}", r"\boxed{90}", 1.0),
+        (r"\boxed{\frac{1}{-2}}", "#### -0.5", 1.0),
+        (r"\boxed{" + "1" * 5000 + "/3}", "#### 1", 0.0),
     ],
 )
 def test_equal_numbers_are_equal_in_any_form(said: str, meant: str, right: float) -> None:

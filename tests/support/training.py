@@ -130,11 +130,13 @@ def run_stage(
     *,
     replay: dict[str, Stored[DataArtifact]] | None = None,
     stop_at: int | None = None,
+    stop_after: str | None = None,
     processes: Processes = ALONE,
 ) -> Trained:
     """Run the train stage in ``directory``; called again with the same one it goes on.
 
-    ``stop_at`` cancels it at the end of that step (from 2 on); ``processes`` is what the runner offers.
+    ``stop_at`` cancels it at the end of that step (from 2 on), ``stop_after`` two steps after an event says so;
+    ``processes`` is what the runner offers.
     """
     output, scratch = directory / "output", directory / "scratch"
     shutil.rmtree(output, ignore_errors=True)
@@ -144,6 +146,9 @@ def run_stage(
     events: list[Event] = []
 
     def cancelled() -> bool:
+        if stop_after is not None:
+            said = next((place for place, event in enumerate(events) if stop_after in event.message), len(events))
+            return sum(event.kind == "metric" for event in events[said:]) >= 2
         steps = (event.data["step"] for event in events if event.kind == "metric")
         return stop_at is not None and max((int(str(step)) for step in steps), default=0) >= stop_at - 1
 

@@ -13,7 +13,7 @@ from schemas.artifacts import Stored
 from schemas.data import DataArtifact
 from schemas.distributed import Processes
 from schemas.train import BaseModelRef
-from tests.support.training import Trained, conversation, data_artifact, run_stage, train_config
+from tests.support.training import Trained, conversation, data_artifact, reloaded_loss, run_stage, train_config
 
 METHODS: dict[str, dict[str, Any]] = {
     "l2_sp": {"method": "l2_sp", "weight": 0.5},
@@ -23,7 +23,9 @@ METHODS: dict[str, dict[str, Any]] = {
     "ties": {"method": "merging", "rows": 8},
     "dare_linear": {"method": "merging", "combination": "dare_linear", "rows": 8},
     "linear": {"method": "merging", "combination": "linear", "rows": 8},
+    "dare_ties": {"method": "merging", "combination": "dare_ties", "rows": 8},
     "lower_rate": {"method": "lower_rate", "factor": 0.5},
+    "replay": {"method": "replay"},
 }
 
 
@@ -87,8 +89,45 @@ def test_without_alpha_the_one_with_the_least_loss_is_taken(
     tiny: BaseModelRef, rows: Stored[DataArtifact], old: dict[str, Stored[DataArtifact]], tmp_path: Path
 ) -> None:
     """The tiny base is random and knows no task: all of the change lowers both losses."""
-    trained = run_stage(tmp_path, train_config(tiny, retention={"method": "interpolation"}), rows, replay=old)
+    config = train_config(tiny, retention={"method": "interpolation"})
+    trained = run_stage(tmp_path, config, rows, replay=old)
     assert trained.artifact.interpolation == 1.0
+    unsure = data_artifact(tmp_path / "unsure", [conversation(number) for number in range(8)])
+    with pytest.raises(ConfigError, match="chosen on validation rows, and there are none"):
+        run_stage(tmp_path / "none", config, unsure, replay=old)
+
+
+@pytest.mark.parametrize("name", ["interpolation", "ties"])
+def test_the_evaluation_loss_is_that_of_the_model_that_is_left(
+    tiny: BaseModelRef, rows: Stored[DataArtifact], old: dict[str, Stored[DataArtifact]], tmp_path: Path, name: str
+) -> None:
+    trained = run_stage(tmp_path, train_config(tiny, retention=METHODS[name]), rows, replay=old)
+    assert tiny.weights is not None
+    left = reloaded_loss(tiny.weights.location, trained.workspace.output / "model", rows)
+    assert trained.artifact.eval_loss == pytest.approx(left, rel=1e-5)
+
+
+def test_a_training_killed_while_it_makes_the_second_adapter_goes_on_to_the_same_bytes(
+    tiny: BaseModelRef, rows: Stored[DataArtifact], old: dict[str, Stored[DataArtifact]], tmp_path: Path
+) -> None:
+    config = train_config(tiny, retention=[METHODS["dare_ties"], METHODS["lower_rate"]], num_train_epochs=2)
+    whole = run_stage(tmp_path / "whole", config, rows, replay=old)
+    steps = [event.data["learning_rate"] for event in whole.events if event.kind == "metric" and "loss" in event.data]
+    assert max(float(str(rate)) for rate in steps) <= 0.5e-2  # of both trainings
+    told = [index for index, event in enumerate(whole.events) if "to merge with" in event.message]
+    assert len(told) == 1
+    with pytest.raises(Cancelled):
+        run_stage(tmp_path / "parts", config, rows, replay=old, stop_after="to merge with")
+    assert run_stage(tmp_path / "parts", config, rows, replay=old).digest == whole.digest
+
+
+@pytest.mark.filterwarnings("ignore:Model has `tie_word_embeddings=True`")
+def test_an_adapter_on_the_embeddings_is_refused(
+    tiny: BaseModelRef, rows: Stored[DataArtifact], tmp_path: Path
+) -> None:
+    lora = {"r": 4, "lora_alpha": 8, "target_modules": ["q_proj", "embed_tokens"]}
+    with pytest.raises(ConfigError, match="changes the embeddings"):
+        run_stage(tmp_path, train_config(tiny, lora=lora, retention=METHODS["l2_sp"]), rows)
 
 
 def update_size(trained: Trained) -> float:
@@ -111,6 +150,7 @@ def update_size(trained: Trained) -> float:
         ({"retention": METHODS["ewc"], "adapter": "qlora"}, "4-bit weights do not have"),
         ({"retention": METHODS["ewc"], "lora": {"r": 4, "lora_alpha": 8, "use_dora": True}}, "takes plain LoRA"),
         ({"retention": METHODS["ties"], "lora": {"r": 4, "lora_alpha": 8, "rank_pattern": {"q": 2}}}, "one rank"),
+        ({"retention": METHODS["ewc"], "lora": {"r": 4, "lora_alpha": 8, "init_lora_weights": False}}, "plain LoRA"),
         ({"retention": {"method": "magic"}}, "magic"),
     ],
 )

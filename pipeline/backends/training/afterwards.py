@@ -12,7 +12,7 @@ from pipeline.backends.training.base_model import prepare_model
 from pipeline.backends.training.changes import lora_changes
 from pipeline.backends.training.job import as_inputs
 from pipeline.core.seeding import seed_everything
-from schemas.retention import Interpolation, Merging
+from schemas.retention import Interpolation, LowerRate, Merging
 
 if TYPE_CHECKING:
     from pipeline.backends.training.guarded import GuardedTrainer
@@ -53,7 +53,7 @@ def interpolate(job: TrainJob, trainer: GuardedTrainer) -> float | None:
         return None
     line, alpha = Line(job, trainer.model), method.alpha
     if alpha is None:
-        old, new = as_inputs(job.base_rows[: method.rows]), as_inputs(job.validation or job.train[: method.rows])
+        old, new = as_inputs(job.base_rows[: method.rows]), as_inputs(job.validation)
         losses: dict[float, float] = {}
         with job.context.progress("interpolating", len(ALPHAS)) as advance:
             for candidate in ALPHAS:
@@ -66,8 +66,10 @@ def interpolate(job: TrainJob, trainer: GuardedTrainer) -> float | None:
     return alpha
 
 
-def merge(job: TrainJob, trainer: GuardedTrainer, build: TrainerBuilder) -> None:
+def merge(job: TrainJob, trainer: GuardedTrainer, build: TrainerBuilder) -> bool:
     """Train a second adapter on rows of the base's own tasks and merge it into the first, as `Merging` says.
+
+    Returns whether it was asked for.
 
     The second training keeps checkpoints of its own, so that a killed one goes on.
 
@@ -76,11 +78,12 @@ def merge(job: TrainJob, trainer: GuardedTrainer, build: TrainerBuilder) -> None
     """
     method = next((one for one in job.config.retention if isinstance(one, Merging)), None)
     if method is None:
-        return
+        return False
     from pipeline.backends.training.loop import run_training
 
     scratch = job.scratch / "own-tasks"
-    plain = job.config.model_copy(update={"retention": (), "early_stopping_patience": None, "eval_steps": None})
+    slower = tuple(one for one in job.config.retention if isinstance(one, LowerRate))
+    plain = job.config.model_copy(update={"retention": slower, "early_stopping_patience": None, "eval_steps": None})
     second = replace(
         job,
         config=plain,
@@ -106,6 +109,7 @@ def merge(job: TrainJob, trainer: GuardedTrainer, build: TrainerBuilder) -> None
     )
     _take_over(model)
     shutil.rmtree(second.output)
+    return True
 
 
 def _take_over(model: torch.nn.Module) -> None:

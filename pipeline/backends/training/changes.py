@@ -8,6 +8,8 @@ from typing import TypeAlias
 
 import torch
 
+from pipeline.core.errors import ConfigError
+
 
 @dataclass(frozen=True)
 class LoraChange:
@@ -63,7 +65,20 @@ Change: TypeAlias = LoraChange | WholeChange
 
 
 def lora_changes(model: torch.nn.Module, adapter: str = "default") -> list[LoraChange]:
-    """Return the update of every layer that the adapter changes, in the model's order."""
+    """Return the update of every layer that the adapter changes, in the model's order.
+
+    Raises:
+        ConfigError: the adapter changes something else than linear layers, such as the embeddings.
+    """
+    from peft.tuners.lora.layer import LoraLayer
+
+    for name, layer in model.named_modules():
+        if isinstance(layer, LoraLayer) and adapter in layer.lora_embedding_A:
+            raise ConfigError(
+                f"the adapter changes the embeddings ({name.rsplit('.', 1)[-1]}), which this method does not hold",
+                where="train.retention",
+                fix="take linear layers only in train.lora.target_modules, or replay",
+            )
     return list(_lora(model, adapter))
 
 

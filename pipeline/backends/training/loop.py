@@ -91,8 +91,11 @@ def _finish(
     else:
         train_steps(job, trainer, store, settings, checkpoint)
     best = _restore_best(job.config, trainer, store)
-    outcome = replace(_outcome(job, trainer, settings, best), interpolation=interpolate(job, trainer))
-    merge(job, trainer, build)
+    outcome = _outcome(job, trainer, settings, best)
+    alpha = interpolate(job, trainer)
+    if merge(job, trainer, build) or alpha is not None:
+        loss = trainer.mean_loss([dict(row) for row in trainer.eval_dataset]) if job.validation else None
+        outcome = replace(outcome, interpolation=alpha, eval_loss=loss)
     export_model(trainer.model, job)
     return outcome
 

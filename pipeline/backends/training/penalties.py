@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -16,26 +17,29 @@ if TYPE_CHECKING:
     from pipeline.backends.training.guarded import GuardedTrainer
     from pipeline.backends.training.job import Row, TrainJob
 
-Term = Callable[[], torch.Tensor]
+Term = tuple[Sequence[torch.nn.Parameter], Callable[[], torch.Tensor]]
+"""Trained parameters, and a function of them."""
 
 
 class Penalty:
-    """A sum of terms over trained parameters."""
+    """A sum of terms, each over the parameters of one matrix: what one needs is freed before the next."""
 
-    def __init__(self, terms: Sequence[Term], parameters: Sequence[torch.nn.Parameter]) -> None:
+    def __init__(self, terms: Sequence[Term]) -> None:
         self.terms = terms
-        self.parameters = parameters
 
     def add_gradient(self) -> float:
         """Add the penalty's gradient to that of its parameters and return its value."""
-        with torch.enable_grad():
-            value = torch.stack([term() for term in self.terms]).sum()
-        for parameter, gradient in zip(
-            self.parameters, torch.autograd.grad(value, self.parameters, allow_unused=True), strict=True
-        ):
-            if gradient is not None:
-                parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
-        return float(value.detach())
+        total = 0.0
+        for parameters, term in self.terms:
+            with torch.enable_grad():
+                value = term()
+            for parameter, gradient in zip(
+                parameters, torch.autograd.grad(value, parameters, allow_unused=True), strict=True
+            ):
+                if gradient is not None:
+                    parameter.grad = gradient if parameter.grad is None else parameter.grad.add_(gradient)
+            total += float(value.detach())
+        return total
 
 
 def build_penalty(job: TrainJob, trainer: GuardedTrainer) -> Penalty | None:
@@ -63,7 +67,7 @@ def build_penalty(job: TrainJob, trainer: GuardedTrainer) -> Penalty | None:
                     batches = one_by_one(trainer, job.base_rows[: method.rows], advance)
                     directions = input_directions(trainer, batches, adapted, method.energy)
                 terms += overlap_terms(adapted, directions, method.weight)
-    return Penalty(terms, [parameter for change in changes for parameter in change.parameters])
+    return Penalty(terms)
 
 
 def one_by_one(trainer: GuardedTrainer, rows: Sequence[Row], advance: Callable[[int], None]) -> Iterator[Inputs]:
@@ -75,20 +79,32 @@ def one_by_one(trainer: GuardedTrainer, rows: Sequence[Row], advance: Callable[[
 
 def distance_terms(changes: Sequence[Change], weight: float) -> list[Term]:
     """Return ``weight / 2`` times the squared distance from the base, a term for each matrix."""
-    return [lambda change=change: weight / 2 * change.squared() for change in changes]  # type: ignore[misc]
+    return [(change.parameters, partial(_distance, change, weight)) for change in changes]
+
+
+def _distance(change: Change, weight: float) -> torch.Tensor:
+    return weight / 2 * change.squared()
 
 
 def importance_terms(changes: Sequence[Change], information: Sequence[torch.Tensor], weight: float) -> list[Term]:
     """Return the same with each weight's squared change times its Fisher information."""
     return [
-        lambda change=change, known=known: weight / 2 * (known * change.delta().square()).sum()  # type: ignore[misc]
+        (change.parameters, partial(_importance, change, known, weight))
         for change, known in zip(changes, information, strict=True)
     ]
+
+
+def _importance(change: Change, information: torch.Tensor, weight: float) -> torch.Tensor:
+    return weight / 2 * (information * change.delta().square()).sum()
 
 
 def overlap_terms(changes: Sequence[LoraChange], directions: Sequence[torch.Tensor], weight: float) -> list[Term]:
     """Return ``weight`` times the squared length of A's rows within ``directions``, a term for each layer."""
     return [
-        lambda change=change, known=known: weight * (change.a @ known).square().sum()  # type: ignore[misc]
+        ((change.a,), partial(_overlap, change, known, weight))
         for change, known in zip(changes, directions, strict=True)
     ]
+
+
+def _overlap(change: LoraChange, directions: torch.Tensor, weight: float) -> torch.Tensor:
+    return weight * (change.a @ directions).square().sum()

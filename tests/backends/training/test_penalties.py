@@ -19,7 +19,7 @@ def lora(a: list[list[float]], b: list[list[float]], scaling: float = 2.0) -> Lo
 
 
 def value(terms: list[Term]) -> float:
-    return float(sum(float(term().detach()) for term in terms))
+    return float(sum(float(term().detach()) for _, term in terms))
 
 
 CHANGE = lora(a=[[1.0, 2.0]], b=[[3.0], [0.0]])
@@ -46,7 +46,7 @@ def test_whole_weights_are_compared_with_what_they_were() -> None:
     weight = torch.nn.Parameter(torch.tensor([1.0, 5.0]))
     change = WholeChange("weight", torch.tensor([1.0, 2.0]), weight)
     assert value(distance_terms([change], 2.0)) == 9.0
-    penalty = Penalty(distance_terms([change], 2.0), [weight])
+    penalty = Penalty(distance_terms([change], 2.0))
     weight.grad = torch.tensor([1.0, 1.0])
     assert penalty.add_gradient() == 9.0
     assert weight.grad.tolist() == [1.0, 7.0]  # 2 / 2 * 2 * 3 = 6 beside what was there
@@ -66,7 +66,7 @@ def test_gradients_are_those_of_finite_differences(kind: str) -> None:
             "importance": lambda: importance_terms([moved], [known], 0.3),
             "overlap": lambda: overlap_terms([moved], [known.T], 0.3),
         }[kind]()
-        return torch.stack([term() for term in terms]).sum()
+        return torch.stack([term() for _, term in terms]).sum()
 
     assert torch.autograd.gradcheck(penalty, (a, b))
 
