@@ -10,6 +10,7 @@ from local_runner.cli import (
     ablate,
     data,
     environments,
+    helm,
     human,
     init,
     judge,
@@ -58,6 +59,7 @@ app.command()(run.demo)
 app.command()(ablate.ablate)
 app.command()(judge.judge)
 app.add_typer(human.app, name="human")
+app.add_typer(helm.app, name="helm")
 app.command()(run.status)
 app.command()(predict.predict)
 app.command()(predict.chat)

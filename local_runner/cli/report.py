@@ -123,6 +123,7 @@ def show_version(
     from pipeline.core.registry import resolve
     from pipeline.core.workspace import Store
     from pipeline.report.conditions import outcome
+    from pipeline.report.helm import TITLE, helm_lines
     from pipeline.report.show import show_version as view_version
     from pipeline.report.types import Registration
 
@@ -141,6 +142,10 @@ def show_version(
     if found.overrides:
         out.print(f"promoted all the same: {found.overrides[-1].reason}", markup=False, soft_wrap=True)
     out.print(f"variants: {', '.join(view.variants)}", markup=False, soft_wrap=True)
+    if view.helm:
+        out.print(f"{TITLE}:")
+        for line in helm_lines(view.helm):
+            out.print(f"  {line}", markup=False, soft_wrap=True)
     for check in view.checks:
         state = f"{check.files} files whole" if check.problem is None else check.problem
         out.print(f"  {check.role:36} {check.ref}  {state}", markup=False, soft_wrap=True)

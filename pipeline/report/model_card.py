@@ -18,6 +18,7 @@ from pipeline.report import limits
 from pipeline.report.conditions import outcome_text
 from pipeline.report.configuration import shown
 from pipeline.report.evidence import score_cells
+from pipeline.report.helm import TITLE, helm_blocks, helm_runs
 from pipeline.report.human import human_blocks, human_evaluations
 from pipeline.report.judged import judged_blocks
 from pipeline.report.page import Table
@@ -63,6 +64,7 @@ def model_card(version: VersionRecord, variant: str, registration: Registration 
         *_other_scores(version, variant),
         *_judged(version),
         *_human(version),
+        *_helm(version),
         *_limits(version, variant),
         *_making(version),
         *_use(version, variant),
@@ -235,6 +237,13 @@ def _human(version: VersionRecord) -> Iterator[str]:
     found = human_evaluations(version.store.root, version.register.ref)
     if found:
         yield from ("## What people say", "", *block_lines(human_blocks(found)))
+
+
+def _helm(version: VersionRecord) -> Iterator[str]:
+    """What HELM measured of this version, as far as this workspace knows."""
+    found = helm_runs(version.store.root, version.register.ref)
+    if found:
+        yield from (f"## {TITLE}", "", *block_lines(helm_blocks(found)))
 
 
 def _limits(version: VersionRecord, variant: str) -> Iterator[str]:

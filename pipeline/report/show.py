@@ -8,6 +8,7 @@ from pipeline.core.errors import ConfigError, IntegrityError
 from pipeline.core.versions import check_content
 from pipeline.core.workspace import Store
 from pipeline.report.findings import answer, reasons
+from pipeline.report.helm import helm_runs
 from pipeline.report.progress import call_rows
 from pipeline.report.record import RunRecord, read_object
 from pipeline.report.scores import gain, subjects
@@ -15,6 +16,7 @@ from pipeline.report.types import Answer, CallRow, Registration, SubjectScores
 from pipeline.report.version import VersionRecord
 from schemas.artifacts import Manifest
 from schemas.base import ArtifactRef, Schema
+from schemas.helm import HelmRun
 from schemas.register import Comparison, Lineage, RegisterArtifact
 
 _SHORTEST_PREFIX = 4
@@ -53,11 +55,12 @@ class ArtifactView(Schema):
 
 
 class VersionView(Schema):
-    """One version: its decision and every artifact of its lineage, hashed again."""
+    """One version: its decision, what HELM measured, and every artifact of its lineage, hashed again."""
 
     version: RegisterArtifact
     registration: Registration
     variants: tuple[str, ...]
+    helm: tuple[HelmRun, ...]
     checks: tuple[Check, ...]
 
     @property
@@ -161,6 +164,7 @@ def show_version(store: Store, ref: ArtifactRef, registration: Registration | No
         version=version.register.artifact,
         registration=registration or Registration(),
         variants=version.variant_names,
+        helm=helm_runs(store.root, ref),
         checks=(
             check_artifact(store, "decision", ref),
             *(check_artifact(store, role, item, lineage) for role, item in parts),
