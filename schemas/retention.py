@@ -14,6 +14,9 @@ Count = Annotated[int, Field(gt=0)]
 BASE_ROWS = 256
 
 
+# No method has a default: a description that leaves defaults out must still name it.
+
+
 class Replay(Schema):
     """Rows of the base's own tasks mixed into training.
 
@@ -21,14 +24,14 @@ class Replay(Schema):
     retention data with the stage's seed.
     """
 
-    method: Literal["replay"] = "replay"
+    method: Literal["replay"]
     share: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.2
 
 
 class LowerRate(Schema):
     """``factor`` times the learning rate that was asked for or planned."""
 
-    method: Literal["lower_rate"] = "lower_rate"
+    method: Literal["lower_rate"]
     factor: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.1
 
 
@@ -38,7 +41,7 @@ class L2SP(Schema):
     Li et al. 2018, eq. 2. For LoRA the change of a matrix is its update ``scaling * B A``.
     """
 
-    method: Literal["l2_sp"] = "l2_sp"
+    method: Literal["l2_sp"]
     weight: Strength = 1e-3
 
 
@@ -49,7 +52,7 @@ class EWC(Schema):
     tasks, divided by its mean over all weights that change, so that ``weight`` means what it means for `L2SP`.
     """
 
-    method: Literal["ewc"] = "ewc"
+    method: Literal["ewc"]
     weight: Strength = 1e-3
     rows: Count = BASE_ROWS
 
@@ -62,7 +65,7 @@ class OrthogonalLora(Schema):
     orthogonal to the adapters of earlier tasks; a base has none, and the directions of its inputs stand in their place.
     """
 
-    method: Literal["orthogonal"] = "orthogonal"
+    method: Literal["orthogonal"]
     weight: Strength = 1.0
     energy: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.9
     rows: Count = BASE_ROWS
@@ -75,7 +78,7 @@ class Interpolation(Schema):
     ``rows`` rows of the base's own tasks.
     """
 
-    method: Literal["interpolation"] = "interpolation"
+    method: Literal["interpolation"]
     alpha: Annotated[float, Field(gt=0.0, le=1.0)] | None = None
     rows: Count = BASE_ROWS
 
@@ -88,7 +91,7 @@ class Merging(Schema):
     values. ``weights`` are those of the two; ``density`` is the share of each update that TIES and DARE keep.
     """
 
-    method: Literal["merging"] = "merging"
+    method: Literal["merging"]
     combination: Literal["linear", "ties", "dare_linear", "dare_ties"] = "ties"
     weights: tuple[Strength, Strength] = (1.0, 1.0)
     density: Annotated[float, Field(gt=0.0, le=1.0)] = 0.5

@@ -92,7 +92,7 @@ def test_every_wish_changes_the_plan(tmp_path: Path, base: BaseModelRef, rows: P
         {"data": DataOptions(system="you are a helpful assistant that answers in JSON")},
         {"data": DataOptions(split=SplitOptions(test=0.4))},
         {"files": DataFiles(train=Reference(location=str(rows)), test=Reference(location=str(rows)))},
-        {"train": TrainSpec(retention=(Replay(share=0.5),))},
+        {"train": TrainSpec(retention=(Replay(method="replay", share=0.5),))},
         {"train": TrainSpec(packing=True)},
         {"train": TrainSpec(max_steps=3)},
         {"train": TrainSpec(method="dpo"), "data": DataOptions(columns=Columns(chosen="text", rejected="label"))},
