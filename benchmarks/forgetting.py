@@ -70,7 +70,8 @@ def describe(folder: Path, name: str, seed: int, **changes: Any) -> str:
     spec["evaluate"]["retention"] = [{"name": TASK, "data": base["data"], "metric": METRIC, "margin": 1.0}]
     spec["variants"] = []
     for key, value in changes.items():
-        spec[key] = {**spec.get(key, {}), **value} if isinstance(value, dict) else value
+        known = spec.get(key)
+        spec[key] = {**known, **value} if isinstance(known, dict) and isinstance(value, dict) else value
     path = folder / f"{spec['name']}{'-gate' if changes else ''}.yaml"
     path.write_text(yaml.safe_dump(spec, sort_keys=False), encoding="utf-8")
     return path.name
