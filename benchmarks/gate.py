@@ -193,7 +193,7 @@ def measure(trials: int) -> dict[str, Any]:
         for number in range(trials):
             decision = trial(world, np.random.default_rng([SEED, number, *world.name.encode()]), gate)
             count += decision.verdict == "promoted"
-            passed = {condition.name: condition.passed for condition in decision.conditions}
+            passed = {condition.name: condition.passed for condition in decision.all_conditions}
             caught += world.variant_loss > 0 and not passed["variant.w4a16"]
         promoted[world.name] = count / trials
         print(f"{world.name}: promoted {count / trials:.2%} of {trials}", flush=True)

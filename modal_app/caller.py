@@ -17,7 +17,8 @@ from modal_app.functions import FUNCTIONS
 from modal_app.purse import Purse
 from modal_app.settings import SETTINGS
 from modal_app.volumes import ARTIFACTS
-from pipeline.control.allowance import Refusal, Request, resources_of
+from pipeline.control.allowance import Amount, Refusal, Request, resources_of
+from pipeline.control.ledger import Caps
 from pipeline.control.runs import RunDirectory
 from pipeline.core.context import CallContext
 from pipeline.core.errors import Cancelled, HoneError, InternalError
@@ -86,6 +87,10 @@ class ModalCaller:
         """See `Caller.found`: charge what its attempts took, and forget the function call that made it."""
         self.flights.landed(call.id)
         self.purse.settle(call.id)
+
+    def bill(self) -> tuple[Caps, Amount]:
+        """See `Caller.bill`."""
+        return self.purse.bill()
 
     def carry_out(
         self,

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 from modal_app.leases import Entries
 from modal_app.meter import PREFLIGHT, read_meters
-from pipeline.control.allowance import Refusal, Request
-from pipeline.control.ledger import LEDGER, Ledger
+from pipeline.control.allowance import Amount, Refusal, Request
+from pipeline.control.ledger import LEDGER, Caps, Ledger
 from pipeline.control.runs import RunDirectory
 from pipeline.core.workspace import write_atomic
 from schemas.ledger import Allowance
@@ -67,6 +67,12 @@ class Purse:
             given = self.ledger.reserve(again)
             self.ledger.settle(allowance.call_id)
         return not isinstance(given, Refusal) and given.seconds >= again.least
+
+    def bill(self) -> tuple[Caps, Amount]:
+        """Return the run's caps and what it has spent, with what its controller took until now."""
+        self._meter(CONTROLLER)
+        with self._lock:
+            return self.ledger.caps, self.ledger.spent().total
 
     def write(self) -> None:
         """Keep the ledger in the run's record, with what the controller itself and preparing the run have taken."""

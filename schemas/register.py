@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from schemas.artifacts import Artifact, Inputs, Stored
-from schemas.base import ArtifactRef, Digest, Schema, Slug
+from schemas.base import ArtifactRef, Digest, NotFingerprinted, Schema, Slug
 from schemas.data import DataArtifact
 from schemas.evaluate import EvaluateArtifact, MetricSpec, RetentionSpec
 from schemas.judge import JudgeArtifact
@@ -38,12 +38,24 @@ class GateOptions(Schema):
     resamples: Annotated[int, Field(ge=1000)] = 10_000
 
 
+class BudgetUse(Schema):
+    """What a run had taken of one of its caps when its gate decided.
+
+    ``limit`` is the key of the run description; ``allowed`` and ``used`` are US dollars, GPU-hours or
+    hours of training.
+    """
+
+    limit: Literal["constraints.max_cost", "constraints.max_gpu_hours", "constraints.max_hours"]
+    allowed: Annotated[float, Field(gt=0.0)]
+    used: Annotated[float, Field(ge=0.0)]
+
+
 class RegisterConfig(Schema):
     """Config of the register stage.
 
     ``shipped_seed`` is the seed whose model the variants come from; ``retention_waived`` the reason in the user's
     words where no retention is measured; ``margins`` the most that each variant may lose; ``max_answer_mismatches``
-    that of `ParityOptions`.
+    that of `ParityOptions`. ``budget`` has one entry per cap of the run; the controller fills it in.
     """
 
     name: Slug
@@ -58,6 +70,7 @@ class RegisterConfig(Schema):
     served_variant: str
     margins: dict[str, float] = {}
     max_answer_mismatches: Annotated[int, Field(ge=0)] = 1
+    budget: Annotated[tuple[BudgetUse, ...], NotFingerprinted()] = ()
 
     @property
     def primary_metric(self) -> str:
@@ -137,7 +150,8 @@ Verdict = Literal["promoted", "refused"]
 class Decision(Schema):
     """The gate's decision: says apart whether the model is better and whether the target is reached.
 
-    ``target_reached`` is null where no target was named.
+    ``target_reached`` is null where no target was named. ``budget`` has the conditions on what the run took, which
+    another run at the same work takes otherwise; `all_conditions` has those as well.
     """
 
     verdict: Verdict
@@ -145,6 +159,12 @@ class Decision(Schema):
     target_reached: bool | None
     best_baseline: str
     conditions: tuple[Condition, ...]
+    budget: Annotated[tuple[Condition, ...], NotFingerprinted()] = ()
+
+    @property
+    def all_conditions(self) -> tuple[Condition, ...]:
+        """Every condition, those on the budget last."""
+        return (*self.conditions, *self.budget)
 
 
 class Lineage(Schema):
@@ -166,7 +186,7 @@ class Lineage(Schema):
 
 
 class RegisterArtifact(Artifact):
-    """One version, immutable. Files: ``decision.json``, ``comparisons.json``, ``lineage.json``."""
+    """One version, immutable. Files: ``decision.json`` (without the budget), ``comparisons.json``, ``lineage.json``."""
 
     name: Slug
     base: BaseModelRef

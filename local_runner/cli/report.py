@@ -136,7 +136,7 @@ def show_version(
     out = console()
     aliases = f" ({', '.join(found.aliases)})" if found.aliases else ""
     out.print(f"{found}{aliases}: {view.version.decision.verdict}", markup=False, soft_wrap=True)
-    for condition in view.version.decision.conditions:
+    for condition in view.version.decision.all_conditions:
         mark = {"met": "✓", "not met": "✗", "missed": "·", "waived": "–"}[outcome(condition)]
         out.print(f"  {mark} {condition.text}", markup=False, soft_wrap=True)
     if found.overrides:

@@ -258,4 +258,4 @@ def _version_tags(artifact: RegisterArtifact, ref: ArtifactRef, content_digest: 
 
 def _description(artifact: RegisterArtifact) -> str:
     """Return the decision in sentences, for whoever opens MLflow's pages."""
-    return "\n".join([f"{artifact.decision.verdict}.", *(c.text for c in artifact.decision.conditions)])
+    return "\n".join([f"{artifact.decision.verdict}.", *(c.text for c in artifact.decision.all_conditions)])

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeline.core.errors import BudgetError, ConfigError
+from pipeline.core.numbers import amount
 from pipeline.plan.prices import GPUS, dollars_per_second
 from schemas.ledger import AttemptKind, CapKey, Resources
 from schemas.placement import Placement, split_gpu
@@ -110,16 +111,12 @@ def refuse(
 
 def shown(key: CapKey, value: float) -> str:
     """Return dollars or GPU-hours as people read them."""
-    return dollars(value) if key == "constraints.max_cost" else f"{_figure(value)} GPU-hours"
+    return dollars(value) if key == "constraints.max_cost" else f"{amount(value)} GPU-hours"
 
 
 def dollars(value: float) -> str:
     """0.421 -> ``$0.42``; 0.0042 -> ``$0.0042``, for cents and less are what a small run costs."""
-    return f"${_figure(value)}"
-
-
-def _figure(value: float) -> str:
-    return f"{value:,.2f}" if value == 0.0 or value >= 0.1 else f"{value:.4f}"
+    return f"${amount(value)}"
 
 
 @dataclass(frozen=True)

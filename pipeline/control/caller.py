@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from pipeline.control.allowance import Amount
+from pipeline.control.ledger import Caps
 from pipeline.control.runs import RunDirectory
 from pipeline.execute import Prepared
 from schemas.artifacts import CallResult, StageCall
@@ -44,6 +46,9 @@ class Caller(Protocol):
 
     def found(self, call: StageCall) -> None:
         """Be told that a call of the run was found done: an attempt at it may have ended while nobody waited for it."""
+
+    def bill(self) -> tuple[Caps, Amount] | None:
+        """Return what the run may take and what it took until now; None where nothing is billed."""
 
     def sync(self) -> None:
         """Make what calls left visible here, and what is written here visible to calls; no file is open meanwhile."""

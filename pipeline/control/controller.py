@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pipeline.catalog import CATALOG
+from pipeline.control.budget import told_budget
 from pipeline.control.caller import Caller
 from pipeline.control.crew import Crew
 from pipeline.control.options import RunOptions
@@ -26,7 +27,7 @@ from pipeline.core.spending import read_spent
 from pipeline.core.workspace import Store
 from pipeline.execute import Prepared, finished, input_refs, load, prepare
 from pipeline.flow import next_calls
-from schemas.artifacts import CallResult, Cost, StageCall, Stored
+from schemas.artifacts import CallResult, StageCall, Stored
 from schemas.base import StageName
 from schemas.errors import ErrorCode, ErrorRecord
 from schemas.events import Event
@@ -99,6 +100,7 @@ class Controller:
     def _begin_calls(self, progress: _Progress, options: RunOptions, crew: Crew) -> None:
         """Take every call that is stored, and begin what can be made, as far as there is room."""
         while crew.has_room and (call := self._next(progress, options, crew)) is not None:
+            call = told_budget(call, progress.run.spec.constraints, progress.training_seconds(), self.caller)
             prepared = prepare(call, self.store, self.caller.device)
             context = CallContext(call_id=call.id, sink=self.sink)
             stored = None if progress.renewal.asks_for(call) else finished(prepared, self.store, context)
@@ -178,10 +180,10 @@ class Controller:
         allowed = progress.run.spec.constraints.max_hours
         if prepared.call.stage != "train" or allowed is None:
             return None
-        costs = progress.costs("train")
+        spent = progress.training_seconds()
         if not progress.renewal.restarts(prepared.call):
-            costs.append(read_spent(self.store.spent_file(prepared.ref)))
-        return max(0.0, allowed * 3600 - sum(cost.wall_seconds for cost in costs))
+            spent += read_spent(self.store.spent_file(prepared.ref)).wall_seconds
+        return max(0.0, allowed * 3600 - spent)
 
 
 @dataclass
@@ -222,10 +224,10 @@ class _Progress:
         if result.status != "cached" or call.id not in self.results:
             self.results[call.id] = result
 
-    def costs(self, stage: StageName) -> list[Cost]:
-        """Return what each finished call of a stage took."""
-        found = [self.results[call_id].cost for call_id, stored in self.done.items() if stored.ref.stage == stage]
-        return [cost for cost in found if cost is not None]
+    def training_seconds(self) -> float:
+        """Return the wall seconds that the finished trainings took, with all their attempts."""
+        found = [self.results[call_id].cost for call_id, stored in self.done.items() if stored.ref.stage == "train"]
+        return sum(cost.wall_seconds for cost in found if cost is not None)
 
     def outcome(self, status: Literal["finished", "stopped", "failed"]) -> Outcome:
         """Return how the run ended here."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from pipeline.control.allowance import Amount
+from pipeline.control.ledger import Caps
 from pipeline.control.runs import RunDirectory
 from pipeline.core.leases import Leases
 from pipeline.execute import Prepared, carry_out
@@ -45,6 +47,10 @@ class CallerHere:
 
     def found(self, call: StageCall) -> None:
         """See `Caller.found`: an attempt here never outlives its controller."""
+
+    def bill(self) -> tuple[Caps, Amount] | None:
+        """See `Caller.bill`: a machine of one's own bills nothing."""
+        return None
 
     def sync(self) -> None:
         """See `Caller.sync`: everything is in one place."""

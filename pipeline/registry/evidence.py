@@ -61,6 +61,7 @@ def gather(config: RegisterConfig, inputs: RegisterInputs, shipped: str, advance
         max_answer_mismatches=config.max_answer_mismatches,
         judgements=tuple(judged.artifact for _, judged in sorted(inputs.judgements.items())),
         seeds=_seed_spread(config, inputs.evaluations),
+        budget=config.budget,
     )
 
 

@@ -6,12 +6,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from pipeline.core.numbers import p_value, percent, points
+from pipeline.registry.budget import budget_conditions
 from pipeline.registry.judged import judge_conditions
 from pipeline.registry.losses import Loss, retention_condition, variant_condition
 from pipeline.registry.protected import Protected, protected_conditions
 from schemas.evaluate import Score
 from schemas.judge import JudgeArtifact
-from schemas.register import Comparison, Condition, Decision, GateOptions, SeedSpread
+from schemas.register import BudgetUse, Comparison, Condition, Decision, GateOptions, SeedSpread
 from schemas.serve import ANSWERS_PER_MISMATCH, ServeArtifact
 
 
@@ -57,6 +58,7 @@ class Evidence:
     seeds: SeedSpread
     judgements: tuple[JudgeArtifact, ...] = ()
     reported: tuple[Comparison, ...] = ()
+    budget: tuple[BudgetUse, ...] = ()
 
 
 def decide(evidence: Evidence) -> Decision:
@@ -79,14 +81,16 @@ def decide(evidence: Evidence) -> Decision:
         *judge_conditions(evidence.judgements, evidence.gate.minimum_win_rate),
         *_seeds(evidence),
     )
+    budget = tuple(budget_conditions(evidence.budget))
     best = evidence.candidates[0].gain
-    refused = any(condition.required and not condition.passed for condition in conditions)
+    refused = any(condition.required and not condition.passed for condition in (*conditions, *budget))
     return Decision(
         verdict="refused" if refused else "promoted",
         better_than_baseline=all(_is_better(evidence, candidate) for candidate in evidence.candidates),
         target_reached=all(condition.passed for condition in targets) if targets else None,
         best_baseline=best.reference if best is not None else "none",
         conditions=conditions,
+        budget=budget,
     )
 
 

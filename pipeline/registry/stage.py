@@ -69,7 +69,7 @@ def _measured(found: Iterable[Loss | Protected]) -> tuple[Comparison, ...]:
 
 
 def _write(artifact: RegisterArtifact, workspace: Workspace) -> None:
-    write_record(workspace.file("decision.json"), artifact.decision.model_dump(mode="json"))
+    write_record(workspace.file("decision.json"), artifact.decision.model_dump(mode="json", exclude={"budget"}))
     write_record(
         workspace.file("comparisons.json"),
         {

@@ -45,14 +45,14 @@ def statements(decided: RegisterArtifact, waived: str | None) -> tuple[Statement
 
 def _groups(decided: RegisterArtifact) -> Iterator[tuple[str, list[Condition]]]:
     """Yield conditions that one statement can say: the shipped model's with the served form's, and what held alike."""
-    conditions = decided.decision.conditions
+    conditions = decided.decision.all_conditions
     names = {condition.name for condition in conditions}
     groups: dict[str, list[Condition]] = {}
     for condition in conditions:
         name = condition.name.removesuffix(f".{decided.served_variant}")
         name = name if name in names else condition.name
         kind = name.partition(".")[0]
-        alike = kind in ("variant", "parity", "protected") and condition.passed
+        alike = kind in ("variant", "parity", "protected", "budget") and condition.passed
         groups.setdefault(kind if alike else name, []).append(condition)
     yield from groups.items()
 
@@ -78,6 +78,8 @@ class _Writer:
             text = _unharmed(group)
         elif kind == "parity" and worst.passed:
             text = "Served as it was trained and evaluated: " + " ".join(item.text for item in group)
+        elif kind == "budget" and worst.passed:
+            text = "Within its budget: " + " ".join(item.text for item in group)
         else:
             text = worst.text
         yield Statement(name=name, outcome=outcome(worst), text=text.rstrip("."))

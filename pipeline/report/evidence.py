@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from string import ascii_uppercase
 
-from pipeline.core.numbers import p_value, percent, points
+from pipeline.core.numbers import amount, p_value, percent, points
 from pipeline.report.conditions import outcome_text
 from pipeline.report.front_page import score_plot
 from pipeline.report.human import human_blocks
@@ -60,13 +60,15 @@ def _gate(report: Report) -> Iterator[Block]:
         yield Bullets(tuple(f"{condition.name}: {condition.text}" for condition in report.conditions))
 
 
+_WRITTEN: dict[str, Callable[[float], str]] = {"parity": "{:,.0f}".format, "budget": amount}
+"""How the numbers of a kind of condition are written, where they are no shares."""
+
+
 def _condition_row(condition: Condition) -> tuple[str, ...]:
-    whole = condition.name.startswith("parity")
+    write = _WRITTEN.get(condition.name.partition(".")[0], percent)
 
     def written(value: float | None) -> str:
-        if value is None:
-            return ""
-        return f"{value:,.0f}" if whole else f"{100 * value:.1f}%"
+        return "" if value is None else write(value)
 
     bounds = (
         f"{written(condition.low)} to {written(condition.high)}"

@@ -176,7 +176,7 @@ def _decision(version: VersionRecord, registration: Registration) -> Iterator[st
     yield ""
     for note in registration.overrides:
         yield from (f"**Overridden by a person** ({note.time}), with this reason: {plain(note.reason)}", "")
-    for condition in decision.conditions:
+    for condition in decision.all_conditions:
         yield f"- {plain(condition.name)}, {outcome_text(condition)}: {plain(condition.text)}"
     yield ""
 

@@ -43,7 +43,7 @@ def next_steps(record: RunRecord, registration: Registration) -> tuple[str, ...]
     if record.register is None:
         return ("Run the description again: what is finished is not done again.",)
     decision = record.register.artifact.decision
-    failed = [condition for condition in decision.conditions if outcome(condition) == "not met"]
+    failed = [condition for condition in decision.all_conditions if outcome(condition) == "not met"]
     if failed:
         remedies = dict.fromkeys(step for condition in failed if (step := _remedy(condition)) is not None)
         return (*remedies, *_override(registration))

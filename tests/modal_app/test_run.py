@@ -70,6 +70,14 @@ def test_the_money_is_told_by_call(done: Done) -> None:
     assert money["reserved"]["dollars"] == 0.0
 
 
+def test_the_gate_is_told_what_was_spent(done: Done) -> None:
+    report = json.loads((Path(done.printed["report"]).with_name("report.json")).read_text())
+    found = next(item for item in report["conditions"] if item["name"] == "budget.max_cost")
+    money = done.printed["money"]
+    assert found["passed"] and found["threshold"] == money["max_cost"]
+    assert 0.0 < found["estimate"] <= money["spent"]["dollars"]
+
+
 def test_the_same_description_again_executes_nothing(done: Done) -> None:
     before = done.home.started("train_stage")
     again = done.home.run("--config", done.spec, "--yes", "--to", done.here, "--json")

@@ -13,7 +13,7 @@ from pipeline.registry.losses import Loss
 from pipeline.registry.protected import Protected
 from schemas.evaluate import Score
 from schemas.judge import Biases, JudgeArtifact, Preference
-from schemas.register import Comparison, Condition, Decision, GateOptions, SeedSpread
+from schemas.register import BudgetUse, Comparison, Condition, Decision, GateOptions, SeedSpread
 from schemas.serve import ServeArtifact
 
 
@@ -69,7 +69,7 @@ PASSING = Evidence(
 
 
 def condition(decision: Decision, name: str) -> Condition:
-    return next(condition for condition in decision.conditions if condition.name == name)
+    return next(condition for condition in decision.all_conditions if condition.name == name)
 
 
 def test_what_shows_everything_is_promoted() -> None:
@@ -318,3 +318,21 @@ def test_a_test_split_that_the_training_rows_give_away_is_refused(copies: int, n
     found = condition(decision, "contamination")
     assert (found.estimate, found.threshold) == (pytest.approx(share, abs=1e-12), 0.1)
     assert "at most 10.0% may (gate.max_contamination): split by near-duplicate cluster" in found.text
+
+
+@pytest.mark.parametrize(
+    ("used", "passed", "says"),
+    [
+        (0.0042, True, "The run took 0.0042 of 5.00 US dollars (constraints.max_cost)."),
+        (5.0, True, "took 5.00 of 5.00"),
+        (5.01, False, "took 5.01 of 5.00 US dollars (constraints.max_cost): more than it may; raise the cap"),
+    ],
+)
+def test_a_run_that_took_more_than_its_cap_is_refused(used: float, passed: bool, says: str) -> None:
+    use = BudgetUse(limit="constraints.max_cost", allowed=5.0, used=used)
+    decision = decide(replace(PASSING, budget=(use,)))
+    found = condition(decision, "budget.max_cost")
+    assert (found.passed, found.estimate, found.threshold) == (passed, used, 5.0)
+    assert says in found.text
+    assert decision.verdict == ("promoted" if passed else "refused")
+    assert found in decision.budget and found not in decision.conditions

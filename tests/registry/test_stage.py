@@ -9,8 +9,9 @@ from pipeline.core.context import CallContext
 from pipeline.core.errors import IntegrityError
 from pipeline.core.workspace import content_digest, list_files
 from pipeline.registry.stage import run
+from schemas.base import canonical, canonical_digest
 from schemas.evaluate import BaseSubject, MetricSpec, RetentionSpec, TfidfSubject
-from schemas.register import Condition, RegisterArtifact, RegisterConfig, RegisterInputs
+from schemas.register import BudgetUse, Condition, RegisterArtifact, RegisterConfig, RegisterInputs
 from tests.registry.builders import config, evaluation, model, passing_inputs, serve, variant
 from tests.support.stored import workspace
 
@@ -43,7 +44,7 @@ def test_files_hold_the_decision_and_are_the_same_bytes_each_time(tmp_path: Path
     assert content_digest(first) == content_digest(second)
     assert [file.path for file in first] == ["comparisons.json", "decision.json", "lineage.json"]
     decision = json.loads((tmp_path / "first/output/decision.json").read_text())
-    assert decision == artifact.decision.model_dump(mode="json")
+    assert decision == artifact.decision.model_dump(mode="json", exclude={"budget"})
     comparisons = json.loads((tmp_path / "first/output/comparisons.json").read_text())
     assert [c["reference"] for c in comparisons["baselines"]] == ["base", "empty"]
     assert comparisons["retention"][0]["task"] == "old"
@@ -219,3 +220,18 @@ def test_baselines_on_other_items_are_refused(tmp_path: Path) -> None:
     other = evaluation(tmp_path / "other", [0] * 200, data_digest="older")
     with pytest.raises(IntegrityError, match="split digest"):
         register(tmp_path / "work", inputs.model_copy(update={"baselines": {"base": other}}))
+
+
+def test_what_a_run_cost_decides_and_is_no_part_of_the_content(tmp_path: Path) -> None:
+    inputs = passing_inputs(tmp_path)
+
+    def kept(name: str, used: float) -> tuple[str, RegisterArtifact]:
+        use = BudgetUse(limit="constraints.max_hours", allowed=1.0, used=used)
+        artifact = register(tmp_path / name, inputs, config().model_copy(update={"budget": (use,)}))
+        described = canonical_digest(canonical(artifact))
+        return content_digest(list_files(tmp_path / name / "output")) + described, artifact
+
+    (first, cheap), (second, dearer), (_, dear) = kept("first", 0.2), kept("second", 0.3), kept("third", 1.1)
+    assert first == second
+    assert [artifact.decision.budget[0].estimate for artifact in (cheap, dearer, dear)] == [0.2, 0.3, 1.1]
+    assert [artifact.decision.verdict for artifact in (cheap, dearer, dear)] == ["promoted", "promoted", "refused"]
