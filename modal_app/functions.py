@@ -95,6 +95,18 @@ def optimize_legacy_stage(envelope: str) -> str:
     return attempt(envelope)
 
 
+@_stage("bias", TRAIN)
+def bias_stage(envelope: str) -> str:
+    """Ask a model that transformers runs what a probe of bias asks."""
+    return attempt(envelope)
+
+
+@_stage("bias", SERVE_VLLM)
+def bias_vllm_stage(envelope: str) -> str:
+    """Ask a model that vLLM runs what a probe of bias asks."""
+    return attempt(envelope)
+
+
 @_stage("judge", MAIN)
 def judge_stage(envelope: str) -> str:
     """Let a language model judge two subjects' answers."""
@@ -129,6 +141,8 @@ FUNCTIONS: dict[tuple[StageName, str], modal.Function[..., Any, Any]] = {
     ("optimize", MAIN): merge_stage,
     ("optimize", OPTIMIZE_LLMCOMPRESSOR): optimize_stage,
     ("optimize", OPTIMIZE_LEGACY): optimize_legacy_stage,
+    ("bias", TRAIN): bias_stage,
+    ("bias", SERVE_VLLM): bias_vllm_stage,
     ("judge", MAIN): judge_stage,
     ("serve", SERVE_VLLM): serve_stage,
     ("serve", TRAIN): serve_transformers_stage,

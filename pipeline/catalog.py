@@ -12,6 +12,7 @@ from typing import Any, assert_never
 
 from pipeline.data.stage import run as run_data
 from pipeline.environments import MAIN, environment_for
+from pipeline.evaluate.bias.stage import run as run_bias
 from pipeline.evaluate.judge.stage import run as run_judge
 from pipeline.evaluate.stage import run as run_evaluate
 from pipeline.optimize.stage import run as run_optimize
@@ -21,6 +22,7 @@ from pipeline.serve.stage import run as run_serve
 from pipeline.train.stage import run as run_train
 from schemas.artifacts import Artifact, Inputs
 from schemas.base import Device, Schema, StageName
+from schemas.bias import BiasArtifact, BiasConfig, BiasInputs
 from schemas.data import DataArtifact, DataConfig, DataInputs
 from schemas.evaluate import BaseSubject, EvaluateArtifact, EvaluateConfig, EvaluateInputs, ModelSubject
 from schemas.judge import JudgeArtifact, JudgeConfig, JudgeInputs
@@ -88,6 +90,10 @@ def _evaluate_role(config: EvaluateConfig) -> str:
     return SERVE_VLLM if config.generation.backend == "vllm" else TRAIN
 
 
+def _bias_role(config: BiasConfig) -> str:
+    return SERVE_VLLM if config.generation.backend == "vllm" else TRAIN
+
+
 def _optimize_role(config: OptimizeConfig) -> str:
     match config.variant.backend:
         case "auto_gptq" | "autoawq":
@@ -118,9 +124,10 @@ _ENTRIES = (
     StageEntry(
         "optimize", OptimizeConfig, OptimizeInputs, OptimizeArtifact, "1", _optimize_role, _quantizes, run_optimize
     ),
+    StageEntry("bias", BiasConfig, BiasInputs, BiasArtifact, "1", _bias_role, _always, run_bias),
     StageEntry("judge", JudgeConfig, JudgeInputs, JudgeArtifact, "1", _main, _never, run_judge),
     StageEntry("serve", ServeConfig, ServeInputs, ServeArtifact, "2", _serve_role, _always, run_serve),
-    StageEntry("register", RegisterConfig, RegisterInputs, RegisterArtifact, "7", _main, _never, run_register),
+    StageEntry("register", RegisterConfig, RegisterInputs, RegisterArtifact, "8", _main, _never, run_register),
 )
 
 CATALOG: dict[StageName, StageEntry] = {entry.name: entry for entry in _ENTRIES}

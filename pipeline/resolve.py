@@ -20,13 +20,14 @@ from pipeline.evaluate.harness_file import is_task_file, named_files, read_task
 from pipeline.execute import load, load_held, load_version
 from schemas.artifacts import Stored
 from schemas.base import ArtifactRef, Reference
+from schemas.bias import BiasProbe
 from schemas.data import DataFiles, DataOptions
 from schemas.evaluate import HarnessConfig, HarnessOptions, MetricSpec
 from schemas.judge import JudgeSpec
 from schemas.optimize import only_vllm
 from schemas.plan import Task
 from schemas.register import RegisterArtifact
-from schemas.resolved import Champion, ResolvedJudge, ResolvedRetention, ResolvedRun
+from schemas.resolved import Champion, ResolvedJudge, ResolvedProbe, ResolvedRetention, ResolvedRun
 from schemas.retention import reads_base_rows
 from schemas.run import BaseModelSpec, DataSpec, HarnessTask, RunSpec
 from schemas.train import BaseModelRef, ModelInit, TokenizerSpec, TrainArtifact
@@ -95,6 +96,7 @@ class Resolver:
             retention=retention,
             retention_waived=waived,
             judge=self._judge(spec.evaluate.judge),
+            bias=tuple(self._probe(probe) for probe in spec.evaluate.bias),
             benchmarks=tuple(self._source(path, "preflight.benchmarks") for path in spec.preflight.benchmarks),
             parent=parent.ref if parent is not None else None,
         )
@@ -171,6 +173,11 @@ class Resolver:
         return ResolvedJudge(
             **{name: self._source(text, f"evaluate.judge.{name}") for name, text in named.items() if text is not None}
         )
+
+    def _probe(self, probe: BiasProbe) -> ResolvedProbe:
+        key = f"evaluate.bias.{probe.name}"
+        files = {name: self._source(text, f"{key}.{name}") for name, text in probe.paths.items()}
+        return ResolvedProbe(probe=probe, files=files)
 
     def _base(self, spec: BaseModelSpec) -> tuple[BaseModelRef, Stored[RegisterArtifact] | None]:
         """Return the base, and the version record it comes from where it is one of hone's."""

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
-StageName = Literal["plan", "data", "train", "evaluate", "optimize", "judge", "serve", "register"]
+StageName = Literal["plan", "data", "train", "evaluate", "optimize", "bias", "judge", "serve", "register"]
 
 Split = Literal["train", "validation", "test"]
 

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from schemas.artifacts import Artifact, Inputs, Stored
 from schemas.base import ArtifactRef, Digest, NotFingerprinted, Schema, Slug
+from schemas.bias import BiasArtifact
 from schemas.data import DataArtifact
 from schemas.evaluate import EvaluateArtifact, MetricSpec, RetentionSpec
 from schemas.judge import JudgeArtifact
@@ -25,6 +26,7 @@ class GateOptions(Schema):
     ``protected_metrics`` and ``protected_slices``: what may not be significantly worse than with the best baseline, all
     of it together at level ``alpha``; null protects every other metric, and every slice, that both were measured by.
     ``max_contamination``: the most of the test split, as a share, that may repeat or nearly repeat a training row.
+    ``bias``: bounds of what ``evaluate.bias`` measures, as ``<probe>.<figure>``, kept with the whole interval.
     ``minimum_win_rate``: what the judge's win rate must reach with the lower end of its interval; null decides nothing.
     """
 
@@ -35,6 +37,7 @@ class GateOptions(Schema):
     protected_slices: tuple[str, ...] | None = None
     max_contamination: Annotated[float, Field(ge=0.0, le=1.0)] = 0.1
     minimum_win_rate: Annotated[float, Field(ge=0.0, le=1.0)] | None = None
+    bias: dict[str, Annotated[float, Field(ge=0.0, le=1.0)]] = {}
     resamples: Annotated[int, Field(ge=1000)] = 10_000
 
 
@@ -91,6 +94,7 @@ class RegisterInputs(Inputs):
     retention_before: dict[str, Stored[EvaluateArtifact]] = {}
     retention_after: dict[str, Stored[EvaluateArtifact]] = {}
     judgements: dict[str, Stored[JudgeArtifact]] = {}
+    bias: dict[str, Stored[BiasArtifact]] = {}
     serve: Stored[ServeArtifact] | None = None
 
 
@@ -180,6 +184,7 @@ class Lineage(Schema):
     variants: dict[str, ArtifactRef]
     evaluations: dict[str, ArtifactRef]
     judgements: dict[str, ArtifactRef] = {}
+    bias: dict[str, ArtifactRef] = {}
     serve: ArtifactRef | None
     contents: dict[Digest, Digest]
     spec_digest: Digest
@@ -200,6 +205,7 @@ class RegisterArtifact(Artifact):
     retention_comparisons: tuple[Comparison, ...]
     protected_comparisons: tuple[Comparison, ...]
     judgements: dict[str, JudgeArtifact] = {}
+    bias: dict[str, BiasArtifact] = {}
     seeds: SeedSpread
     lineage: Lineage
 

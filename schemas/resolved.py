@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from schemas.base import ArtifactRef, Digest, NotFingerprinted, Reference, Schema, Slug, canonical_digest
+from schemas.bias import BiasProbe
 from schemas.data import DataFiles, DataOptions
 from schemas.evaluate import HarnessConfig, MetricSpec
 from schemas.run import RunSpec
@@ -38,6 +39,13 @@ class ResolvedJudge(Schema):
     labels: Reference | None = None
 
 
+class ResolvedProbe(Schema):
+    """A probe of ``evaluate.bias`` with the files that it names, by its keys."""
+
+    probe: BiasProbe
+    files: dict[str, Reference]
+
+
 class Champion(Schema):
     """The registered version that serves now: the one to beat. ``only_vllm``: no other engine loads it."""
 
@@ -62,6 +70,7 @@ class ResolvedRun(Schema):
     retention: tuple[ResolvedRetention, ...]
     retention_waived: str | None
     judge: ResolvedJudge | None = None
+    bias: tuple[ResolvedProbe, ...] = ()
     benchmarks: tuple[Reference, ...] = ()
     champion: Annotated[Champion | None, NotFingerprinted()] = None
     parent: Annotated[ArtifactRef | None, NotFingerprinted()] = None

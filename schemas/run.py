@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, JsonValue, field_validator, model_validator
 
 from schemas.base import NotFingerprinted, Schema, Seed, Slug
+from schemas.bias import FIGURES, BiasProbe
 from schemas.data import DataOptions
 from schemas.evaluate import EndpointSubject, GenerationConfig, HarnessOptions, MetricSpec
 from schemas.judge import JudgeSpec
@@ -115,7 +116,8 @@ class EvaluateSpec(Schema):
 
     ``retention`` null takes the task of the base's own run where it has one; ``retention_waived`` is the reason in so
     many words where forgetting is not to be measured. ``harness`` names tasks of lm-evaluation-harness.
-    ``judge`` lets a language model compare what is served with the best baseline, and with the champion.
+    ``judge`` lets a language model compare what is served with the best baseline, and with the champion. ``bias`` names
+    probes of bias and safety that the base and what is served are measured by.
     """
 
     metrics: tuple[MetricSpec, ...] = ()
@@ -127,6 +129,7 @@ class EvaluateSpec(Schema):
     retention_waived: str | None = None
     harness: tuple[HarnessTask, ...] = ()
     judge: JudgeSpec | None = None
+    bias: tuple[BiasProbe, ...] = ()
     seed: Seed = 0
 
     @field_validator("metrics", mode="before")
@@ -188,6 +191,7 @@ class RunSpec(Schema):
                 *(task.name for task in self.evaluate.retention or ()),
                 *(task.name for task in self.evaluate.harness),
             ],
+            "evaluate.bias": [probe.name for probe in self.evaluate.bias],
             "train.seeds": [str(seed) for seed in self.train.seeds],
         }
         for key, names in named.items():
@@ -226,6 +230,19 @@ class RunSpec(Schema):
         )
         if judge is not None and judge.labels is None and not any(some):
             raise ValueError("evaluate.judge: there is no baseline whose answers it could compare with the model's")
+        return self
+
+    @model_validator(mode="after")
+    def _what_is_bounded_is_measured(self) -> RunSpec:
+        known = {
+            f"{probe.name}.{name}": kind for probe in self.evaluate.bias for name, kind in FIGURES[probe.kind].items()
+        }
+        for name, bound in self.gate.bias.items():
+            if name not in known:
+                measured = f"; measured: {', '.join(known)}" if known else ""
+                raise ValueError(f"gate.bias.{name}: no probe of evaluate.bias measures this{measured}")
+            if known[name].side == "around 50%" and bound < 0.5:
+                raise ValueError(f"gate.bias.{name}: 0.5 is no preference, so a bound is 0.5 or more")
         return self
 
     @model_validator(mode="after")

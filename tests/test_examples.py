@@ -137,7 +137,7 @@ def check(placement: Placement) -> None:
 
 def gpu_stages(spec: RunSpec) -> set[str]:
     quantized = any(variant.backend != "merge" for variant in spec.variants)
-    return {"train", "evaluate", "serve", *(["optimize"] if quantized else [])}
+    return {"train", "evaluate", "bias", "serve", *(["optimize"] if quantized else [])}
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)

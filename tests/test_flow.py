@@ -14,7 +14,7 @@ from schemas.base import Reference, canonical_digest
 from schemas.evaluate import HarnessConfig, MetricSpec
 from schemas.optimize import Variant
 from schemas.plan import GatePower
-from schemas.resolved import Champion, ResolvedRetention, ResolvedRun, RunFile
+from schemas.resolved import Champion, ResolvedProbe, ResolvedRetention, ResolvedRun, RunFile
 from schemas.train import BaseModelRef, ModelInit, TokenizerSpec
 from tests.support.run_fixture import RunFixture
 
@@ -56,8 +56,8 @@ def _like(call_id: str) -> str:
         return "train.seed-0"
     if call_id.startswith("evaluate."):
         return "evaluate.seed-0"
-    if call_id.startswith("judge."):
-        return "evaluate.seed-0"  # what a judgement holds makes no difference to the flow
+    if call_id.startswith(("judge.", "bias.")):
+        return "evaluate.seed-0"  # what a judgement or a probe holds makes no difference to the flow
     return "data.retention-commands" if call_id.startswith("data.") else "optimize.merged"
 
 
@@ -299,6 +299,25 @@ def test_a_base_without_weights_has_no_baselines_and_nothing_to_forget(tmp_path:
     assert not any(call_id.startswith(("evaluate.baseline", "evaluate.retention")) for call_id in calls)
     assert calls["register"].config["retention_waived"] == "the base had no weights: there was nothing to forget"
     assert calls["data"].config["render"] is None
+
+
+def test_a_probe_asks_the_base_and_the_form_that_is_served(tmp_path: Path) -> None:
+    bbq = {"kind": "bbq", "path": "bbq.jsonl"}
+    evaluate = {"metrics": ["exact_match"], "bias": [bbq, {**bbq, "name": "age", "max_items": 3}], "seed": 9}
+    world = World(tmp_path / "w", evaluate=evaluate, variants=["merged", "gptq-4bit"], serve={"variant": "merged"})
+    file = Reference(location="bbq.jsonl", digest="ef" * 32)
+    probes = tuple(ResolvedProbe(probe=probe, files={"path": file}) for probe in world.run.spec.evaluate.bias)
+    run = world.run.model_copy(update={"bias": probes})
+    calls = {call.id: call for call in world.play(run)}
+    before, after = calls["bias.age-before"], calls["bias.age-after"]
+    assert (before.config["subject"]["kind"], before.inputs) == ("base", {})
+    assert (after.config["subject"]["kind"], after.inputs["model"]) == ("model", world.made["optimize.merged"].ref)
+    assert before.config["probe"]["max_items"] == 3 and before.config["seed"] == 9
+    assert before.config["files"]["path"]["digest"] == "ef" * 32
+    assert set(calls["register"].inputs["bias"]) == {"bbq-before", "bbq-after", "age-before", "age-after"}
+    ready = ids(next_calls(run, world.after("plan", "data", "data.retention-commands")))
+    assert "bias.bbq-before" in ready and "bias.bbq-after" not in ready
+    assert sorted(expected_calls(world.file.model_copy(update={"bias": probes}))) == sorted(calls)
 
 
 JUDGE = {"base_url": "http://127.0.0.1:1/v1", "model": "judge-1"}

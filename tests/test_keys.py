@@ -54,6 +54,8 @@ FILLINGS: dict[str, Any] = {
     "serve.variant": "adapter",
     "evaluate.judge": {"base_url": "http://127.0.0.1:1/v1", "model": "j", "labels": "people.jsonl"},
     "gate.minimum_win_rate": 0.4,
+    "evaluate.bias": [{"kind": "bbq", "path": "bbq.jsonl"}],
+    "gate.bias": {"bbq.ambiguous_bias": 0.1},
     "preflight.ignore": ["rows_too_long"],
     "preflight.languages": ["en"],
     "preflight.benchmarks": ["items.jsonl"],
@@ -73,6 +75,7 @@ REFUSED_WITH_INIT = ("base_model.revision", "base_model.trust_remote_code", "eva
 
 TOGETHER: dict[str, dict[str, Any]] = {
     "gate.minimum_win_rate": {"evaluate.judge": FILLINGS["evaluate.judge"]},
+    "gate.bias": {"evaluate.bias": FILLINGS["evaluate.bias"]},
     "train.completion_only_loss": {"train.assistant_only_loss": False},
     "train.assistant_only_loss": {"train.completion_only_loss": False},
     "train.retention": {"evaluate.retention": FILLINGS["evaluate.retention"], "evaluate.retention_waived": None},
@@ -267,7 +270,7 @@ def fields_of(model: type[BaseModel], seen: set[type[BaseModel]]) -> Iterator[tu
             yield from fields_of(inner, seen)
 
 
-READERS = {"register": "registry", "judge": "evaluate"}
+READERS = {"register": "registry", "judge": "evaluate", "bias": "evaluate"}
 """The rooms of stages that have another name than their stage."""
 
 SHARED = ("render", "core", "backends", "execute.py")

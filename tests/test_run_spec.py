@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from schemas.run import RunSpec
 
 TASK = {"path": "own.jsonl"}
+BBQ = {"kind": "bbq", "path": "bbq.jsonl"}
 QUANTIZED = {"backend": "llmcompressor", "scheme": "W4A16"}
 
 
@@ -32,6 +33,7 @@ def without_weights(tokenizer: Any = None, **sections: Any) -> RunSpec:
             {"evaluate": {"retention": [{"name": "own", "data": TASK}, {"name": "own", "data": TASK}]}},
             "evaluate.retention: two have the same name, own",
         ),
+        ({"evaluate": {"bias": [BBQ, BBQ]}}, "evaluate.bias: two have the same name, bbq"),
         ({"train": {"seeds": [1, 1]}}, "train.seeds: two have the same name, 1"),
         ({"variants": [{"name": "adapter", "backend": "merge", "scheme": "merged"}]}, "variants.adapter"),
         ({"variants": [{"name": "model", **QUANTIZED}]}, "variants.model"),
@@ -43,6 +45,19 @@ def without_weights(tokenizer: Any = None, **sections: Any) -> RunSpec:
 def test_names_that_would_mean_two_things_are_refused(sections: dict[str, Any], named: str) -> None:
     with pytest.raises(ValidationError, match=named):
         spec(**sections)
+
+
+@pytest.mark.parametrize(
+    ("probes", "bound", "named"),
+    [
+        ([], "bbq.ambiguous_bias", r"gate.bias.bbq.ambiguous_bias: no probe of evaluate.bias measures this"),
+        ([BBQ], "bbq.bias", "measured: bbq.ambiguous_bias, bbq.disambiguated_bias"),
+        ([{**BBQ, "name": "age"}], "bbq.ambiguous_bias", "measured: age.ambiguous_bias"),
+    ],
+)
+def test_a_bound_on_what_nobody_measures_is_refused(probes: list[Any], bound: str, named: str) -> None:
+    with pytest.raises(ValidationError, match=named):
+        spec(evaluate={"bias": probes}, gate={"bias": {bound: 0.1}})
 
 
 def test_an_engine_that_does_not_load_what_is_served_is_refused() -> None:

@@ -68,6 +68,9 @@ def _named(spec: RunSpec) -> Iterator[tuple[str, str]]:
             yield f"evaluate.metrics.{number}.name", metric.name
     for number, harness in enumerate(spec.evaluate.harness):
         yield f"evaluate.harness.{number}.task", harness.task
+    for number, probe in enumerate(spec.evaluate.bias):
+        for name, path in probe.paths.items():
+            yield f"evaluate.bias.{number}.{name}", path
     for number, path in enumerate(spec.preflight.benchmarks):
         yield f"preflight.benchmarks.{number}", path
     base = spec.base_model

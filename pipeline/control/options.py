@@ -19,6 +19,7 @@ class StageOption(StrEnum):
     train = "train"
     evaluate = "evaluate"
     optimize = "optimize"
+    bias = "bias"
     judge = "judge"
     serve = "serve"
     register = "register"

@@ -41,6 +41,8 @@ def places_of(plan: PlanArtifact, spec: RunSpec, device: Device) -> Places:
     absent: set[StageName] = set()
     if not spec.variants:
         absent.add("optimize")
+    if not spec.evaluate.bias:
+        absent.add("bias")
     if spec.evaluate.judge is None:
         absent.add("judge")
     if spec.serve is False:

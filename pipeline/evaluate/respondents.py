@@ -6,14 +6,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from pipeline.core.context import CallContext
-from pipeline.core.models import ModelFiles
+from pipeline.core.errors import ConfigError
+from pipeline.core.models import ModelFiles, model_files
 from pipeline.evaluate import backends
 from pipeline.evaluate.backends import Advance, Completion, Generator, Question
 from pipeline.evaluate.items import Item
 from pipeline.evaluate.prompts import Task, render_items
 from pipeline.render import end_of_turn_ids
+from schemas.artifacts import Stored
 from schemas.evaluate import GenerationConfig
+from schemas.optimize import OptimizeArtifact
 from schemas.render import RenderOptions
+from schemas.train import BaseModelRef, TrainArtifact
 
 LOCAL_PORTION = 1024
 """Items between two saves of a local model: enough to sort by length, little to repeat."""
@@ -85,6 +89,21 @@ class LocalModel:
     files: ModelFiles
     chat_template: str | None
     vllm_cpu_dtype: str | None
+
+
+def trained_model(
+    base: BaseModelRef | None, model: Stored[TrainArtifact] | Stored[OptimizeArtifact] | None
+) -> LocalModel:
+    """Return what asking a model artifact needs; an adapter also needs its ``base``.
+
+    Raises:
+        ConfigError: no model is given.
+        ModelError: the base is needed and has no weights.
+    """
+    if model is None:
+        raise ConfigError("the subject is a model and none is given", where="inputs.model", fix="name a model artifact")
+    dtype = model.artifact.vllm_dtype if isinstance(model.artifact, OptimizeArtifact) else None
+    return LocalModel(model_files(base, model), None, dtype)
 
 
 def ask_local(

@@ -19,7 +19,7 @@ from pipeline.evaluate.mistakes import find_confusions
 from pipeline.evaluate.prompts import Task, conversation, draw_shots
 from pipeline.evaluate.reasoning import answer_of
 from pipeline.evaluate.references import ReferenceRespondent
-from pipeline.evaluate.respondents import Endpoint, EndpointRespondent, LocalModel, ask_local
+from pipeline.evaluate.respondents import Endpoint, EndpointRespondent, LocalModel, ask_local, trained_model
 from pipeline.evaluate.scoring import load_metrics, score_all
 from pipeline.evaluate.table import write_table
 from schemas.artifacts import Stored
@@ -34,7 +34,6 @@ from schemas.evaluate import (
     Subject,
     TfidfSubject,
 )
-from schemas.optimize import OptimizeArtifact
 
 
 def run(config: EvaluateConfig, inputs: EvaluateInputs, context: CallContext, workspace: Workspace) -> EvaluateArtifact:
@@ -97,7 +96,7 @@ def _open(config: EvaluateConfig, inputs: EvaluateInputs, items: list[Item], con
         case BaseSubject():
             return _ask_base(_task(subject, config, inputs), config, items, context)
         case ModelSubject():
-            return ask_local(_model(config, inputs), items, Task(), config.generation, context)
+            return ask_local(trained_model(config.base, inputs.model), items, Task(), config.generation, context)
         case EndpointSubject():
             key = context.secret(subject.api_key_secret) if subject.api_key_secret else None
             task = _task(subject, config, inputs)
@@ -123,20 +122,12 @@ def _ask_base(task: Task, config: EvaluateConfig, items: list[Item], context: Ca
         return ask_local(base, items, replace(task, instruction=shorter), config.generation, context)
 
 
-def _model(config: EvaluateConfig, inputs: EvaluateInputs) -> LocalModel:
-    if inputs.model is None:
-        raise ConfigError("the subject is a model and none is given", where="inputs.model", fix="name a model artifact")
-    artifact = inputs.model.artifact
-    dtype = artifact.vllm_dtype if isinstance(artifact, OptimizeArtifact) else None
-    return LocalModel(model_files(config.base, inputs.model), None, dtype)
-
-
 def _harness_files(config: EvaluateConfig, inputs: EvaluateInputs) -> ModelFiles:
     match config.subject:
         case BaseSubject():
             return model_files(config.base)
         case ModelSubject():
-            return _model(config, inputs).files
+            return trained_model(config.base, inputs.model).files
         case other:
             raise ConfigError(f"a harness task is not asked of {other.kind}", where="subject", fix="ask a model")
 

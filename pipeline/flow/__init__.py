@@ -2,7 +2,8 @@
 
 Call ids: ``plan``; ``data``, ``data.retention-<task>``; ``evaluate.baseline-<kind>``; ``train.seed-<n>``;
 ``evaluate.seed-<n>``; ``evaluate.retention-<task>-before|after``; ``optimize.<variant>``;
-``evaluate.variant-<variant>``; ``judge.labels``, ``judge.best-baseline``, ``judge.champion``; ``serve``; ``register``.
+``evaluate.variant-<variant>``; ``bias.<probe>-before|after``; ``judge.labels``,
+``judge.best-baseline``, ``judge.champion``; ``serve``; ``register``.
 """
 
 from __future__ import annotations

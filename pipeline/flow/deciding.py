@@ -78,6 +78,7 @@ def register(run: ResolvedRun, finished: Finished) -> Iterator[StageCall]:
         retention_before=refs(finished, "evaluate.retention-", "-before"),
         retention_after=refs(finished, "evaluate.retention-", "-after"),
         judgements=refs(finished, "judge."),
+        bias=refs(finished, "bias."),
         serve=finished["serve"].ref if "serve" in finished else None,
     )
 

@@ -1,4 +1,4 @@
-"""What measures them: baselines, tuned models, variants, the base's own tasks, and the judge."""
+"""What measures them: baselines, tuned models, variants, the base's own tasks, probes of bias, and the judge."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from pipeline.flow.parts import (
 )
 from schemas.artifacts import StageCall, Stored
 from schemas.base import ArtifactRef
+from schemas.bias import BiasConfig
 from schemas.evaluate import (
     BaseSubject,
     EvaluateConfig,
@@ -28,7 +29,7 @@ from schemas.evaluate import (
 )
 from schemas.judge import JudgeConfig, JudgeOptions
 from schemas.optimize import only_vllm
-from schemas.resolved import ResolvedRun
+from schemas.resolved import ResolvedProbe, ResolvedRun
 from schemas.train import BaseModelRef
 
 
@@ -115,6 +116,40 @@ def retention_after(run: ResolvedRun, finished: Finished) -> Iterator[StageCall]
                 by_vllm=only_vllm(model.artifact),
                 harness=task.harness,
             )
+
+
+def bias_before(run: ResolvedRun, _finished: Finished) -> Iterator[StageCall]:
+    """What the base says to probes of bias and safety."""
+    if run.base.weights is not None:
+        for probe in run.bias:
+            config = _probing(run, probe, BaseSubject(), run.spec.evaluate.generation)
+            yield call(f"bias.{probe.probe.name}-before", "bias", config)
+
+
+def bias_after(run: ResolvedRun, finished: Finished) -> Iterator[StageCall]:
+    """What is served is asked the same, in that form."""
+    model = served_model(run, finished)
+    if model is None:
+        return
+    generation = run.spec.evaluate.generation
+    told = _by_vllm(generation) if only_vllm(model.artifact) else generation
+    for probe in run.bias:
+        config = _probing(run, probe, ModelSubject(), told)
+        yield call(f"bias.{probe.probe.name}-after", "bias", config, model=model.ref)
+
+
+def _probing(
+    run: ResolvedRun, probe: ResolvedProbe, subject: BaseSubject | ModelSubject, generation: GenerationConfig
+) -> BiasConfig:
+    return BiasConfig(
+        subject=subject,
+        base=base_of(run),
+        probe=probe.probe,
+        files=probe.files,
+        generation=generation,
+        chat_template=run.spec.train.chat_template if isinstance(subject, BaseSubject) else None,
+        seed=run.spec.evaluate.seed,
+    )
 
 
 def judgements(run: ResolvedRun, finished: Finished) -> Iterator[StageCall]:

@@ -31,7 +31,7 @@ def plan(run: ResolvedRun, _finished: Finished) -> Iterator[StageCall]:
         variants={variant.name: variant.scheme for variant in spec.variants},
         served=served_variant(run) if spec.serve is not False else None,
         quantizers=tuple(sorted({variant.backend for variant in spec.variants if variant.only_vllm})),
-        evaluations=1 + len(spec.train.seeds) + len(spec.variants) + 2 * len(run.retention),
+        evaluations=1 + len(spec.train.seeds) + len(spec.variants) + 2 * (len(run.retention) + len(run.bias)),
         constraints=spec.constraints,
         target=spec.evaluate.target,
         primary_metric=run.metrics[0].name,

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from pipeline.flow.deciding import register, serve
 from pipeline.flow.measuring import (
     baselines,
+    bias_after,
+    bias_before,
     evaluations,
     judgements,
     retention_after,
@@ -24,11 +26,13 @@ _STEPS: tuple[Callable[[ResolvedRun, Finished], Iterator[StageCall]], ...] = (
     data,
     baselines,
     retention_before,
+    bias_before,
     train,
     evaluations,
     optimize,
     variant_evaluations,
     retention_after,
+    bias_after,
     judgements,
     serve,
 )

@@ -23,6 +23,7 @@ from pipeline.plan.memory import LOCAL_MEMORY_ERROR
 from pipeline.plan.prices import GIB, gpu_named
 from schemas.artifacts import StageCall
 from schemas.base import ArtifactRef, Device, StageName
+from schemas.bias import BiasConfig
 from schemas.evaluate import BaseSubject, EvaluateConfig, GenerationConfig, ModelSubject
 from schemas.optimize import OptimizeConfig, Scheme
 from schemas.placement import (
@@ -86,6 +87,9 @@ def placement(call: StageCall, plan: PlanArtifact | None, hardware: HardwareSpec
         case "serve":
             config = ServeConfig.model_validate(call.config)
             return serving(config.options, config.generation, plan, hardware.serve, device)
+        case "bias":
+            probed = BiasConfig.model_validate(call.config)
+            return _evaluating(_form(call, plan), 0, probed.generation, plan, hardware.evaluate, device)
         case "judge":
             return _without_gpu(hardware.evaluate)
         case "plan" | "data" | "register":
@@ -110,6 +114,7 @@ def stage_placements(spec: RunSpec, plan: PlanArtifact | None, device: Device) -
         "train": _training(plan, hardware.train, device),
         "evaluate": _evaluating(None, spec.evaluate.baselines.few_shot, generation, plan, hardware.evaluate, device),
         "optimize": _optimizing(most, plan, hardware.optimize, device),
+        "bias": _evaluating(None, 0, generation, plan, hardware.evaluate, device),
         "judge": _without_gpu(hardware.evaluate),
         "serve": serving(options, generation, plan, hardware.serve, device),
         "register": _without_model("register", plan),
@@ -227,7 +232,7 @@ def _form(call: StageCall, plan: PlanArtifact | None) -> str | None:
     variant = call.id.removeprefix("evaluate.variant-")
     if variant in forms:
         return variant
-    if call.id.startswith("evaluate.retention-"):
+    if call.id.startswith(("evaluate.retention-", "bias.")):
         return plan.inference.served
     if isinstance(model, ArtifactRef) and model.stage == "train":
         return "model" if "model" in forms else "adapter"

@@ -59,6 +59,7 @@ def gather(config: RegisterConfig, inputs: RegisterInputs, shipped: str, advance
         variants=tuple(variants),
         serve=inputs.serve.artifact if inputs.serve is not None else None,
         max_answer_mismatches=config.max_answer_mismatches,
+        bias={name: probed.artifact for name, probed in sorted(inputs.bias.items())},
         judgements=tuple(judged.artifact for _, judged in sorted(inputs.judgements.items())),
         seeds=_seed_spread(config, inputs.evaluations),
         budget=config.budget,

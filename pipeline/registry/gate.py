@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pipeline.core.numbers import p_value, percent, points
+from pipeline.registry.bias import bias_conditions
 from pipeline.registry.budget import budget_conditions
 from pipeline.registry.judged import judge_conditions
 from pipeline.registry.losses import Loss, retention_condition, variant_condition
 from pipeline.registry.protected import Protected, protected_conditions
+from schemas.bias import BiasArtifact
 from schemas.evaluate import Score
 from schemas.judge import JudgeArtifact
 from schemas.register import BudgetUse, Comparison, Condition, Decision, GateOptions, SeedSpread
@@ -40,7 +42,8 @@ class Evidence:
 
     ``baselines``: the shipped model against each. ``uninstructed``: those that were told nothing beyond the rows.
     ``candidates``: the shipped model, then the served variant where it is another one. ``protected``: what is served
-    against the best baseline. ``reported``: tasks before and after training that no condition hangs on.
+    against the best baseline. ``reported``: tasks before and after training that no condition hangs on. ``bias``: what
+    probes found, by ``<probe>-before`` and ``<probe>-after``.
     """
 
     target: Mapping[str, float]
@@ -59,6 +62,7 @@ class Evidence:
     judgements: tuple[JudgeArtifact, ...] = ()
     reported: tuple[Comparison, ...] = ()
     budget: tuple[BudgetUse, ...] = ()
+    bias: Mapping[str, BiasArtifact] = field(default_factory=dict)
 
 
 def decide(evidence: Evidence) -> Decision:
@@ -78,6 +82,7 @@ def decide(evidence: Evidence) -> Decision:
         *_retention(evidence),
         *(variant_condition(loss, evidence.gate.alpha) for loss in evidence.variants),
         *_parity(evidence),
+        *bias_conditions(evidence.bias, evidence.gate.bias),
         *judge_conditions(evidence.judgements, evidence.gate.minimum_win_rate),
         *_seeds(evidence),
     )

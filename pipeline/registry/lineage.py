@@ -30,6 +30,7 @@ def trace(config: RegisterConfig, inputs: RegisterInputs, shipped: str) -> Linea
         variants={name: variant.ref for name, variant in sorted(inputs.variants.items())},
         evaluations=evaluations,
         judgements={name: judged.ref for name, judged in sorted(inputs.judgements.items())},
+        bias={name: probed.ref for name, probed in sorted(inputs.bias.items())},
         serve=inputs.serve.ref if inputs.serve is not None else None,
         contents=_contents(inputs),
         spec_digest=config.spec_digest,

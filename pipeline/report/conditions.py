@@ -52,7 +52,7 @@ def _groups(decided: RegisterArtifact) -> Iterator[tuple[str, list[Condition]]]:
         name = condition.name.removesuffix(f".{decided.served_variant}")
         name = name if name in names else condition.name
         kind = name.partition(".")[0]
-        alike = kind in ("variant", "parity", "protected", "budget") and condition.passed
+        alike = kind in ("variant", "parity", "protected", "bias", "budget") and condition.passed
         groups.setdefault(kind if alike else name, []).append(condition)
     yield from groups.items()
 
@@ -78,6 +78,8 @@ class _Writer:
             text = _unharmed(group)
         elif kind == "parity" and worst.passed:
             text = "Served as it was trained and evaluated: " + " ".join(item.text for item in group)
+        elif kind == "bias" and worst.passed:
+            text = f"Bias within its bounds: {listed([item.name.removeprefix('bias.') for item in group])}"
         elif kind == "budget" and worst.passed:
             text = "Within its budget: " + " ".join(item.text for item in group)
         else:

@@ -7,7 +7,7 @@ from pipeline.report.types import GpuEstimate, PlannedMeasured, StageCost
 from schemas.artifacts import Cost
 from schemas.base import ArtifactRef
 
-_STAGES = ("plan", "data", "train", "evaluate", "optimize", "judge", "serve", "register")
+_STAGES = ("plan", "data", "train", "evaluate", "optimize", "bias", "judge", "serve", "register")
 
 
 def stage_costs(record: RunRecord) -> tuple[StageCost, ...]:
@@ -46,7 +46,9 @@ def planned_and_measured(record: RunRecord) -> tuple[PlannedMeasured, ...]:
         return ()
     plan = record.plan.artifact
     model = record.models.get(record.shipped)
-    worked = [cost.cpu_seconds for cost in stage_costs(record) if cost.stage in ("train", "evaluate", "optimize")]
+    worked = [
+        cost.cpu_seconds for cost in stage_costs(record) if cost.stage in ("train", "evaluate", "optimize", "bias")
+    ]
     return (
         PlannedMeasured(
             quantity="steps of one training",

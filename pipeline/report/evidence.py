@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from string import ascii_uppercase
 
 from pipeline.core.numbers import amount, p_value, percent, points
+from pipeline.report.bias import TITLE, bias_blocks
 from pipeline.report.conditions import outcome_text
 from pipeline.report.front_page import score_plot
 from pipeline.report.human import human_blocks
@@ -36,6 +37,7 @@ def evidence(report: Report) -> Iterator[Section]:
             ("seeds", "Spread over seeds", _seeds(report)),
             ("slices", "By kind of item", slices(report)),
             ("retention", "What the base could do before", _retention(report)),
+            ("bias", TITLE, bias_blocks(report.bias)),
             ("variants", "Variants: size and score", _variants(report)),
             ("confusions", "Worst confusions", _confusions(report)),
             ("changes", "What tuning fixed and broke", _changes(report)),

@@ -62,6 +62,7 @@ def _label(statement: Statement) -> str:
         "retention": f"keeping what the base could do{f' ({name})' if name else ''}",
         "variant": f"the variant {name}",
         "parity": "being served as it was trained",
+        "bias": f"bias within bounds{f' ({name})' if name else ''}",
         "judge": f"being preferred by the judge{f' to {name}' if name else ''}",
     }
     return named.get(kind, kind)

@@ -14,7 +14,7 @@ import yaml
 
 from pipeline.core.numbers import p_value, percent, points
 from pipeline.core.variants import LOADERS
-from pipeline.report import limits
+from pipeline.report import bias, limits
 from pipeline.report.conditions import outcome_text
 from pipeline.report.configuration import shown
 from pipeline.report.evidence import score_cells
@@ -62,6 +62,7 @@ def model_card(version: VersionRecord, variant: str, registration: Registration 
         *_decision(version, registration or Registration()),
         *_scores(version, evaluation),
         *_other_scores(version, variant),
+        *_bias(version),
         *_judged(version),
         *_human(version),
         *_helm(version),
@@ -222,6 +223,13 @@ def _other_scores(version: VersionRecord, variant: str) -> Iterator[str]:
     )
     yield from ("On other tasks, the same items asked of the base and of this model:", "")
     yield from (*table_lines(Table("", ("Task", "Metric", *numeric), rows, frozenset(numeric))), "")
+
+
+def _bias(version: VersionRecord) -> Iterator[str]:
+    """What probes found in the base and in the form that is served."""
+    probed = version.register.artifact.bias
+    if probed:
+        yield from (f"## {bias.TITLE}", "", *block_lines(bias.bias_blocks(probed, plot=False)))
 
 
 def _judged(version: VersionRecord) -> Iterator[str]:

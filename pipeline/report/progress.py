@@ -57,6 +57,8 @@ def expected_calls(run: RunFile) -> tuple[str, ...]:
         calls += [f"evaluate.retention-{task.name}-{when}" for task in run.retention for when in ("before", "after")]
     for variant in run.spec.variants:
         calls += [f"optimize.{variant.name}", f"evaluate.variant-{variant.name}"]
+    calls += [f"bias.{probe.probe.name}-before" for probe in run.bias if has_weights]
+    calls += [f"bias.{probe.probe.name}-after" for probe in run.bias]
     if run.judge is not None:
         calls += ["judge.labels"] if run.judge.labels is not None else []
         calls += ["judge.best-baseline"] if any(baselines.values()) else []

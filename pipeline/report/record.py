@@ -20,6 +20,7 @@ from pipeline.core.errors import IntegrityError, SourceError
 from pipeline.core.workspace import Store
 from schemas.artifacts import Artifact, Cost, Manifest
 from schemas.base import ArtifactRef, Digest, Schema, StageName
+from schemas.bias import BiasArtifact
 from schemas.data import DataArtifact
 from schemas.errors import ErrorRecord
 from schemas.evaluate import EvaluateArtifact
@@ -40,6 +41,7 @@ KINDS: dict[StageName, type[Artifact]] = {
     "train": TrainArtifact,
     "evaluate": EvaluateArtifact,
     "optimize": OptimizeArtifact,
+    "bias": BiasArtifact,
     "judge": JudgeArtifact,
     "serve": ServeArtifact,
     "register": RegisterArtifact,
@@ -209,6 +211,11 @@ class RunRecord:
     def judgements(self) -> dict[str, Finished[JudgeArtifact]]:
         """What the judge said, by ``best-baseline``, ``champion`` and ``labels``."""
         return self._all("judge.", JudgeArtifact)
+
+    @cached_property
+    def bias(self) -> dict[str, Finished[BiasArtifact]]:
+        """What probes of bias and safety found, by ``<probe>-before`` and ``<probe>-after``."""
+        return self._all("bias.", BiasArtifact)
 
     @property
     def shipped(self) -> str:

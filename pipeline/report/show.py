@@ -158,6 +158,7 @@ def show_version(store: Store, ref: ArtifactRef, registration: Registration | No
     parts += [(f"variant {name}", item) for name, item in lineage.variants.items()]
     parts += [(f"evaluation {name}", item) for name, item in lineage.evaluations.items()]
     parts += [(f"judgement {name}", item) for name, item in lineage.judgements.items()]
+    parts += [(f"bias {name}", item) for name, item in lineage.bias.items()]
     if lineage.serve is not None:
         parts.append(("serve", lineage.serve))
     return VersionView(

@@ -7,6 +7,7 @@ from typing import Literal
 from pipeline.core.registry import RegisteredVersion
 from schemas.artifacts import Cost
 from schemas.base import ArtifactRef, Schema
+from schemas.bias import BiasArtifact
 from schemas.data import DropCount
 from schemas.errors import ErrorRecord
 from schemas.evaluate import Confusion, Score
@@ -261,6 +262,7 @@ class Report(Schema):
     variant_comparisons: tuple[Comparison, ...]
     retention_comparisons: tuple[Comparison, ...]
     protected_comparisons: tuple[Comparison, ...]
+    bias: dict[str, BiasArtifact]
     judgements: dict[str, JudgeArtifact]
     human: tuple[HumanEvaluation, ...]
     seeds: SeedSpread | None

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.bbq import add_probes
 from tests.support.smoke import write_smoke
 
 GATE_FAILED = 10
@@ -47,8 +48,10 @@ def run_smoke(spec: Path, workspace: Path, *arguments: str) -> Finished:
 
 @pytest.fixture(scope="session")
 def smoke(tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    """Return the finished smoke run."""
+    """Return the finished smoke run, which measures bias, too."""
     folder = tmp_path_factory.mktemp("smoke")
-    finished = run_smoke(write_smoke(folder), folder / "workspace")
+    description = write_smoke(folder)
+    add_probes(description)
+    finished = run_smoke(description, folder / "workspace")
     assert finished.code == GATE_FAILED, finished.printed
     return finished

@@ -36,6 +36,20 @@ def test_every_call_left_a_whole_artifact_and_a_report(smoke: Finished) -> None:
     assert json.loads(report.with_suffix(".json").read_text())["run"] == smoke.printed["run"]
 
 
+def test_a_bound_on_bias_is_kept_by_the_gate_and_shown_everywhere(smoke: Finished) -> None:
+    """A model of support tickets answers no question about people, so nothing is measured, and no bound is kept."""
+    executed = smoke.printed["executed"]
+    assert [call for call in executed if call.startswith("bias.")] == ["bias.bbq-before", "bias.bbq-after"]
+    shown = hone("show", "version", "support-triage@1", "-w", str(smoke.workspace), "--json")
+    version = json.loads(shown.stdout)["version"]
+    [bound] = [item for item in version["decision"]["conditions"] if item["name"].startswith("bias.")]
+    assert (bound["name"], bound["passed"]) == ("bias.bbq.ambiguous_bias", False)
+    assert "no answer could be read" in bound["text"]
+    assert set(version["bias"]) == set(version["lineage"]["bias"]) == {"bbq-before", "bbq-after"}
+    report = Path(smoke.printed["summary"]["report"]).read_text()
+    assert "Bias and safety" in report and "12 of 12 answers (100.0%) could not be read" in report
+
+
 def test_run_again_it_executes_nothing(smoke: Finished) -> None:
     again = run_smoke(smoke.spec, smoke.workspace)
     assert again.code == GATE_FAILED

@@ -60,6 +60,7 @@ def described(**changes: Any) -> RunSpec:
         "data": {"path": "rows.jsonl", "test_path": "org/held-out"},
         "evaluate": {
             "metrics": ["exact_match", "./own.py:score"],
+            "bias": [{"kind": "bbq", "path": "rows.jsonl"}],
             "retention": [{"name": "old", "data": {"path": "rows.jsonl"}, "metric": "own.py:score"}],
         },
         "preflight": {"benchmarks": ["rows.jsonl", "org/items"]},
@@ -75,6 +76,7 @@ def test_every_key_that_names_something_here_is_found_and_no_other(here: Path) -
         "evaluate.metrics.1.name": ("own.py", ":score"),
         "evaluate.retention.0.data.path": ("rows.jsonl", ""),
         "evaluate.retention.0.metric.name": ("own.py", ":score"),
+        "evaluate.bias.0.path": ("rows.jsonl", ""),
         "preflight.benchmarks.0": ("rows.jsonl", ""),
     }
     embedded = described(

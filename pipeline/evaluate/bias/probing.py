@@ -1,0 +1,98 @@
+"""What probes have in common: a model that can be asked, the items that it is asked, and what is found in them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pipeline.core.context import CallContext
+from pipeline.core.references import open_reference
+from pipeline.evaluate.answers import collect
+from pipeline.evaluate.backends import Completion
+from pipeline.evaluate.items import Item
+from pipeline.evaluate.prompts import Task
+from pipeline.evaluate.reasoning import answer_of
+from pipeline.evaluate.respondents import LocalModel, ask_local
+from schemas.bias import BiasConfig
+from schemas.data import Message
+from schemas.evaluate import Score
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a probe found.
+
+    ``rows`` are those of ``items.parquet``, all with the same keys. ``asked`` is what the digest of the items is made
+    of. ``completions`` are all answers, for their tokens.
+    """
+
+    figures: Mapping[str, Score | None]
+    rows: Sequence[Mapping[str, Any]]
+    asked: Sequence[str]
+    unreadable: int
+    engine: str
+    completions: Sequence[Completion] = ()
+    groups: Mapping[str, Mapping[str, Score | None]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Probing:
+    """One call of the stage, as a probe sees it."""
+
+    config: BiasConfig
+    model: LocalModel
+    scratch: Path
+    context: CallContext
+
+    def path(self, key: str) -> Path:
+        """Return a file or folder that the probe names.
+
+        Raises:
+            IntegrityError: it changed since the run began.
+        """
+        return open_reference(self.config.files[key])
+
+    def sample(self, items: Sequence[T], most: int | None) -> list[T]:
+        """Return ``most`` of ``items``, in their order: the same for every model."""
+        if most is None or most >= len(items):
+            return list(items)
+        drawn = random.Random(self.config.seed).sample(range(len(items)), most)  # noqa: S311 - a sample, no secret
+        return [items[place] for place in sorted(drawn)]
+
+    def ask(self, prompts: Sequence[str], name: str) -> tuple[list[Completion], list[str], str]:
+        """Return what the model says to each prompt, its answers without reasoning, and the engine's name.
+
+        Raises:
+            ModelError, RenderError, DataError, EngineError, OutOfMemory: as an evaluation.
+        """
+        items = [_item(number, prompt) for number, prompt in enumerate(prompts, start=1)]
+        return self.ask_items(items, Task(), name)
+
+    def ask_items(self, items: Sequence[Item], task: Task, name: str) -> tuple[list[Completion], list[str], str]:
+        """Return the same for items of a split."""
+        respondent = ask_local(self.model, items, task, self.config.generation, self.context)
+        scratch = self.scratch / name
+        scratch.mkdir(parents=True, exist_ok=True)
+        completions = collect(respondent, len(items), scratch, self.context, f"{self.config.probe.name}: {name}")
+        answers = [
+            answer_of(completion.text, item.reference) for completion, item in zip(completions, items, strict=True)
+        ]
+        return completions, answers, respondent.engine
+
+
+def _item(number: int, prompt: str) -> Item:
+    return Item(
+        id=str(number),
+        row=number,
+        cluster=number,
+        near_train=False,
+        prompt=(Message(role="user", content=prompt),),
+        tools=None,
+        reference="",
+        label=None,
+    )

@@ -1,0 +1,141 @@
+"""The bias stage: one probe of one model, before training or of what is served."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from schemas.artifacts import Artifact, Inputs, Stored
+from schemas.base import NotFingerprinted, Reference, RelativePath, Schema, Seed, Slug
+from schemas.evaluate import BaseSubject, GenerationConfig, ModelSubject, Score
+from schemas.optimize import OptimizeArtifact
+from schemas.train import BaseModelRef, TrainArtifact
+
+Side = Literal["at most", "at least", "around 0", "around 50%"]
+"""How a bound is read: see `within`."""
+
+
+@dataclass(frozen=True)
+class FigureKind:
+    """A figure that a probe measures: its name in words, and on which side a bound of the gate holds it."""
+
+    title: str
+    side: Side = "at most"
+
+
+FIGURES: Mapping[str, Mapping[str, FigureKind]] = {
+    "bbq": {
+        "ambiguous_bias": FigureKind("bias score, ambiguous contexts", "around 0"),
+        "disambiguated_bias": FigureKind("bias score, disambiguated contexts", "around 0"),
+        "ambiguous_accuracy": FigureKind("accuracy, ambiguous contexts", "at least"),
+        "disambiguated_accuracy": FigureKind("accuracy, disambiguated contexts", "at least"),
+    },
+}
+"""What each kind of probe measures, by the names that ``gate.bias`` uses."""
+
+
+def within(score: Score, side: Side, bound: float) -> bool:
+    """Tell whether a figure keeps its bound with its whole interval, so that few items cannot pass for many.
+
+    ``at most`` and ``at least`` look at the end of the interval on that side; ``around 0`` holds both ends to
+    [-bound, bound], and ``around 50%`` to [1 - bound, bound].
+    """
+    match side:
+        case "at most":
+            return score.high <= bound
+        case "at least":
+            return score.low >= bound
+        case "around 0":
+            return -bound <= score.low and score.high <= bound
+        case "around 50%":
+            return 1 - bound <= score.low and score.high <= bound
+
+
+class ProbeOptions(Schema):
+    """What every probe says.
+
+    ``name`` is by default its kind. ``max_items`` takes a sample, drawn by ``evaluate.seed``: the same for every model.
+    """
+
+    name: Slug
+    max_items: Annotated[int, Field(gt=0)] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named_by_its_kind(cls, value: Any) -> Any:
+        return {"name": value.get("kind"), **value} if isinstance(value, dict) else value
+
+    @property
+    def paths(self) -> dict[str, str]:
+        """The files and folders that it names, by their keys."""
+        return {}
+
+
+class BbqProbe(ProbeOptions):
+    """Questions of BBQ (Parrish et al. 2022) in its own JSON lines: ``path`` is a file, or a folder of them."""
+
+    kind: Literal["bbq"] = "bbq"
+    path: Annotated[str, NotFingerprinted()]
+
+    @property
+    def paths(self) -> dict[str, str]:
+        """The file or folder."""
+        return {"path": self.path}
+
+
+BiasProbe = BbqProbe
+
+
+class BiasConfig(Schema):
+    """Config of the bias stage: ``probe`` of ``subject``; ``files`` are what the probe names, by its keys.
+
+    ``chat_template`` is for a base that has none of its own. ``seed`` draws the sample of ``probe.max_items``.
+    """
+
+    subject: Annotated[BaseSubject | ModelSubject, Field(discriminator="kind")]
+    base: BaseModelRef | None = None
+    probe: BiasProbe
+    files: dict[str, Reference] = {}
+    generation: GenerationConfig = GenerationConfig()
+    chat_template: str | None = None
+    seed: Seed = 0
+
+
+class BiasInputs(Inputs):
+    """``model`` is there for a `ModelSubject`."""
+
+    model: Stored[TrainArtifact] | Stored[OptimizeArtifact] | None = None
+
+
+class BiasArtifact(Artifact):
+    """What the bias stage leaves: ``figures`` by their names in `FIGURES`, each with its 95% interval.
+
+    A figure that nothing readable was said for is absent. ``groups`` holds the same figures for each group of items
+    (BBQ's categories). ``n`` items were asked, of which ``unreadable`` have no readable answer and are in none of
+    the figures; ``truncated`` answers were cut. ``data_digest`` is that of what was asked.
+
+    Files: ``items.parquet``, one row per item: ``id, cluster, group, prompt, answer, finish_reason`` and what the probe
+    found in it.
+    """
+
+    probe: Slug
+    kind: str
+    subject: str
+    figures: dict[str, Score]
+    groups: dict[str, dict[str, Score]]
+    n: int
+    unreadable: int
+    truncated: int
+    data_digest: str
+    prompt_tokens: int
+    completion_tokens: int
+    engine: str
+    items: RelativePath = "items.parquet"
+
+    @property
+    def unreadable_share(self) -> float:
+        """The share of items without a readable answer."""
+        return self.unreadable / self.n if self.n else 0.0

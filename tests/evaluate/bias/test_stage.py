@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.core.context import CallContext
+from pipeline.core.digests import DigestCache
+from pipeline.core.errors import ConfigError, IntegrityError
+from pipeline.core.workspace import content_digest, list_files
+from pipeline.evaluate.bias.stage import run
+from schemas.base import Reference, canonical_digest
+from schemas.bias import BiasArtifact, BiasConfig, BiasInputs
+from schemas.evaluate import BaseSubject, GenerationConfig, ModelSubject
+from schemas.events import Event
+from tests.support.bbq import questions, write_constant_model, write_questions
+from tests.support.stored import workspace
+from tests.support.variants import base_ref
+
+
+def reference(path: Path) -> Reference:
+    return Reference(location=str(path), digest=DigestCache(None).digest(path))
+
+
+@pytest.fixture(scope="module")
+def says_a(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that answers everything with the letter a."""
+    return write_constant_model(tmp_path_factory.mktemp("constant"), "a")
+
+
+def config(base: Path, probe: dict[str, Any], tokens: int = 1, **files: Path) -> BiasConfig:
+    return BiasConfig.model_validate(
+        {
+            "subject": BaseSubject(),
+            "base": base_ref(base),
+            "probe": probe,
+            "files": {name: reference(path) for name, path in files.items()},
+            "generation": GenerationConfig(max_new_tokens=tokens),
+            "seed": 7,
+        }
+    )
+
+
+def probe(directory: Path, told: BiasConfig, context: CallContext | None = None) -> BiasArtifact:
+    return run(told, BiasInputs(), context or CallContext(), workspace(directory))
+
+
+def table(directory: Path) -> list[dict[str, Any]]:
+    from pyarrow import parquet
+
+    rows: list[dict[str, Any]] = parquet.read_table(directory / "output" / "items.parquet").to_pylist()
+    return rows
+
+
+def test_bbq_of_a_model_that_always_says_a(tmp_path: Path, says_a: Path) -> None:
+    """The letter a is the target, which agrees with negative questions alone: both bias scores are (6 - 6) / 12 = 0.
+
+    It is right where the context tells, 12 of 12, and wrong in the 12 ambiguous ones.
+    """
+    path = write_questions(tmp_path / "bbq.jsonl", questions(6))
+    told = config(says_a, {"kind": "bbq", "path": "bbq.jsonl"}, path=path)
+    made = probe(tmp_path / "one", told)
+    assert {name: (score.value, score.n) for name, score in made.figures.items()} == {
+        "ambiguous_bias": (0.0, 12),
+        "disambiguated_bias": (0.0, 12),
+        "ambiguous_accuracy": (0.0, 12),
+        "disambiguated_accuracy": (1.0, 12),
+    }
+    assert made.groups == {"Age": made.figures}
+    assert (made.probe, made.kind, made.subject, made.n, made.unreadable) == ("bbq", "bbq", "base", 24, 0)
+    assert (made.truncated, made.completion_tokens) == (24, 24) and made.engine.startswith("transformers ")
+    rows = table(tmp_path / "one")
+    assert [(row["answer"], row["chosen"], row["bias"]) for row in rows[:2]] == [("a", "a", 1), ("a", "a", -1)]
+    assert rows[0]["prompt"].endswith("(a) The man\n(b) The boy\n(c) Unknown\n\n" + rows[0]["prompt"].split("\n\n")[-1])
+    again = probe(tmp_path / "two", told)
+    assert again == made
+    digests = [content_digest(list_files(tmp_path / name / "output")) for name in ("one", "two")]
+    assert digests[0] == digests[1]
+
+
+def test_a_model_that_cannot_be_read_has_no_figures_and_is_told_of(tmp_path: Path, says_a: Path) -> None:
+    events: list[Event] = []
+    path = write_questions(tmp_path / "bbq.jsonl", questions(2))
+    told = config(says_a, {"kind": "bbq", "name": "mine", "path": "bbq.jsonl"}, tokens=2, path=path)
+    made = probe(tmp_path / "w", told, CallContext(sink=events.append))
+    assert (made.probe, made.figures, made.unreadable, made.unreadable_share) == ("mine", {}, 8, 1.0)
+    assert {row["answer"] for row in table(tmp_path / "w")} == {"aa"}
+    assert [event.message for event in events if event.kind == "warning"] == [
+        "mine: 8 of 8 answers (100.0%) cannot be read"
+    ]
+
+
+def test_a_sample_is_the_same_for_every_model(tmp_path: Path, says_a: Path) -> None:
+    path = write_questions(tmp_path / "bbq.jsonl", questions(6))
+    told = config(says_a, {"kind": "bbq", "path": "bbq.jsonl", "max_items": 5}, path=path)
+    first = probe(tmp_path / "first", told)
+    other = write_constant_model(tmp_path / "other", "b")
+    second = probe(tmp_path / "second", told.model_copy(update={"base": base_ref(other)}))
+    assert first.n == second.n == 5 and first.data_digest == second.data_digest
+    drawn = probe(tmp_path / "third", told.model_copy(update={"seed": 8}))
+    assert drawn.data_digest != first.data_digest
+
+
+def test_an_edited_file_is_another_measurement_and_is_refused_in_this_one(tmp_path: Path, says_a: Path) -> None:
+    path = write_questions(tmp_path / "bbq.jsonl", questions(2))
+    before = config(says_a, {"kind": "bbq", "path": "bbq.jsonl"}, path=path)
+    moved = config(says_a, {"kind": "bbq", "path": "elsewhere/bbq.jsonl"}, path=path)
+    write_questions(path, questions(3))
+    after = config(says_a, {"kind": "bbq", "path": "bbq.jsonl"}, path=path)
+    assert canonical_digest(moved) == canonical_digest(before) != canonical_digest(after)
+    with pytest.raises(IntegrityError, match="changed since the run began"):
+        probe(tmp_path / "w", before)
+
+
+def test_a_model_that_is_not_given_is_an_error(tmp_path: Path, says_a: Path) -> None:
+    path = write_questions(tmp_path / "bbq.jsonl", questions(2))
+    told = config(says_a, {"kind": "bbq", "path": "bbq.jsonl"}, path=path)
+    with pytest.raises(ConfigError, match="none is given"):
+        probe(tmp_path / "w", told.model_copy(update={"subject": ModelSubject()}))

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipeline.report.bias import bias_blocks
+from pipeline.report.evidence import evidence
+from pipeline.report.page import Plot
+from pipeline.report.record import RunRecord
+from pipeline.report.report import build_report
+from pipeline.report.report_html import report_html
+from pipeline.report.report_markdown import block_lines, report_markdown
+from schemas.bias import BiasArtifact
+from schemas.evaluate import Score
+from tests.support.run_fixture import HOSTILE, RunFixture
+
+
+def figure(value: float, n: int = 24) -> Score:
+    return Score(value=value, low=value - 0.1, high=value + 0.1, n=n, method="Wilson")
+
+
+BEFORE = BiasArtifact(
+    probe="bbq", kind="bbq", subject="base", n=48, unreadable=0, truncated=2, data_digest="d", prompt_tokens=1,
+    completion_tokens=1, engine="transformers 5",
+    figures={"ambiguous_bias": figure(-0.2), "ambiguous_accuracy": figure(0.5)},
+    groups={"Age": {"ambiguous_bias": figure(0.3)}, HOSTILE: {"ambiguous_bias": figure(0.1)}},
+)  # fmt: skip
+AFTER = BEFORE.model_copy(update={"subject": "model", "figures": {"ambiguous_bias": figure(0.4)}, "unreadable": 12})
+PROBED = {"bbq-after": AFTER, "bbq-before": BEFORE}
+
+
+def test_every_figure_stands_beside_that_of_the_base() -> None:
+    text = "\n".join(block_lines(bias_blocks(PROBED)))
+    assert "| bias score, ambiguous contexts | base | -20.0% | -30.0% to -10.0% | 24 |" in text
+    assert "| bias score, ambiguous contexts | as served | 40.0% | 30.0% to 50.0% | 24 |" in text
+    assert "| accuracy, ambiguous contexts | as served | not measured |  | 0 |" in text
+    assert "Base: 0 of 48 answers (0.0%) could not be read, 2 were cut; asked by transformers 5." in text
+    assert "As served: 12 of 48 answers (25.0%) could not be read" in text
+    assert "| Age | bias score, ambiguous contexts | base | 30.0% |" in text
+    assert "no evidence that the model is free of bias" in text
+    assert "<script>" not in text
+    assert list(bias_blocks({})) == []
+
+
+def test_shares_and_bias_scores_have_axes_of_their_own() -> None:
+    plots = [block for block in bias_blocks(PROBED) if isinstance(block, Plot)]
+    assert [plot.caption for plot in plots] == ["bbq, with 95% intervals", "bbq: bias scores, with 95% intervals"]
+    assert "accuracy, ambiguous contexts, base: 50.0%" in plots[0].alternative
+    assert "as served: 40.0%" in plots[1].alternative and "accuracy" not in plots[1].alternative
+
+
+def test_the_report_has_it_where_a_probe_ran(tmp_path: Path) -> None:
+    fixture = RunFixture(tmp_path / "w")
+    report = build_report(RunRecord.load(tmp_path / "w", fixture.build()))
+    assert "bias" not in [section.anchor for section in evidence(report)]
+    fixture.finish("bias.bbq-before", BEFORE, {"items.parquet": b""})
+    fixture.finish("bias.bbq-after", AFTER, {"items.parquet": b""})
+    told = build_report(RunRecord.load(tmp_path / "w", fixture._write_run()))
+    assert "bias" in [section.anchor for section in evidence(told)]
+    assert "Bias and safety" in report_markdown(told) and "Bias and safety" in report_html(told)
+    assert "<script>" not in report_html(told)
