@@ -52,7 +52,7 @@ def make_inputs(directory: Path, rows: int) -> None:
 
 def run_hone(directory: Path, work: Path, epochs: int) -> dict[str, float]:
     """Train by the stage, from the split files to the artifact."""
-    import pipeline.backends.train_trl  # noqa: F401
+    import pipeline.backends.training.methods.sft  # noqa: F401
     from pipeline.core.examples import read_examples
     from tests.support.training import base, data_artifact, run_stage, train_config
 

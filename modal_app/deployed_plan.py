@@ -23,6 +23,7 @@ from pipeline.embedded import EMBEDDED
 from pipeline.execute import execute, load
 from pipeline.flow import next_calls
 from pipeline.resolve import Resolver, is_hub_id
+from schemas.methods import METHODS
 from schemas.plan import PlanArtifact
 from schemas.run import RunSpec
 
@@ -113,8 +114,9 @@ def _with_rows(spec: RunSpec, keys: list[str], rows: Path) -> RunSpec:
 def _write_rows(spec: RunSpec, folder: Path, length: int) -> Path:
     """Write rows of about ``length`` tokens each, in the columns that the description's method wants."""
     columns = spec.data.columns
-    pair = {columns.chosen or "chosen": "", columns.rejected or "rejected": ""} if spec.train.method == "dpo" else {}
-    row = {**pair, columns.prompt or "prompt": "word " * (length * _CHARACTERS // len("word "))}
+    pair = (columns.chosen or "chosen", columns.rejected or "rejected")
+    sides = dict.fromkeys(pair, "") if METHODS[spec.train.method].compares else {}
+    row = {**sides, columns.prompt or "prompt": "word " * (length * _CHARACTERS // len("word "))}
     path = folder / "assumed.jsonl"
     path.write_text(_ASSUMED_ROWS * (json.dumps(row) + "\n"), encoding="utf-8")
     return path

@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from schemas.base import Schema
+from schemas.methods import TrainMethod
 from schemas.plan import Constraints
-from schemas.train import AdapterKind, Positive, TrainMethod
+from schemas.train import AdapterKind, Positive
 
 Metrics = dict[str, Annotated[float, Field(ge=0.0, le=1.0)]]
 

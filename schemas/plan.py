@@ -9,8 +9,9 @@ from pydantic import Field
 from schemas.artifacts import Artifact, Inputs
 from schemas.base import RelativePath, Schema
 from schemas.data import DataFiles, DataOptions
+from schemas.methods import TrainMethod
 from schemas.optimize import Scheme, VariantBackend
-from schemas.train import BaseModelRef, Positive, Rate, TrainMethod, TrainSpec
+from schemas.train import BaseModelRef, Positive, Rate, TrainSpec
 
 Task = Literal["classification", "extraction", "generation"]
 

@@ -11,10 +11,11 @@ from schemas.base import Digest, NotFingerprinted, Reference, RelativePath, Sche
 from schemas.data import DataArtifact
 from schemas.distributed import DistributedOptions, Strategy
 from schemas.faults import FaultCode
+from schemas.methods import TrainMethod
+from schemas.preference import CpoOptions, DpoOptions, KtoOptions, OrpoOptions, SimpoOptions
 from schemas.render import RenderOptions, RenderReport
 from schemas.retention import Replay, RetentionMethods, check_methods, reads_base_rows
 
-TrainMethod = Literal["sft", "dpo"]
 AdapterKind = Literal["lora", "qlora", "full"]
 Positive = Annotated[int, Field(gt=0)]
 Rate = Annotated[float, Field(gt=0.0)]
@@ -60,22 +61,16 @@ class LoraSettings(LoraOptions):
     lora_alpha: Positive
 
 
-class DpoOptions(Schema):
-    """TRL's DPOConfig, by its names."""
-
-    beta: Rate = 0.1
-    loss_type: tuple[Literal["sigmoid", "hinge", "ipo", "robust", "exo_pair", "apo_zero", "apo_down"], ...] = (
-        "sigmoid",
-    )
-    label_smoothing: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.0
-
-
 class TrainOptions(RenderOptions):
     """What neither the plan nor the run decides."""
 
     method: TrainMethod = "sft"
     adapter: AdapterKind = "lora"
     dpo: DpoOptions = DpoOptions()
+    kto: KtoOptions = KtoOptions()
+    orpo: OrpoOptions = OrpoOptions()
+    cpo: CpoOptions = CpoOptions()
+    simpo: SimpoOptions = SimpoOptions()
     lr_scheduler_type: Literal["linear", "cosine", "constant", "constant_with_warmup"] = "cosine"
     warmup_ratio: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.03
     weight_decay: Annotated[float, Field(ge=0.0)] = 0.0
@@ -105,6 +100,16 @@ class TrainOptions(RenderOptions):
     def _losses_exclude_each_other(self) -> TrainOptions:
         if self.completion_only_loss and self.assistant_only_loss:
             raise ValueError("completion_only_loss and assistant_only_loss exclude each other; set one to false")
+        return self
+
+    @model_validator(mode="after")
+    def _method_fits(self) -> TrainOptions:
+        if self.packing and self.method != "sft":
+            raise ValueError(f"packing joins rows of sft; rows of {self.method} stay apart: set packing to false")
+        if self.method == "kto" and self.distributed is not None:
+            raise ValueError("kto compares the answers of a batch with each other: leave distributed out")
+        if self.method == "dpo" and self.dpo.precompute_ref_log_probs and self.distributed is not None:
+            raise ValueError("precompute_ref_log_probs asks the reference in one process: leave distributed out")
         return self
 
     @model_validator(mode="after")
@@ -206,6 +211,12 @@ class TrainConfig(TrainOptions):
     max_length: Positive
     seed: int
     ignore: Annotated[tuple[FaultCode, ...], NotFingerprinted()] = ()
+
+    @model_validator(mode="after")
+    def _batch_compares(self) -> TrainConfig:
+        if self.method == "kto" and self.kto.loss_type == "kto" and self.per_device_train_batch_size < 2:
+            raise ValueError("kto compares the answers of a batch: set per_device_train_batch_size to 2 or more")
+        return self
 
     @model_validator(mode="after")
     def _adapter_fits(self) -> TrainConfig:

@@ -49,6 +49,7 @@ FILLINGS: dict[str, Any] = {
     "train.lora.modules_to_save": ["embed_tokens"],
     "train.lora.rank_pattern": {"q_proj": 4},
     "train.lora.alpha_pattern": {"q_proj": 4},
+    "train.dpo.loss_weights": [0.5],
     "variants": ["merged"],
     "serve": {},
     "serve.variant": "adapter",
@@ -84,6 +85,7 @@ TOGETHER: dict[str, dict[str, Any]] = {
     "base_model.init": {"base_model.name": None, "train.adapter": "full", "train.retention": [], **ASKS_NO_BASE},
     "train.adapter": {"serve.variant": None, "base_model.init": None, "base_model.name": "hone:tiny"},
     "base_model.name": {"base_model.init": None},
+    "train.kto.precompute_ref_log_probs": {"train.kto.loss_type": "apo_zero_unpaired"},
 }
 """Keys that can only change with others."""
 

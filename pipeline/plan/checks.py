@@ -11,7 +11,8 @@ from pipeline.plan.adapter import adapts
 from pipeline.plan.architecture import Architecture
 from pipeline.plan.profile import Lengths
 from schemas.data import DataOptions
-from schemas.train import TrainMethod, TrainSpec
+from schemas.methods import METHODS, TrainMethod
+from schemas.train import TrainSpec
 
 UNCERTAIN = 0.5
 """A row's tokens are counted with assumed markup: only a length below this share of the shortest row is refused."""
@@ -78,14 +79,14 @@ def check_rows(method: TrainMethod, options: DataOptions, sample: Iterable[dict[
     Raises:
         DataError: with the columns that are there.
     """
-    if method != "dpo":
+    if not METHODS[method].compares:
         return
     wanted = [options.columns.chosen or "chosen", options.columns.rejected or "rejected"]
     columns = list(dict.fromkeys(str(name) for row in sample for name in row))
     missing = [name for name in wanted if name.casefold() not in {column.casefold() for column in columns}]
     if columns and missing:
         raise DataError(
-            f"train.method dpo learns from pairs, and there is no column {' and '.join(map(repr, missing))}; "
+            f"train.method {method} learns from pairs, and there is no column {' and '.join(map(repr, missing))}; "
             f"there are {', '.join(map(repr, columns[:12]))}",
             where="data.path",
             fix="set train.method to sft, or name data.columns.chosen and data.columns.rejected",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from schemas.methods import METHODS
 from schemas.plan import Reasoned, Task
 from schemas.train import LoraSettings, TrainSpec
 
@@ -92,7 +93,7 @@ def decide_learning_rate(train: TrainSpec, situation: Situation) -> Reasoned:
     if train.adapter != "full":
         rate *= LORA_RATE_FACTOR
         words.append(f"{LORA_RATE_FACTOR} times that for a LoRA")
-    if train.method == "dpo":
+    if METHODS[train.method].compares:
         rate /= PREFERENCE_SHARE
         words.append(f"a {PREFERENCE_SHARE}th for preferences")
     return _planned(float(f"{rate:.1e}"), ", ".join(words))
@@ -103,7 +104,7 @@ def decide_epochs(train: TrainSpec, situation: Situation) -> Reasoned:
     if train.num_train_epochs is not None:
         return _given(train.num_train_epochs, "train.num_train_epochs")
     rows = situation.train_rows
-    if train.method == "dpo":
+    if METHODS[train.method].compares:
         return _planned(1.0 if rows >= 1000 else 2.0, f"preferences overfit within few epochs; {rows} training pairs")
     epochs = next(value for least, value in ((500_000, 1), (50_000, 2), (5_000, 3), (500, 4), (0, 5)) if rows >= least)
     reason = f"{rows} training rows: the fewer, the more often each is seen"

@@ -26,6 +26,7 @@ from pipeline.plan.power import APPROXIMATED, estimate_power
 from pipeline.plan.prices import PRICES_DATED, gpu_named
 from pipeline.plan.profile import Lengths
 from pipeline.plan.throughput import PADDING, Work, assumptions, cpu_seconds
+from schemas.methods import METHODS
 from schemas.optimize import Scheme
 from schemas.plan import (
     Constraints,
@@ -150,7 +151,7 @@ def _power(request: Request) -> PowerEstimate:
 def _footprint(request: Request, lora: LoraSettings | None, length: int) -> Footprint:
     """Return the memory's shape with the least batch that may be used."""
     train, architecture = request.train, request.architecture
-    preference = train.method == "dpo"
+    method = METHODS[train.method]
     return Footprint(
         architecture=architecture,
         adapter=train.adapter,
@@ -159,8 +160,8 @@ def _footprint(request: Request, lora: LoraSettings | None, length: int) -> Foot
         batch=train.per_device_train_batch_size or 1,
         gradient_checkpointing=train.gradient_checkpointing,
         bf16=train.bf16 is not False,
-        sequences=2 if preference else 1,
-        reference=preference and (lora is None or lora.init_lora_weights in CHANGES_BASE),
+        sequences=method.sequences,
+        reference=method.reference and (lora is None or lora.init_lora_weights in CHANGES_BASE),
     )
 
 
@@ -196,7 +197,7 @@ def _work(request: Request, footprint: Footprint, batch: int, epochs: float) -> 
         mean_length=length,
         gradient_checkpointing=train.gradient_checkpointing,
         seeds=len(train.seeds),
-        reference=train.method == "dpo",
+        reference=METHODS[train.method].reference,
         evaluations=request.evaluations,
         answered_tokens=round(request.test_rows * length),
         variants=len(request.variants),

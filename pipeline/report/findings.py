@@ -13,8 +13,8 @@ from pipeline.report.record import RunRecord
 from pipeline.report.scores import primary_metric
 from pipeline.report.types import Answer, Fact, Registration, Statement
 from pipeline.report.wording import count
+from schemas.methods import METHODS
 
-_METHODS = {"sft": "supervised fine-tuning", "dpo": "direct preference optimization"}
 _ADAPTERS = {"lora": "a LoRA adapter", "qlora": "a QLoRA adapter (base in 4 bits)", "full": "all weights trained"}
 
 
@@ -23,7 +23,7 @@ def asked(record: RunRecord) -> tuple[Fact, ...]:
     spec = record.spec
     facts = [Fact(name="Task", text=f"{spec.description} ({spec.task})" if spec.description else spec.task)]
     facts.append(Fact(name="Base model", text=asked_model(spec)))
-    facts.append(Fact(name="Method", text=f"{_METHODS[spec.train.method]}, {_ADAPTERS[spec.train.adapter]}"))
+    facts.append(Fact(name="Method", text=f"{METHODS[spec.train.method].title}, {_ADAPTERS[spec.train.adapter]}"))
     facts.append(Fact(name="Data", text=_data_text(record)))
     target = ", ".join(f"{metric} of at least {percent(value)}" for metric, value in spec.evaluate.target.items())
     facts.append(Fact(name="Target", text=target or "none was set"))

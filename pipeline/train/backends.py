@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import assert_never
 
 from pipeline.backends.training.job import Row, TrainJob, TrainOutcome
 from pipeline.render import Tokenizer
-from schemas.train import TrainMethod
+from schemas.methods import TrainMethod
 
 __all__ = ["Row", "TrainJob", "TrainOutcome", "load_tokenizer", "train", "train_tokenizer"]
 
@@ -17,17 +16,12 @@ def train(method: TrainMethod, job: TrainJob) -> TrainOutcome:
     from pipeline.backends.training.quiet import quiet_libraries
 
     quiet_libraries()
-    match method:
-        case "sft":
-            from pipeline.backends.train_trl import train_sft
+    from pipeline.backends.training.loop import run_training
+    from pipeline.backends.training.methods import load_builder
+    from pipeline.backends.training.scoring import trained_positions_only
 
-            return train_sft(job)
-        case "dpo":
-            from pipeline.backends.train_trl import train_dpo
-
-            return train_dpo(job)
-        case _:
-            assert_never(method)
+    with trained_positions_only():
+        return run_training(job, load_builder(method))
 
 
 def load_tokenizer(

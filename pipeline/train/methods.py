@@ -1,35 +1,10 @@
-"""The method table: what each training method takes. A new method is one trainer and one line here."""
+"""Whether a method can learn from the rows that it is given."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from pipeline.core.errors import DataError
 from schemas.data import ExampleKind
-from schemas.train import TrainMethod
-
-
-@dataclass(frozen=True)
-class Method:
-    """One training method.
-
-    Attributes:
-        kinds: the kinds of examples it learns from.
-        base_rows: whether it can learn from rows of the base's own tasks, or be held to them.
-    """
-
-    name: TrainMethod
-    kinds: tuple[ExampleKind, ...]
-    base_rows: bool
-
-
-_METHODS = (
-    Method("sft", kinds=("conversation", "text"), base_rows=True),
-    Method("dpo", kinds=("preference",), base_rows=False),
-)
-
-METHODS: dict[TrainMethod, Method] = {method.name: method for method in _METHODS}
-"""Every method by name."""
+from schemas.methods import METHODS, TrainMethod, methods_for
 
 
 def check_kind(method: TrainMethod, kind: ExampleKind, source: str) -> None:
@@ -40,9 +15,8 @@ def check_kind(method: TrainMethod, kind: ExampleKind, source: str) -> None:
     """
     if kind in METHODS[method].kinds:
         return
-    others = [name for name, other in METHODS.items() if kind in other.kinds]
     raise DataError(
         f"method {method} learns from {' or '.join(METHODS[method].kinds)} rows, and these are {kind} rows",
         where=source,
-        fix=f"set train.method to {' or '.join(others)}, or give other data",
+        fix=f"set train.method to {' or '.join(methods_for(kind))}, or give other data",
     )

@@ -10,10 +10,11 @@ from pipeline.core.errors import ConfigError, DataError
 from pipeline.core.examples import read_examples
 from pipeline.render import RenderedRows, Tokenizer, render_examples
 from pipeline.train.backends import Row
-from pipeline.train.methods import METHODS, check_kind
+from pipeline.train.methods import check_kind
 from pipeline.train.replay import draw_replay, draw_rows, replay_count
 from schemas.artifacts import Stored
 from schemas.data import DataArtifact, Example, Split
+from schemas.methods import METHODS
 from schemas.render import RenderReport
 from schemas.retention import Interpolation, rows_read
 from schemas.train import TrainConfig, TrainInputs

@@ -13,6 +13,7 @@ from pipeline.train.distributed import shared_by
 from pipeline.train.methods import check_kind
 from pipeline.train.rows import TrainingRows, prepare_rows, read_split
 from pipeline.train.tokenizer import choose_tokenizer
+from schemas.methods import METHODS
 from schemas.train import TrainArtifact, TrainConfig, TrainInputs
 
 
@@ -30,6 +31,8 @@ def run(config: TrainConfig, inputs: TrainInputs, context: CallContext, workspac
     shared = shared_by(config, context.processes)
     own = read_split(inputs.data, "train")
     tokenizer = choose_tokenizer(config, own, kind)
+    if config.lora is not None and config.lora.lora_dropout and not METHODS[config.method].dropout:
+        context.warn(f"{config.method} trains without dropout, so that answers differ by training alone")
     rows = prepare_rows(config, inputs, own, tokenizer, context)
     job = TrainJob(
         config=config,

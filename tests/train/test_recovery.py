@@ -43,9 +43,9 @@ def _job(config: Any, work: Path, events: list[Event]) -> Any:
 @pytest.mark.slow
 def test_one_bad_step_costs_half_the_rate(tiny: BaseModelRef, work: Path) -> None:
     """The fault is injected: the first time that step 4 is reached its loss is not finite."""
-    from pipeline.backends.train_trl import build_sft
     from pipeline.backends.training.guarded import NotFinite
     from pipeline.backends.training.loop import run_training
+    from pipeline.backends.training.methods.sft import build as build_sft
 
     rates: list[float] = []
     failed = []
@@ -78,7 +78,7 @@ def _hungry(rows_that_fit: int) -> Any:
     """Build SFT trainers that run out of memory on larger micro-batches: the fault is injected."""
     import torch
 
-    from pipeline.backends.train_trl import build_sft
+    from pipeline.backends.training.methods.sft import build as build_sft
 
     def build(job: Any, settings: Any) -> Any:
         trainer = build_sft(job, settings)
@@ -97,8 +97,8 @@ def _hungry(rows_that_fit: int) -> Any:
 
 @pytest.mark.slow
 def test_out_of_memory_keeps_the_effective_batch(tiny: BaseModelRef, work: Path, tmp_path: Path) -> None:
-    from pipeline.backends.train_trl import build_sft
     from pipeline.backends.training.loop import run_training
+    from pipeline.backends.training.methods.sft import build as build_sft
 
     events: list[Event] = []
     config = train_config(tiny)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.backends.training.job import TrainJob
 from pipeline.core.errors import EnvironmentMissing, InternalError
 from schemas.distributed import DistributedOptions
+from schemas.methods import METHODS
 
 if TYPE_CHECKING:
     from transformers import Trainer, TrainingArguments
@@ -113,9 +114,9 @@ def check_strategy(trainer: Trainer, job: TrainJob) -> None:
 def _reads_once(job: TrainJob) -> bool:
     """Whether only the first process of each machine reads the base.
 
-    The copy that DPO of a whole model compares with is sharded by TRL, which gives the others none of the first one's
-    weights; 4-bit weights are never sent.
+    The copy that training of a whole model compares with is sharded by TRL, which gives the others none of the first
+    one's weights; 4-bit weights are never sent.
     """
     assert job.shared is not None
-    copied = job.config.method == "dpo" and job.config.adapter == "full"
+    copied = METHODS[job.config.method].reference and job.config.adapter == "full"
     return job.shared.fsdp_config.cpu_ram_efficient_loading and not copied

@@ -88,16 +88,16 @@ def take_part(job: TrainJob, settings: AttemptSettings, step: int | None) -> Non
         Cancelled: they did.
         NotFinite, NoMemory: the training cannot go on with these settings.
     """
-    from pipeline.backends.train_trl import BUILDERS
     from pipeline.backends.training.adapters import train_in_float32
     from pipeline.backends.training.checkpoints import Checkpoint, CheckpointStore
     from pipeline.backends.training.loop import memory_errors, train_steps
+    from pipeline.backends.training.methods import load_builder
     from pipeline.backends.training.scoring import trained_positions_only
 
     store = CheckpointStore(job.scratch / "checkpoints", job.context)
     checkpoint = None if step is None else Checkpoint(step, store.path(step))
     with trained_positions_only(), memory_errors(step or 0) as progress:
-        trainer = BUILDERS[job.config.method](job, settings)
+        trainer = load_builder(job.config.method)(job, settings)
         progress.append(trainer)
         if job.shared is not None and job.shared.strategy != "zero3":  # which has taken weights apart, in float32
             train_in_float32(trainer.model)

@@ -110,7 +110,7 @@ class GuardedTrainer(Trainer):
 
     def mean_loss(self, rows: Sequence[dict[str, Any]]) -> float:
         """Return the mean loss over all terms of ``rows``, computed without dropout."""
-        ordered = sorted(rows, key=lambda row: sum(len(value) for value in row.values()))
+        ordered = sorted(rows, key=lambda row: sum(len(value) for value in row.values() if isinstance(value, list)))
         size = self.args.per_device_eval_batch_size
         total, terms = self.evaluate_batches([ordered[first : first + size] for first in range(0, len(ordered), size)])
         return total / terms
