@@ -15,11 +15,12 @@ import torch
 from transformers import DynamicCache
 from transformers.cache_utils import LinearAttentionCacheLayerMixin
 
-from pipeline.backends.generation import Advance, Completion, answer_limits, completion_of
+from pipeline.backends.generation import Advance, Completion, Likelihood, answer_limits, completion_of
 from pipeline.backends.memory_torch import run_batches
 from pipeline.backends.model_transformers import load_causal_lm
 from pipeline.backends.prefix_transformers import WORTH_SHARING, Prefix, can_share, common_length, empty_cache
 from pipeline.backends.sampling_torch import Sampling
+from pipeline.backends.score_transformers import score_continuations
 from pipeline.core.context import CallContext
 from pipeline.core.errors import ModelError
 from pipeline.core.models import ModelFiles
@@ -105,6 +106,30 @@ class TransformersGenerator:
 
         run_batches(work, order, config.batch_size, context)
         return [completions[row] for row in range(len(prompts))]
+
+    def score(
+        self,
+        prompts: Sequence[Sequence[int]],
+        continuations: Sequence[Sequence[int]],
+        *,
+        batch_size: int,
+        context: CallContext,
+        advance: Advance | None = None,
+    ) -> list[Likelihood]:
+        """Return how likely the model finds each continuation; see `Generator`."""
+        if advance is None:
+            with context.progress("score", len(prompts)) as shown:
+                return self.score(prompts, continuations, batch_size=batch_size, context=context, advance=shown)
+        return score_continuations(
+            self._model,
+            prompts,
+            continuations,
+            batch_size=batch_size,
+            takes_keep=self._takes_keep,
+            context_length=self._context_length,
+            context=context,
+            advance=advance,
+        )
 
     def _read_prefix(self, prompts: Sequence[list[int]]) -> Prefix:
         """Return what all prompts begin with, computed; empty where that is not worth it."""

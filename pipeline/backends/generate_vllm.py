@@ -6,7 +6,14 @@ import os
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from pipeline.backends.generation import Advance, Completion, answer_limits, completion_of
+from pipeline.backends.generation import (
+    Advance,
+    Completion,
+    Likelihood,
+    answer_limits,
+    check_continuations,
+    completion_of,
+)
 from pipeline.backends.settings_vllm import CPU_ENVIRONMENT, ENVIRONMENT, lora_rank, tensor_parallel_size
 from pipeline.core.context import CallContext
 from pipeline.core.errors import EngineError, EnvironmentMissing
@@ -126,6 +133,45 @@ class VllmGenerator:
             advance(len(wave))
         return completions
 
+    def score(
+        self,
+        prompts: Sequence[Sequence[int]],
+        continuations: Sequence[Sequence[int]],
+        *,
+        batch_size: int,
+        context: CallContext,
+        advance: Advance | None = None,
+    ) -> list[Likelihood]:
+        """Return how likely the model finds each continuation; see `Generator`. Each sequence is read as a prompt.
+
+        Raises:
+            EngineError: the model is an adapter beside its base, or vLLM fails.
+        """
+        if advance is None:
+            with context.progress("score", len(prompts)) as shown:
+                return self.score(prompts, continuations, batch_size=batch_size, context=context, advance=shown)
+        if self._adapter is not None:
+            raise EngineError(
+                "vLLM does not compute an adapter's likelihoods: it fails where the logits of a prompt are asked for",
+                where="evaluate.generation.backend",
+                fix="set it to transformers, or evaluate the merged variant",
+            )
+        check_continuations(prompts, continuations, self._max_model_len - 1)  # one token is always generated
+        from vllm import SamplingParams
+
+        found: list[Likelihood] = []
+        size = _WAVE * batch_size
+        for first in range(0, len(prompts), size):
+            context.check()
+            wave = [[*prompt, *more] for prompt, more in zip(prompts, continuations, strict=True)][first : first + size]
+            read = self._run(wave, SamplingParams(max_tokens=1, temperature=0.0, prompt_logprobs=0, detokenize=False))
+            for place, (tokens, output) in enumerate(zip(wave, read, strict=True), start=first):
+                start = len(prompts[place])
+                told = [output.prompt_logprobs[at][tokens[at]].logprob for at in range(start, len(tokens))]
+                found.append(Likelihood(float(sum(told)), len(tokens) - start))
+            advance(len(wave))
+        return found
+
     def _answer(
         self, prompts: Sequence[list[int]], limits: Sequence[int], config: GenerationConfig, first: int
     ) -> list[list[int]]:
@@ -142,8 +188,11 @@ class VllmGenerator:
             )
             for place, limit in enumerate(limits)
         ]
+        return [list(output.outputs[0].token_ids) for output in self._run(prompts, parameters)]
+
+    def _run(self, prompts: Sequence[Sequence[int]], parameters: Any) -> list[Any]:
         try:
-            outputs = self._engine.generate(
+            outputs: list[Any] = self._engine.generate(
                 [{"prompt_token_ids": list(prompt)} for prompt in prompts],
                 parameters,
                 lora_request=self._adapter,
@@ -155,7 +204,7 @@ class VllmGenerator:
                 where="evaluate.generation",
                 fix="lower evaluate.generation.batch_size, or set evaluate.generation.backend to transformers",
             ) from error
-        return [list(output.outputs[0].token_ids) for output in outputs]
+        return outputs
 
 
 def _prepare_environment() -> None:

@@ -33,6 +33,17 @@ class Completion:
 
 
 @dataclass(frozen=True)
+class Likelihood:
+    """How likely a model finds a given continuation.
+
+    ``log_probability`` is in nats, the sum over its ``tokens``; 0 for a continuation without any.
+    """
+
+    log_probability: float
+    tokens: int
+
+
+@dataclass(frozen=True)
 class Question:
     """One conversation to continue, with the tools that the model may call."""
 
@@ -61,6 +72,30 @@ class Generator(Protocol):
         Raises:
             DataError: a prompt is empty, or leaves no room for an answer in the model's context.
             OutOfMemory: a single prompt does not fit into memory.
+        """
+        ...
+
+    def score(
+        self,
+        prompts: Sequence[Sequence[int]],
+        continuations: Sequence[Sequence[int]],
+        *,
+        batch_size: int,
+        context: CallContext,
+        advance: Advance | None = None,
+    ) -> list[Likelihood]:
+        """Return how likely the model finds each continuation after its prompt, at temperature 1.
+
+        Args:
+            prompts: token ids; none empty, because a first token follows from nothing (begin with BOS).
+            continuations: token ids, one list per prompt.
+            batch_size: sequences in memory at once.
+            context: asked for cancellation, told of recoveries.
+            advance: replaces the progress bar.
+
+        Raises:
+            DataError: a prompt is empty, or a prompt and its continuation exceed the model's context.
+            OutOfMemory: a single sequence does not fit into memory.
         """
         ...
 
@@ -102,6 +137,29 @@ def answer_limits(prompts: Sequence[Sequence[int]], max_new_tokens: int, context
             fix="shorten the prompts, or take a base model with a longer context",
         )
     return [min(max_new_tokens, context_length - len(prompt)) for prompt in prompts]
+
+
+def check_continuations(
+    prompts: Sequence[Sequence[int]], continuations: Sequence[Sequence[int]], context_length: int | None
+) -> None:
+    """Refuse what cannot be scored.
+
+    Raises:
+        DataError: a prompt is empty, or a prompt and its continuation exceed the context.
+    """
+    empty = [number for number, prompt in enumerate(prompts, start=1) if not prompt]
+    if empty:
+        raise DataError("a prompt has no tokens", where=f"prompt {_listed(empty)}", fix="begin with BOS")
+    sizes = [len(prompt) + len(more) for prompt, more in zip(prompts, continuations, strict=True)]
+    long = [
+        number for number, size in enumerate(sizes, start=1) if context_length is not None and size > context_length
+    ]
+    if long:
+        raise DataError(
+            f"a prompt and what follows it exceed the model's context of {context_length} tokens",
+            where=f"prompt {_listed(long)}",
+            fix="shorten these rows, or take a base model with a longer context",
+        )
 
 
 def _listed(numbers: Sequence[int], most: int = 10) -> str:

@@ -22,6 +22,7 @@ from pathlib import Path
 from pipeline.backends.generate_vllm import VllmGenerator
 from pipeline.backends.tokenizer_transformers import load_tokenizer
 from pipeline.core.context import CallContext
+from pipeline.core.errors import EngineError
 from pipeline.core.models import ModelFiles
 from schemas.evaluate import GenerationConfig
 
@@ -39,8 +40,36 @@ answers = [
     [asdict(answer) for answer in generator.generate(asked["prompts"], settings, CallContext())]
     for settings in (config, config.model_copy(update={"temperature": 1.0, "seed": 5}))
 ]
+try:
+    generator.score([[5, 6]], [[7]], batch_size=8, context=CallContext())
+except EngineError as error:
+    answers.append(str(error))
 Path(result).write_text(json.dumps(answers))
 """
+
+SCORES = """
+import json, sys
+from dataclasses import asdict
+from pathlib import Path
+from pipeline.backends.generate_vllm import VllmGenerator
+from pipeline.backends.tokenizer_transformers import load_tokenizer
+from pipeline.core.context import CallContext
+from pipeline.core.models import ModelFiles
+
+base, request, result = sys.argv[1:]
+generator = VllmGenerator(
+    ModelFiles(base, None, None, base, False), load_tokenizer(base), stop_ids=[], max_model_len=128, max_num_seqs=8
+)
+scored = generator.score(*json.loads(Path(request).read_text()), batch_size=8, context=CallContext())
+Path(result).write_text(json.dumps([asdict(one) for one in scored]))
+"""
+
+
+def run(python: Path, script: str, *arguments: Path) -> None:
+    done = subprocess.run(
+        [str(python), "-c", script, *map(str, arguments)], cwd=PROJECT, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
 
 
 @pytest.mark.vllm
@@ -59,16 +88,9 @@ def test_vllm_and_transformers_agree_on_greedy_answers_of_an_adapter(vllm_python
         encoding="utf-8",
     )
 
-    done = subprocess.run(
-        [str(vllm_python), "-c", SCRIPT, str(base), str(adapter), str(request), str(result)],
-        cwd=PROJECT,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    run(vllm_python, SCRIPT, base, adapter, request, result)
 
-    answers, sampled = json.loads(result.read_text(encoding="utf-8"))
+    answers, sampled, refused = json.loads(result.read_text(encoding="utf-8"))
     ours = load_generator(
         ModelFiles(str(base), None, adapter, str(base), False),
         tokenizer,
@@ -82,3 +104,22 @@ def test_vllm_and_transformers_agree_on_greedy_answers_of_an_adapter(vllm_python
     assert {answer.finish_reason for answer in ours} == {"stop", "length"}
     assert sampled != answers
     assert len({tuple(answer["token_ids"]) for answer in sampled}) > len({tuple(answer.token_ids) for answer in ours})
+    assert "does not compute an adapter's likelihoods" in refused
+
+
+@pytest.mark.vllm
+def test_vllm_and_transformers_agree_on_likelihoods(vllm_python: Path, tmp_path: Path) -> None:
+    base = write_tiny_base(tmp_path / "base", tie_word_embeddings=False, initializer_range=0.3)
+    tokenizer = load_tokenizer(str(base))
+    prompts = [tokenizer("please help me find it " * size)["input_ids"] for size in range(1, 8)] * 2
+    continuations = [prompt[::-1][: place % 5] for place, prompt in enumerate(prompts)]
+    request, result = tmp_path / "request.json", tmp_path / "result.json"
+    request.write_text(json.dumps([prompts, continuations]), encoding="utf-8")
+    run(vllm_python, SCORES, base, request, result)
+    scored = json.loads(result.read_text(encoding="utf-8"))
+    files = ModelFiles(str(base), None, None, str(base), False)
+    ours = load_generator(files, tokenizer, stop_ids=[], context_length=128, dtype="auto").score(
+        prompts, continuations, batch_size=8, context=CallContext()
+    )
+    assert [one["tokens"] for one in scored] == [one.tokens for one in ours]
+    assert [one["log_probability"] for one in scored] == pytest.approx([one.log_probability for one in ours], abs=1e-3)
