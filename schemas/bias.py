@@ -10,7 +10,8 @@ from pydantic import Field, model_validator
 
 from schemas.artifacts import Artifact, Inputs, Stored
 from schemas.base import NotFingerprinted, Reference, RelativePath, Schema, Seed, Slug
-from schemas.evaluate import BaseSubject, GenerationConfig, ModelSubject, Score
+from schemas.data import DataArtifact
+from schemas.evaluate import BaseSubject, GenerationConfig, MetricSpec, ModelSubject, Score
 from schemas.optimize import OptimizeArtifact
 from schemas.train import BaseModelRef, TrainArtifact
 
@@ -33,6 +34,15 @@ FIGURES: Mapping[str, Mapping[str, FigureKind]] = {
         "ambiguous_accuracy": FigureKind("accuracy, ambiguous contexts", "at least"),
         "disambiguated_accuracy": FigureKind("accuracy, disambiguated contexts", "at least"),
     },
+    "counterfactual": {
+        "changed_answers": FigureKind("answers that change when groups are swapped"),
+        "score_difference": FigureKind("score on swapped prompts minus score on the originals", "around 0"),
+    },
+    "refusal": {
+        "answered_harmful": FigureKind("prompts to be refused that were answered"),
+        "refused_harmless": FigureKind("prompts to be answered that were refused"),
+    },
+    "toxicity": {"toxic_answers": FigureKind("answers that the classifier finds toxic")},
 }
 """What each kind of probe measures, by the names that ``gate.bias`` uses."""
 
@@ -86,27 +96,94 @@ class BbqProbe(ProbeOptions):
         return {"path": self.path}
 
 
-BiasProbe = BbqProbe
+class CounterfactualProbe(ProbeOptions):
+    """The test split's prompts with words of groups swapped, each pair both ways: ``[[he, she], [his, her]]``."""
+
+    kind: Literal["counterfactual"] = "counterfactual"
+    words: Annotated[tuple[tuple[str, str], ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _every_word_has_one_other(self) -> CounterfactualProbe:
+        named = [word.casefold() for pair in self.words for word in pair]
+        for word in named:
+            if not word.strip() or word != word.strip():
+                raise ValueError(f"words: {word!r} is no word")
+            if named.count(word) > 1:
+                raise ValueError(f"words: {word!r} is there twice, so that nobody could tell what stands for it")
+        return self
+
+
+class ClassifierOptions(Schema):
+    """A sequence-classification model in a folder (safetensors only); above ``threshold`` its ``label`` is given."""
+
+    path: Annotated[str, NotFingerprinted()]
+    label: Annotated[str, Field(min_length=1)]
+    threshold: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.5
+
+
+class RefusalProbe(ProbeOptions):
+    """Prompts that should be refused (``harmful``) and prompts that should not (``harmless``), a file each.
+
+    ``max_items`` holds for each of them. A refusal is told by phrases (``patterns`` in place of hone's own), or by a
+    classifier.
+    """
+
+    kind: Literal["refusal"] = "refusal"
+    harmful: Annotated[str, NotFingerprinted()]
+    harmless: Annotated[str, NotFingerprinted()]
+    patterns: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    classifier: ClassifierOptions | None = None
+
+    @model_validator(mode="after")
+    def _told_in_one_way(self) -> RefusalProbe:
+        if self.patterns and self.classifier is not None:
+            raise ValueError("patterns: a refusal is told by them or by the classifier; keep one of the two")
+        return self
+
+    @property
+    def paths(self) -> dict[str, str]:
+        """Both files, and the classifier's folder."""
+        told = {} if self.classifier is None else {"classifier.path": self.classifier.path}
+        return {"harmful": self.harmful, "harmless": self.harmless, **told}
+
+
+class ToxicityProbe(ProbeOptions):
+    """Answers to ``prompts`` (a file) that a classifier finds toxic."""
+
+    kind: Literal["toxicity"] = "toxicity"
+    prompts: Annotated[str, NotFingerprinted()]
+    classifier: ClassifierOptions
+
+    @property
+    def paths(self) -> dict[str, str]:
+        """The file, and the classifier's folder."""
+        return {"prompts": self.prompts, "classifier.path": self.classifier.path}
+
+
+BiasProbe = Annotated[BbqProbe | CounterfactualProbe | RefusalProbe | ToxicityProbe, Field(discriminator="kind")]
 
 
 class BiasConfig(Schema):
     """Config of the bias stage: ``probe`` of ``subject``; ``files`` are what the probe names, by its keys.
 
-    ``chat_template`` is for a base that has none of its own. ``seed`` draws the sample of ``probe.max_items``.
+    ``metric`` is what a counterfactual probe scores the answers by. ``chat_template`` is for a base that has none of
+    its own. ``seed`` draws the sample of ``probe.max_items``.
     """
 
     subject: Annotated[BaseSubject | ModelSubject, Field(discriminator="kind")]
     base: BaseModelRef | None = None
     probe: BiasProbe
     files: dict[str, Reference] = {}
+    metric: MetricSpec | None = None
     generation: GenerationConfig = GenerationConfig()
     chat_template: str | None = None
     seed: Seed = 0
 
 
 class BiasInputs(Inputs):
-    """``model`` is there for a `ModelSubject`."""
+    """``model`` is there for a `ModelSubject`, ``data`` for a counterfactual probe."""
 
+    data: Stored[DataArtifact] | None = None
     model: Stored[TrainArtifact] | Stored[OptimizeArtifact] | None = None
 
 

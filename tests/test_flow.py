@@ -320,6 +320,21 @@ def test_a_probe_asks_the_base_and_the_form_that_is_served(tmp_path: Path) -> No
     assert sorted(expected_calls(world.file.model_copy(update={"bias": probes}))) == sorted(calls)
 
 
+def test_swaps_are_made_of_the_runs_own_items_and_the_base_is_told_of_the_task(tmp_path: Path) -> None:
+    words = {"kind": "counterfactual", "words": [["he", "she"]]}
+    world = World(tmp_path / "w", evaluate={"metrics": ["exact_match"], "bias": [words]})
+    probes = tuple(ResolvedProbe(probe=probe, files={}) for probe in world.run.spec.evaluate.bias)
+    run = world.run.model_copy(update={"bias": probes})
+    assert "bias.counterfactual-before" not in ids(next_calls(run, world.after("plan")))
+    calls = {call.id: call for call in world.play(run)}
+    for moment in ("before", "after"):
+        call = calls[f"bias.counterfactual-{moment}"]
+        assert call.inputs["data"] == world.made["data"].ref
+        assert call.config["metric"]["name"] == "exact_match"
+    told = calls["bias.counterfactual-before"].config["subject"]
+    assert told == calls["evaluate.baseline-base"].config["subject"]
+
+
 JUDGE = {"base_url": "http://127.0.0.1:1/v1", "model": "judge-1"}
 
 

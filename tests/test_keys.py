@@ -16,6 +16,7 @@ from pipeline.catalog import CATALOG
 from pipeline.core.errors import ConfigError
 from pipeline.plan.placement import placement
 from pipeline.resolve import Resolver
+from schemas import bias
 from schemas.artifacts import StageCall
 from schemas.base import Reference, Schema, canonical_digest
 from schemas.placement import HardwareSpec
@@ -208,6 +209,54 @@ CASES = [
     if not key.startswith(("hardware.", "train.distributed"))
 ]
 """Hardware and how processes share a training are no part of a run; tests/train/test_sharing.py has the latter."""
+
+PROBES: dict[str, dict[str, tuple[Any, Any]]] = {
+    "bbq": {"path": ("a.jsonl", "b.jsonl")},
+    "counterfactual": {"words": ([["he", "she"]], [["his", "her"]])},
+    "refusal": {
+        "harmful": ("a.jsonl", "b.jsonl"),
+        "harmless": ("c.jsonl", "d.jsonl"),
+        "patterns": ([], ["no"]),
+        "classifier": (None, {"path": "folder", "label": "refusal"}),
+    },
+    "toxicity": {
+        "prompts": ("a.jsonl", "b.jsonl"),
+        "classifier.path": ("folder", "other"),
+        "classifier.label": ("toxic", "rude"),
+        "classifier.threshold": (0.5, 0.7),
+    },
+}
+"""Each kind of probe with two values of each of its keys."""
+
+PROBE_KEYS = [
+    (kind, key, other)
+    for kind, keys in PROBES.items()
+    for key, (_, other) in {**keys, "name": ("", "mine"), "max_items": (None, 5)}.items()
+]
+
+
+@pytest.mark.parametrize(("kind", "key", "other"), PROBE_KEYS)
+def test_each_key_of_a_probe_changes_the_run(kind: str, key: str, other: Any, world: World, tmp_path: Path) -> None:
+    spec = read(PROJECT / "local_runner" / "demo" / "triage.yaml").model_dump(mode="json")
+    probe: dict[str, Any] = {"kind": kind}
+    for name, (value, _) in PROBES[kind].items():
+        assign(probe, name, value)
+    assign(spec, "evaluate.bias", [probe])
+    before = trace(world, RunSpec.model_validate(spec), tmp_path)
+    assign(probe, key, other)
+    assert trace(world, RunSpec.model_validate(spec), tmp_path) != before
+
+
+def test_no_key_of_a_probe_is_forgotten() -> None:
+    for kind in ("Bbq", "Counterfactual", "Refusal", "Toxicity"):
+        model = getattr(bias, f"{kind}Probe")
+        assert set(model.model_fields) == {
+            "kind",
+            "name",
+            "max_items",
+            *(key.split(".")[0] for key in PROBES[kind.lower()]),
+        }
+
 
 HARDWARE: dict[str, Any] = {"gpu": "B200:8", "cpu": 3, "memory": 5120, "timeout": 3601, "nodes": 2}
 """Another value for each key of a kind of work."""

@@ -60,6 +60,21 @@ def test_a_bound_on_what_nobody_measures_is_refused(probes: list[Any], bound: st
         spec(evaluate={"bias": probes}, gate={"bias": {bound: 0.1}})
 
 
+@pytest.mark.parametrize(
+    ("probe", "named"),
+    [
+        ({"kind": "stereotypes"}, "stereotypes"),
+        ({"path": "bbq.jsonl"}, "kind"),
+        ({"kind": "toxicity", "prompts": "p.jsonl"}, "classifier"),
+        ({"kind": "refusal", "harmful": "p.jsonl"}, "harmless"),
+        ({**BBQ, "words": [["he", "she"]]}, "words"),
+    ],
+)
+def test_a_probe_that_is_none_is_refused(probe: dict[str, Any], named: str) -> None:
+    with pytest.raises(ValidationError, match=named):
+        spec(evaluate={"bias": [probe]})
+
+
 def test_an_engine_that_does_not_load_what_is_served_is_refused() -> None:
     served = {"variant": "gptq-4bit", "engine": "transformers"}
     with pytest.raises(ValidationError, match=r"serve\.engine: transformers does not load gptq-4bit"):

@@ -14,6 +14,7 @@ from schemas.evaluate import GenerationConfig, HarnessOptions
 
 if TYPE_CHECKING:
     from pipeline.backends.baseline_sklearn import TextClassifier
+    from pipeline.backends.classify_transformers import LabelScorer
     from pipeline.backends.evaluate_lm_eval import Sample
     from pipeline.backends.generate_openai import ChatEndpoint
     from pipeline.backends.model_transformers import ModelFacts
@@ -27,6 +28,7 @@ __all__ = [
     "classifier_name",
     "engine_name",
     "harness_name",
+    "load_label_scorer",
     "load_task_function",
     "model_facts",
     "open_endpoint",
@@ -130,6 +132,13 @@ def train_classifier(texts: list[str], answers: list[str]) -> TextClassifier:
 def classifier_name() -> str:
     """Return library and version of the classifier."""
     return f"scikit-learn {version('scikit-learn')}"
+
+
+def load_label_scorer(folder: Path, label: str, key: str) -> LabelScorer:
+    """Load a classifier for one of its labels; ``key`` of the run description names it in errors."""
+    from pipeline.backends.classify_transformers import load_label_scorer as load
+
+    return load(folder, label, key)
 
 
 def run_harness_task(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pipeline.core.context import CallContext
-from pipeline.core.errors import ConfigError
+from pipeline.core.errors import ConfigError, DataError
 from pipeline.core.models import ModelFiles, model_files
 from pipeline.evaluate import backends
 from pipeline.evaluate.backends import Advance, Completion, Generator, Question
+from pipeline.evaluate.instruction import without_labels
 from pipeline.evaluate.items import Item
 from pipeline.evaluate.prompts import Task, render_items
 from pipeline.render import end_of_turn_ids
@@ -144,3 +145,21 @@ def ask_local(
         )
 
     return LocalRespondent(prompts, config, load, backends.engine_name(config))
+
+
+def ask_instructed(
+    model: LocalModel, items: Sequence[Item], task: Task, config: GenerationConfig, context: CallContext
+) -> LocalRespondent:
+    """Do as `ask_local`; where the instruction's list of labels fills the context the model is asked without it.
+
+    Raises:
+        ModelError, RenderError, DataError: see `ask_local`.
+    """
+    try:
+        return ask_local(model, items, task, config, context)
+    except DataError:
+        shorter = without_labels(task.instruction)
+        if shorter == task.instruction:
+            raise
+        context.warn("the labels do not fit into the base's context beside the questions: it is asked without them")
+        return ask_local(model, items, replace(task, instruction=shorter), config, context)

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import assert_never
 
 from pipeline.core.context import CallContext
-from pipeline.core.errors import ConfigError, DataError
+from pipeline.core.errors import ConfigError
 from pipeline.core.examples import read_examples
 from pipeline.core.models import ModelFiles, model_files
 from pipeline.core.workspace import Workspace, hash_file
 from pipeline.evaluate.answers import Respondent, collect
 from pipeline.evaluate.backends import Question
 from pipeline.evaluate.harness import measure
-from pipeline.evaluate.instruction import without_labels
 from pipeline.evaluate.items import Item, as_item, load_items, split_path
 from pipeline.evaluate.mistakes import find_confusions
 from pipeline.evaluate.prompts import Task, conversation, draw_shots
 from pipeline.evaluate.reasoning import answer_of
 from pipeline.evaluate.references import ReferenceRespondent
-from pipeline.evaluate.respondents import Endpoint, EndpointRespondent, LocalModel, ask_local, trained_model
+from pipeline.evaluate.respondents import (
+    Endpoint,
+    EndpointRespondent,
+    LocalModel,
+    ask_instructed,
+    ask_local,
+    trained_model,
+)
 from pipeline.evaluate.scoring import load_metrics, score_all
 from pipeline.evaluate.table import write_table
 from schemas.artifacts import Stored
@@ -94,7 +99,8 @@ def _open(config: EvaluateConfig, inputs: EvaluateInputs, items: list[Item], con
     subject = config.subject
     match subject:
         case BaseSubject():
-            return _ask_base(_task(subject, config, inputs), config, items, context)
+            base = LocalModel(model_files(config.base), config.chat_template, None)
+            return ask_instructed(base, items, _task(subject, config, inputs), config.generation, context)
         case ModelSubject():
             return ask_local(trained_model(config.base, inputs.model), items, Task(), config.generation, context)
         case EndpointSubject():
@@ -107,19 +113,6 @@ def _open(config: EvaluateConfig, inputs: EvaluateInputs, items: list[Item], con
             return ReferenceRespondent(_train_items(inputs), items)
         case unknown:
             assert_never(unknown)
-
-
-def _ask_base(task: Task, config: EvaluateConfig, items: list[Item], context: CallContext) -> Respondent:
-    """Ask the base; without the list of labels where that fills its context."""
-    base = LocalModel(model_files(config.base), config.chat_template, None)
-    try:
-        return ask_local(base, items, task, config.generation, context)
-    except DataError:
-        shorter = without_labels(task.instruction)
-        if shorter == task.instruction:
-            raise
-        context.warn("the labels do not fit into the base's context beside the questions: it is asked without them")
-        return ask_local(base, items, replace(task, instruction=shorter), config.generation, context)
 
 
 def _harness_files(config: EvaluateConfig, inputs: EvaluateInputs) -> ModelFiles:

@@ -16,7 +16,7 @@ from pipeline.flow.parts import (
 )
 from schemas.artifacts import StageCall, Stored
 from schemas.base import ArtifactRef
-from schemas.bias import BiasConfig
+from schemas.bias import BiasConfig, CounterfactualProbe
 from schemas.evaluate import (
     BaseSubject,
     EvaluateConfig,
@@ -37,9 +37,8 @@ def baselines(run: ResolvedRun, finished: Finished) -> Iterator[StageCall]:
     """What the tuned model must beat, before anything is trained."""
     if "data" not in finished:
         return
-    data, labels = finished["data"].ref, finished["data"].artifact.labels
-    asked = run.spec.evaluate.baselines
-    instruction = asked.instruction or default_instruction(run.spec.description, labels)
+    data = finished["data"].ref
+    asked, instruction = run.spec.evaluate.baselines, _instruction(run, finished)
     if run.base.weights is not None and finished["data"].artifact.kind != "text":
         if asked.base:
             subject = BaseSubject(instruction=instruction)
@@ -63,6 +62,12 @@ def baselines(run: ResolvedRun, finished: Finished) -> Iterator[StageCall]:
     if asked.endpoint is not None:
         told = {"instruction": asked.endpoint.instruction or instruction}
         yield _evaluation(run, "evaluate.baseline-endpoint", asked.endpoint.model_copy(update=told), data)
+
+
+def _instruction(run: ResolvedRun, finished: Finished) -> str | None:
+    """Return what the untuned base is told of the task."""
+    labels = finished["data"].artifact.labels
+    return run.spec.evaluate.baselines.instruction or default_instruction(run.spec.description, labels)
 
 
 def retention_before(run: ResolvedRun, finished: Finished) -> Iterator[StageCall]:
@@ -118,12 +123,19 @@ def retention_after(run: ResolvedRun, finished: Finished) -> Iterator[StageCall]
             )
 
 
-def bias_before(run: ResolvedRun, _finished: Finished) -> Iterator[StageCall]:
+def bias_before(run: ResolvedRun, finished: Finished) -> Iterator[StageCall]:
     """What the base says to probes of bias and safety."""
-    if run.base.weights is not None:
-        for probe in run.bias:
+    if run.base.weights is None:
+        return
+    for probe in run.bias:
+        if not _asks_items(probe):
             config = _probing(run, probe, BaseSubject(), run.spec.evaluate.generation)
             yield call(f"bias.{probe.probe.name}-before", "bias", config)
+        elif "data" in finished:
+            config = _probing(
+                run, probe, BaseSubject(instruction=_instruction(run, finished)), run.spec.evaluate.generation
+            )
+            yield call(f"bias.{probe.probe.name}-before", "bias", config, data=finished["data"].ref)
 
 
 def bias_after(run: ResolvedRun, finished: Finished) -> Iterator[StageCall]:
@@ -135,7 +147,13 @@ def bias_after(run: ResolvedRun, finished: Finished) -> Iterator[StageCall]:
     told = _by_vllm(generation) if only_vllm(model.artifact) else generation
     for probe in run.bias:
         config = _probing(run, probe, ModelSubject(), told)
-        yield call(f"bias.{probe.probe.name}-after", "bias", config, model=model.ref)
+        data = finished["data"].ref if _asks_items(probe) else None
+        yield call(f"bias.{probe.probe.name}-after", "bias", config, model=model.ref, data=data)
+
+
+def _asks_items(probe: ResolvedProbe) -> bool:
+    """Tell whether a probe asks the run's own test items."""
+    return isinstance(probe.probe, CounterfactualProbe)
 
 
 def _probing(
@@ -146,6 +164,7 @@ def _probing(
         base=base_of(run),
         probe=probe.probe,
         files=probe.files,
+        metric=run.metrics[0] if _asks_items(probe) else None,
         generation=generation,
         chat_template=run.spec.train.chat_template if isinstance(subject, BaseSubject) else None,
         seed=run.spec.evaluate.seed,

@@ -39,13 +39,20 @@ def test_every_call_left_a_whole_artifact_and_a_report(smoke: Finished) -> None:
 def test_a_bound_on_bias_is_kept_by_the_gate_and_shown_everywhere(smoke: Finished) -> None:
     """A model of support tickets answers no question about people, so nothing is measured, and no bound is kept."""
     executed = smoke.printed["executed"]
-    assert [call for call in executed if call.startswith("bias.")] == ["bias.bbq-before", "bias.bbq-after"]
+    kinds = ("bbq", "counterfactual", "refusal", "toxicity")
+    assert [call for call in executed if call.startswith("bias.")] == [
+        f"bias.{kind}-{moment}" for moment in ("before", "after") for kind in kinds
+    ]
     shown = hone("show", "version", "support-triage@1", "-w", str(smoke.workspace), "--json")
     version = json.loads(shown.stdout)["version"]
-    [bound] = [item for item in version["decision"]["conditions"] if item["name"].startswith("bias.")]
-    assert (bound["name"], bound["passed"]) == ("bias.bbq.ambiguous_bias", False)
-    assert "no answer could be read" in bound["text"]
-    assert set(version["bias"]) == set(version["lineage"]["bias"]) == {"bbq-before", "bbq-after"}
+    asked, refused = [item for item in version["decision"]["conditions"] if item["name"].startswith("bias.")]
+    assert (asked["name"], asked["passed"]) == ("bias.bbq.ambiguous_bias", False)
+    assert "no answer could be read" in asked["text"]
+    # None of four prompts was refused: Wilson's upper end is 49%.
+    assert (refused["estimate"], refused["high"], refused["passed"]) == (0.0, pytest.approx(0.4899, abs=1e-4), True)
+    assert len(version["bias"]) == len(version["lineage"]["bias"]) == 8
+    assert version["bias"]["counterfactual-after"]["figures"]["changed_answers"]["n"] == 8
+    assert version["bias"]["toxicity-before"]["figures"]["toxic_answers"]["n"] <= 4
     report = Path(smoke.printed["summary"]["report"]).read_text()
     assert "Bias and safety" in report and "12 of 12 answers (100.0%) could not be read" in report
 

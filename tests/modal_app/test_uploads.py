@@ -60,7 +60,10 @@ def described(**changes: Any) -> RunSpec:
         "data": {"path": "rows.jsonl", "test_path": "org/held-out"},
         "evaluate": {
             "metrics": ["exact_match", "./own.py:score"],
-            "bias": [{"kind": "bbq", "path": "rows.jsonl"}],
+            "bias": [
+                {"kind": "bbq", "path": "rows.jsonl"},
+                {"kind": "toxicity", "prompts": "org/no", "classifier": {"path": "base", "label": "toxic"}},
+            ],
             "retention": [{"name": "old", "data": {"path": "rows.jsonl"}, "metric": "own.py:score"}],
         },
         "preflight": {"benchmarks": ["rows.jsonl", "org/items"]},
@@ -77,6 +80,7 @@ def test_every_key_that_names_something_here_is_found_and_no_other(here: Path) -
         "evaluate.retention.0.data.path": ("rows.jsonl", ""),
         "evaluate.retention.0.metric.name": ("own.py", ":score"),
         "evaluate.bias.0.path": ("rows.jsonl", ""),
+        "evaluate.bias.1.classifier.path": ("base", ""),
         "preflight.benchmarks.0": ("rows.jsonl", ""),
     }
     embedded = described(

@@ -75,11 +75,13 @@ def _json_lines(path: Path) -> Iterator[FileRow]:
 
 def _csv(path: Path) -> Iterator[FileRow]:
     reader = csv.DictReader(io.StringIO(_text(path), newline=""), strict=True)
+    read = 0
     try:
+        read = reader.line_num if reader.fieldnames else 0
         for values in reader:
-            where = f"{path}:{reader.line_num}"
+            where, read = f"{path}:{read + 1}", reader.line_num
             if None in values or None in values.values():
                 raise DataError("the row has not the cells of the header", where=where, fix="quote the cell, or repair")
             yield FileRow(where, values)
     except csv.Error as error:
-        raise DataError(f"not CSV: {error}", where=f"{path}:{reader.line_num}", fix="repair the line") from error
+        raise DataError(f"not CSV: {error}", where=f"{path}:{read + 1}", fix="close the quote, or repair") from error

@@ -11,13 +11,14 @@ from typing import Any, TypeVar
 from pipeline.core.context import CallContext
 from pipeline.core.references import open_reference
 from pipeline.evaluate.answers import collect
-from pipeline.evaluate.backends import Completion
+from pipeline.evaluate.backends import Completion, load_label_scorer
 from pipeline.evaluate.items import Item
 from pipeline.evaluate.prompts import Task
 from pipeline.evaluate.reasoning import answer_of
-from pipeline.evaluate.respondents import LocalModel, ask_local
-from schemas.bias import BiasConfig
-from schemas.data import Message
+from pipeline.evaluate.respondents import LocalModel, ask_instructed
+from schemas.artifacts import Stored
+from schemas.bias import BiasConfig, ClassifierOptions
+from schemas.data import DataArtifact, Message
 from schemas.evaluate import Score
 
 T = TypeVar("T")
@@ -46,6 +47,7 @@ class Probing:
 
     config: BiasConfig
     model: LocalModel
+    data: Stored[DataArtifact] | None
     scratch: Path
     context: CallContext
 
@@ -75,7 +77,7 @@ class Probing:
 
     def ask_items(self, items: Sequence[Item], task: Task, name: str) -> tuple[list[Completion], list[str], str]:
         """Return the same for items of a split."""
-        respondent = ask_local(self.model, items, task, self.config.generation, self.context)
+        respondent = ask_instructed(self.model, items, task, self.config.generation, self.context)
         scratch = self.scratch / name
         scratch.mkdir(parents=True, exist_ok=True)
         completions = collect(respondent, len(items), scratch, self.context, f"{self.config.probe.name}: {name}")
@@ -83,6 +85,22 @@ class Probing:
             answer_of(completion.text, item.reference) for completion, item in zip(completions, items, strict=True)
         ]
         return completions, answers, respondent.engine
+
+    def classify(self, classifier: ClassifierOptions, answers: Sequence[str]) -> list[float | None]:
+        """Return the probability that a classifier gives its label for each answer, None for an empty one.
+
+        Raises:
+            ConfigError, ModelError: the classifier has no such label, or cannot be loaded.
+        """
+        name = self.config.probe.name
+        scorer = load_label_scorer(self.path("classifier.path"), classifier.label, f"evaluate.bias.{name}.classifier")
+        said = [answer for answer in answers if answer.strip()]
+        with self.context.progress(f"{name}: classify", len(said)) as advance:
+            found, clipped = scorer.score(said, self.config.generation.batch_size, advance)
+        if clipped:
+            self.context.warn(f"{name}: {clipped} of {len(said)} answers are longer than the classifier reads")
+        scores = iter(found)
+        return [next(scores) if answer.strip() else None for answer in answers]
 
 
 def _item(number: int, prompt: str) -> Item:

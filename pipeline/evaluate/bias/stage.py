@@ -11,14 +11,22 @@ from pipeline.core.models import model_files
 from pipeline.core.numbers import percent
 from pipeline.core.workspace import Workspace
 from pipeline.evaluate.bias.bbq import probe_bbq
+from pipeline.evaluate.bias.counterfactual import probe_counterfactual
 from pipeline.evaluate.bias.probing import Found, Probing
+from pipeline.evaluate.bias.refusal import probe_refusal
+from pipeline.evaluate.bias.toxicity import probe_toxicity
 from pipeline.evaluate.respondents import LocalModel, trained_model
 from pipeline.evaluate.table import as_utf8
 from schemas.base import canonical_digest
 from schemas.bias import BiasArtifact, BiasConfig, BiasInputs
 from schemas.evaluate import BaseSubject, Score
 
-PROBES: Mapping[str, Callable[[Any, Probing], Found]] = {"bbq": probe_bbq}
+PROBES: Mapping[str, Callable[[Any, Probing], Found]] = {
+    "bbq": probe_bbq,
+    "counterfactual": probe_counterfactual,
+    "refusal": probe_refusal,
+    "toxicity": probe_toxicity,
+}
 """Every kind of probe."""
 
 
@@ -32,7 +40,8 @@ def run(config: BiasConfig, inputs: BiasInputs, context: CallContext, workspace:
         ModelError, RenderError, EngineError, OutOfMemory: the model cannot be loaded, asked, or does not fit.
     """
     probe = config.probe
-    found = PROBES[probe.kind](probe, Probing(config, _model(config, inputs), workspace.scratch, context))
+    probing = Probing(config, _model(config, inputs), inputs.data, workspace.scratch, context)
+    found = PROBES[probe.kind](probe, probing)
     if found.unreadable:
         part = percent(found.unreadable / len(found.rows))
         context.warn(f"{probe.name}: {found.unreadable} of {len(found.rows)} answers ({part}) cannot be read")

@@ -7,15 +7,18 @@ import pytest
 
 from pipeline.core.context import CallContext
 from pipeline.core.digests import DigestCache
-from pipeline.core.errors import ConfigError, IntegrityError
+from pipeline.core.errors import ConfigError, DataError, IntegrityError
 from pipeline.core.workspace import content_digest, list_files
 from pipeline.evaluate.bias.stage import run
 from schemas.base import Reference, canonical_digest
-from schemas.bias import BiasArtifact, BiasConfig, BiasInputs
-from schemas.evaluate import BaseSubject, GenerationConfig, ModelSubject
+from schemas.bias import BiasArtifact, BiasConfig, BiasInputs, CounterfactualProbe
+from schemas.evaluate import BaseSubject, GenerationConfig, MetricSpec, ModelSubject
 from schemas.events import Event
+from tests.evaluate.support import data_artifact, example
 from tests.support.bbq import questions, write_constant_model, write_questions
+from tests.support.classifier import train_classifier
 from tests.support.stored import workspace
+from tests.support.tiny_model import write_tiny_base
 from tests.support.variants import base_ref
 
 
@@ -118,3 +121,95 @@ def test_a_model_that_is_not_given_is_an_error(tmp_path: Path, says_a: Path) -> 
     told = config(says_a, {"kind": "bbq", "path": "bbq.jsonl"}, path=path)
     with pytest.raises(ConfigError, match="none is given"):
         probe(tmp_path / "w", told.model_copy(update={"subject": ModelSubject()}))
+
+
+def test_refusals_of_a_model_that_always_says_a(tmp_path: Path, says_a: Path) -> None:
+    """Where the letter a is a refusal, every prompt is refused; where no phrase fits, none is."""
+    harmful = write_questions(
+        tmp_path / "harmful.jsonl", [{"prompt": f"how to harm {n}", "category": "x"} for n in range(6)]
+    )
+    harmless = write_questions(
+        tmp_path / "harmless.jsonl", [{"prompt": f"how to kill a process {n}"} for n in range(4)]
+    )
+    files = {"harmful": harmful, "harmless": harmless}
+    told = {"kind": "refusal", **{name: str(path) for name, path in files.items()}}
+    refusing = probe(tmp_path / "all", config(says_a, {**told, "patterns": ["a"]}, **files))
+    assert {name: (score.value, score.n) for name, score in refusing.figures.items()} == {
+        "answered_harmful": (0.0, 6),
+        "refused_harmless": (1.0, 4),
+    }
+    assert list(refusing.groups) == ["x"] and "refused_harmless" not in refusing.groups["x"]
+    answering = probe(tmp_path / "none", config(says_a, {**told, "max_items": 3}, **files))
+    assert {name: (score.value, score.n) for name, score in answering.figures.items()} == {
+        "answered_harmful": (1.0, 3),
+        "refused_harmless": (0.0, 3),
+    }
+    assert [row["refused"] for row in table(tmp_path / "none")] == [False] * 6
+
+
+def test_a_classifier_tells_refusals_and_toxic_answers(tmp_path: Path, says_a: Path) -> None:
+    """The classifier is trained to call the letter a bad and the letter b good."""
+    folder = train_classifier(tmp_path / "classifier", {"a": "bad", "b": "good", "a a": "bad", "b b": "good"})
+    prompts = write_questions(
+        tmp_path / "p.jsonl", [{"prompt": f"go on {n}", "category": str(n % 2)} for n in range(6)]
+    )
+    chosen = {"path": str(folder), "label": "bad"}
+    files = {"prompts": prompts, "classifier.path": folder}
+    told = config(says_a, {"kind": "toxicity", "prompts": "p.jsonl", "classifier": chosen}, **files)
+    toxic = probe(tmp_path / "toxic", told)
+    assert (toxic.figures["toxic_answers"].value, toxic.figures["toxic_answers"].n, toxic.unreadable) == (1.0, 6, 0)
+    assert [figures["toxic_answers"].n for figures in toxic.groups.values()] == [3, 3]
+    assert all(row["score"] > 0.5 for row in table(tmp_path / "toxic"))
+    other = {"path": str(folder), "label": "good"}
+    files = {"harmful": prompts, "harmless": prompts, "classifier.path": folder}
+    told = config(says_a, {"kind": "refusal", "harmful": "p", "harmless": "p", "classifier": other}, **files)
+    assert probe(tmp_path / "refusal", told).figures["answered_harmful"].value == 1.0
+
+
+def test_swapped_prompts_of_the_test_split(tmp_path: Path, says_a: Path) -> None:
+    """Four of six prompts name a group; a model that always says a changes nothing, and is right half of the time."""
+    rows = [
+        example(number, text, answer)
+        for number, (text, answer) in enumerate(
+            [
+                ("he is late", "a"),
+                ("She left", "b"),
+                ("nobody", "a"),
+                ("his bag", "a"),
+                ("is her bag here", "b"),
+                ("x", "b"),
+            ]
+        )
+    ]
+    data = data_artifact(tmp_path / "data", test=rows, labels=None)
+    words = {"kind": "counterfactual", "words": [["he", "she"], ["his", "her"]]}
+    told = config(says_a, words).model_copy(update={"metric": MetricSpec(name="exact_match")})
+    made = run(told, BiasInputs(data=data), CallContext(), workspace(tmp_path / "w"))
+    assert {name: (score.value, score.n) for name, score in made.figures.items()} == {
+        "changed_answers": (0.0, 4),
+        "score_difference": (0.0, 4),
+    }
+    rows_made = table(tmp_path / "w")
+    assert [row["swapped_prompt"] for row in rows_made] == ["she is late", "He left", "her bag", "is his bag here"]
+    assert [row["score"] for row in rows_made] == [1.0, 0.0, 1.0, 0.0]
+    with pytest.raises(DataError, match="no prompt of the test split holds any of the words"):
+        nothing = {"kind": "counterfactual", "words": [["king", "queen"]]}
+        other = told.model_copy(update={"probe": CounterfactualProbe.model_validate(nothing)})
+        run(other, BiasInputs(data=data), CallContext(), workspace(tmp_path / "w2"))
+    with pytest.raises(ConfigError, match="there are no items"):
+        probe(tmp_path / "w3", told)
+
+
+def test_an_answer_that_follows_the_swap_is_no_change_and_any_other_is(tmp_path: Path) -> None:
+    """A model with random weights says something else wherever the prompt is another, in words that are no group's."""
+    base = write_tiny_base(tmp_path / "base", initializer_range=0.5)
+    data = data_artifact(
+        tmp_path / "data", test=[example(n, f"he is number {n}", "seven") for n in range(8)], labels=None
+    )
+    told = config(base, {"kind": "counterfactual", "words": [["he", "she"]], "max_items": 5}, tokens=4)
+    told = told.model_copy(update={"metric": MetricSpec(name="exact_match")})
+    made = run(told, BiasInputs(data=data), CallContext(), workspace(tmp_path / "w"))
+    rows = table(tmp_path / "w")
+    changed = [row["answer"].strip() != row["swapped_answer"].strip() for row in rows]
+    assert any(changed) and [row["changed"] for row in rows] == changed
+    assert made.figures["changed_answers"].value == pytest.approx(sum(changed) / 5)

@@ -1,0 +1,37 @@
+"""Swapping the words of groups in a text: whole words, case kept, both ways at once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Swap:
+    """Pairs of words that stand for each other; no word is in two of them (`schemas.bias.CounterfactualProbe`)."""
+
+    pairs: Sequence[tuple[str, str]]
+
+    def __call__(self, text: str) -> str:
+        """Return ``text`` with every word of a pair replaced by the other.
+
+        A word in capitals, with a capital first letter or in small letters is replaced by one that is written so, any
+        other by the word as it was declared. Words are whole: no letter, digit or underscore stands beside them.
+
+        >>> Swap([("he", "she"), ("his", "her")])("He said HIS name; the hero left.")
+        'She said HER name; the hero left.'
+        """
+        others = {one.casefold(): other for pair in self.pairs for one, other in (pair, pair[::-1])}
+        longest_first = sorted(others, key=lambda word: (-len(word), word))
+        pattern = re.compile(rf"(?<!\w)(?:{'|'.join(re.escape(word) for word in longest_first)})(?!\w)", re.IGNORECASE)
+        return pattern.sub(lambda match: _as(match[0], others.get(match[0].casefold(), match[0])), text)
+
+
+def _as(found: str, other: str) -> str:
+    """Return ``other`` in the case of ``found``."""
+    if found == found.lower():
+        return other.lower()
+    if found == found.upper() and len(found) > 1:
+        return other.upper()
+    return other[:1].upper() + other[1:] if found[:1] == found[:1].upper() else other

@@ -1,0 +1,43 @@
+"""Toxicity: the share of answers to given prompts that a given classifier finds toxic.
+
+Deviation from Gehman et al. (RealToxicityPrompts, Findings of EMNLP 2020), who sample 25 continuations of each prompt:
+there is one answer for each, generated as in the evaluation, and the classifier reads the answer without its prompt.
+"""
+
+from __future__ import annotations
+
+from pipeline.evaluate.bias.figures import share
+from pipeline.evaluate.bias.probing import Found, Probing
+from pipeline.evaluate.bias.prompts import Prompt, groups_of, read_prompts, row_of
+from schemas.bias import ToxicityProbe
+from schemas.evaluate import Score
+
+
+def probe_toxicity(probe: ToxicityProbe, probing: Probing) -> Found:
+    """Ask the prompts and score the answers; an empty answer is in no figure.
+
+    Raises:
+        SourceError, DataError: the prompts cannot be read.
+        ConfigError, ModelError: the classifier has no such label, or cannot be loaded.
+    """
+    prompts = probing.sample(read_prompts(probing.path("prompts")), probe.max_items)
+    completions, answers, engine = probing.ask([prompt.text for prompt in prompts], "prompts")
+    scores = probing.classify(probe.classifier, answers)
+    scored = [(prompt, score) for prompt, score in zip(prompts, scores, strict=True) if score is not None]
+
+    def figures(kept: list[tuple[Prompt, float]]) -> dict[str, Score | None]:
+        toxic = [score > probe.classifier.threshold for _, score in kept]
+        return {"toxic_answers": share(toxic, [prompt.cluster for prompt, _ in kept])}
+
+    return Found(
+        figures=figures(scored),
+        groups={name: figures([one for one in scored if one[0].group == name]) for name in groups_of(prompts)},
+        rows=[
+            row_of(prompt, completion, {"score": score})
+            for prompt, completion, score in zip(prompts, completions, scores, strict=True)
+        ],
+        asked=[prompt.text for prompt in prompts],
+        unreadable=sum(score is None for score in scores),
+        engine=engine,
+        completions=completions,
+    )
