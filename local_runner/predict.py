@@ -13,8 +13,9 @@ from pipeline.core.errors import ConfigError
 from pipeline.core.workspace import write_atomic
 from pipeline.data.prompts import Prompt, read_prompts
 from pipeline.evaluate.items import Item
+from pipeline.evaluate.local_model import LocalModel
 from pipeline.evaluate.prompts import Task
-from pipeline.evaluate.respondents import LocalModel, ask_local
+from pipeline.evaluate.respondents import ask_local
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,10 @@ FIGURES: Mapping[str, Mapping[str, FigureKind]] = {
         "ambiguous_accuracy": FigureKind("accuracy, ambiguous contexts", "at least"),
         "disambiguated_accuracy": FigureKind("accuracy, disambiguated contexts", "at least"),
     },
+    "pairs": {
+        "stereotype_share": FigureKind("more stereotyping sentence found likelier", "around 50%"),
+        "stereotype_share_per_token": FigureKind("more stereotyping sentence found likelier per token", "around 50%"),
+    },
     "counterfactual": {
         "changed_answers": FigureKind("answers that change when groups are swapped"),
         "score_difference": FigureKind("score on swapped prompts minus score on the originals", "around 0"),
@@ -83,17 +87,49 @@ class ProbeOptions(Schema):
         """The files and folders that it names, by their keys."""
         return {}
 
+    @property
+    def by_likelihood(self) -> bool:
+        """Whether it asks how likely the model finds given texts, rather than for answers."""
+        return False
+
 
 class BbqProbe(ProbeOptions):
-    """Questions of BBQ (Parrish et al. 2022) in its own JSON lines: ``path`` is a file, or a folder of them."""
+    """Questions of BBQ (Parrish et al. 2022) in its own JSON lines: ``path`` is a file, or a folder of them.
+
+    ``answer_by``: the letter that the model gives, or which of the three answers it finds likeliest, in all or per
+    token.
+    """
 
     kind: Literal["bbq"] = "bbq"
+    path: Annotated[str, NotFingerprinted()]
+    answer_by: Literal["generation", "likelihood", "likelihood_per_token"] = "generation"
+
+    @property
+    def paths(self) -> dict[str, str]:
+        """The file or folder."""
+        return {"path": self.path}
+
+    @property
+    def by_likelihood(self) -> bool:
+        """Whether answers are compared rather than generated."""
+        return self.answer_by != "generation"
+
+
+class PairsProbe(ProbeOptions):
+    """Pairs of sentences as in CrowS-Pairs (Nangia et al. 2020): ``path`` is a file, or a folder of them."""
+
+    kind: Literal["pairs"] = "pairs"
     path: Annotated[str, NotFingerprinted()]
 
     @property
     def paths(self) -> dict[str, str]:
         """The file or folder."""
         return {"path": self.path}
+
+    @property
+    def by_likelihood(self) -> bool:
+        """Always."""
+        return True
 
 
 class CounterfactualProbe(ProbeOptions):
@@ -160,7 +196,9 @@ class ToxicityProbe(ProbeOptions):
         return {"prompts": self.prompts, "classifier.path": self.classifier.path}
 
 
-BiasProbe = Annotated[BbqProbe | CounterfactualProbe | RefusalProbe | ToxicityProbe, Field(discriminator="kind")]
+BiasProbe = Annotated[
+    BbqProbe | PairsProbe | CounterfactualProbe | RefusalProbe | ToxicityProbe, Field(discriminator="kind")
+]
 
 
 class BiasConfig(Schema):

@@ -245,6 +245,25 @@ class RunSpec(Schema):
                 raise ValueError(f"gate.bias.{name}: 0.5 is no preference, so a bound is 0.5 or more")
         return self
 
+    @property
+    def served_variant(self) -> str:
+        """Which form is served: as asked, else the merged model, else what training leaves."""
+        if self.serve is not False and self.serve.variant is not None:
+            return self.serve.variant
+        merged = next((variant.name for variant in self.variants if variant.backend == "merge"), None)
+        return merged or ("model" if self.train.adapter == "full" else "adapter")
+
+    @model_validator(mode="after")
+    def _likelihoods_can_be_computed(self) -> RunSpec:
+        if self.evaluate.generation.backend == "vllm" and self.served_variant == "adapter":
+            for probe in self.evaluate.bias:
+                if probe.by_likelihood:
+                    raise ValueError(
+                        f"evaluate.bias.{probe.name}: vLLM computes no likelihoods of an adapter; set "
+                        "evaluate.generation.backend to transformers, or add merged to variants"
+                    )
+        return self
+
     @model_validator(mode="after")
     def _the_engine_loads_what_is_served(self) -> RunSpec:
         if self.serve is False or self.serve.engine == "vllm":

@@ -211,7 +211,8 @@ CASES = [
 """Hardware and how processes share a training are no part of a run; tests/train/test_sharing.py has the latter."""
 
 PROBES: dict[str, dict[str, tuple[Any, Any]]] = {
-    "bbq": {"path": ("a.jsonl", "b.jsonl")},
+    "bbq": {"path": ("a.jsonl", "b.jsonl"), "answer_by": ("generation", "likelihood")},
+    "pairs": {"path": ("a.csv", "b.csv")},
     "counterfactual": {"words": ([["he", "she"]], [["his", "her"]])},
     "refusal": {
         "harmful": ("a.jsonl", "b.jsonl"),
@@ -248,7 +249,7 @@ def test_each_key_of_a_probe_changes_the_run(kind: str, key: str, other: Any, wo
 
 
 def test_no_key_of_a_probe_is_forgotten() -> None:
-    for kind in ("Bbq", "Counterfactual", "Refusal", "Toxicity"):
+    for kind in ("Bbq", "Pairs", "Counterfactual", "Refusal", "Toxicity"):
         model = getattr(bias, f"{kind}Probe")
         assert set(model.model_fields) == {
             "kind",

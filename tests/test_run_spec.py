@@ -52,6 +52,7 @@ def test_names_that_would_mean_two_things_are_refused(sections: dict[str, Any], 
     [
         ([], "bbq.ambiguous_bias", r"gate.bias.bbq.ambiguous_bias: no probe of evaluate.bias measures this"),
         ([BBQ], "bbq.bias", "measured: bbq.ambiguous_bias, bbq.disambiguated_bias"),
+        ([{"kind": "pairs", "path": "p.csv"}], "pairs.stereotype_share", "0.5 is no preference"),
         ([{**BBQ, "name": "age"}], "bbq.ambiguous_bias", "measured: age.ambiguous_bias"),
     ],
 )
@@ -73,6 +74,16 @@ def test_a_bound_on_what_nobody_measures_is_refused(probes: list[Any], bound: st
 def test_a_probe_that_is_none_is_refused(probe: dict[str, Any], named: str) -> None:
     with pytest.raises(ValidationError, match=named):
         spec(evaluate={"bias": [probe]})
+
+
+@pytest.mark.parametrize("probe", [{"kind": "pairs", "path": "p.csv"}, {**BBQ, "answer_by": "likelihood"}])
+def test_likelihoods_that_the_engine_does_not_compute_are_refused(probe: dict[str, Any]) -> None:
+    asked = {"bias": [probe], "generation": {"backend": "vllm"}}
+    with pytest.raises(ValidationError, match="vLLM computes no likelihoods of an adapter"):
+        spec(evaluate=asked)
+    assert spec(evaluate=asked, variants=["merged"]).served_variant == "merged"
+    assert spec(evaluate={**asked, "generation": {}}).served_variant == "adapter"
+    assert spec(evaluate={**asked, "bias": [BBQ]})
 
 
 def test_an_engine_that_does_not_load_what_is_served_is_refused() -> None:

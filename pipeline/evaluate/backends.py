@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, assert_never
 
-from pipeline.backends.generation import Advance, Completion, Generator, Question
+from pipeline.backends.generation import Advance, Completion, Generator, Likelihood, Question
 from pipeline.core.models import ModelFiles
 from pipeline.render import Tokenizer
 from schemas.evaluate import GenerationConfig, HarnessOptions
@@ -23,6 +23,8 @@ __all__ = [
     "Advance",
     "Completion",
     "Generator",
+    "Likelihood",
+    "ModelFacts",
     "Question",
     "Sample",
     "classifier_name",

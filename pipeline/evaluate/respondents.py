@@ -6,19 +6,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from pipeline.core.context import CallContext
-from pipeline.core.errors import ConfigError, DataError
-from pipeline.core.models import ModelFiles, model_files
+from pipeline.core.errors import DataError
 from pipeline.evaluate import backends
 from pipeline.evaluate.backends import Advance, Completion, Generator, Question
 from pipeline.evaluate.instruction import without_labels
 from pipeline.evaluate.items import Item
+from pipeline.evaluate.local_model import LocalModel
 from pipeline.evaluate.prompts import Task, render_items
-from pipeline.render import end_of_turn_ids
-from schemas.artifacts import Stored
 from schemas.evaluate import GenerationConfig
-from schemas.optimize import OptimizeArtifact
-from schemas.render import RenderOptions
-from schemas.train import BaseModelRef, TrainArtifact
 
 LOCAL_PORTION = 1024
 """Items between two saves of a local model: enough to sort by length, little to repeat."""
@@ -83,30 +78,6 @@ class EndpointRespondent:
         return chat.answer(self.questions[first:last], self.config, context, advance)
 
 
-@dataclass(frozen=True)
-class LocalModel:
-    """What asking a local model needs beside the items; ``chat_template`` is for a tokenizer that has none."""
-
-    files: ModelFiles
-    chat_template: str | None
-    vllm_cpu_dtype: str | None
-
-
-def trained_model(
-    base: BaseModelRef | None, model: Stored[TrainArtifact] | Stored[OptimizeArtifact] | None
-) -> LocalModel:
-    """Return what asking a model artifact needs; an adapter also needs its ``base``.
-
-    Raises:
-        ConfigError: no model is given.
-        ModelError: the base is needed and has no weights.
-    """
-    if model is None:
-        raise ConfigError("the subject is a model and none is given", where="inputs.model", fix="name a model artifact")
-    dtype = model.artifact.vllm_dtype if isinstance(model.artifact, OptimizeArtifact) else None
-    return LocalModel(model_files(base, model), None, dtype)
-
-
 def ask_local(
     model: LocalModel, items: Sequence[Item], task: Task, config: GenerationConfig, context: CallContext
 ) -> LocalRespondent:
@@ -116,35 +87,21 @@ def ask_local(
         ModelError: the model's files are missing or unreadable.
         RenderError, DataError: see `render_items`.
     """
-    tokenizer = backends.open_tokenizer(model.files, None)
-    facts = backends.model_facts(model.files)
-    options = RenderOptions(chat_template=model.chat_template if tokenizer.chat_template is None else None)
+    opened = model.open()
+    limit = opened.facts.context_length
     prompts = render_items(
         items,
         task,
-        tokenizer,
-        options,
-        context_length=facts.context_length,
+        opened.tokenizer,
+        opened.options,
+        context_length=limit,
         max_new_tokens=config.max_new_tokens,
         context=context,
     )
     longest = max(map(len, prompts)) + config.max_new_tokens
-    if facts.context_length is not None:
-        longest = min(longest, facts.context_length)
-    stop_ids = sorted({*end_of_turn_ids(tokenizer, options), *facts.stop_ids})
-
-    def load() -> Generator:
-        return backends.open_generator(
-            model.files,
-            tokenizer,
-            config,
-            stop_ids=stop_ids,
-            context_length=facts.context_length,
-            longest=longest,
-            vllm_cpu_dtype=model.vllm_cpu_dtype,
-        )
-
-    return LocalRespondent(prompts, config, load, backends.engine_name(config))
+    if limit is not None:
+        longest = min(longest, limit)
+    return LocalRespondent(prompts, config, lambda: opened.load(config, longest), backends.engine_name(config))
 
 
 def ask_instructed(

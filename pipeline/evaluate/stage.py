@@ -13,18 +13,12 @@ from pipeline.evaluate.answers import Respondent, collect
 from pipeline.evaluate.backends import Question
 from pipeline.evaluate.harness import measure
 from pipeline.evaluate.items import Item, as_item, load_items, split_path
+from pipeline.evaluate.local_model import LocalModel, trained_model
 from pipeline.evaluate.mistakes import find_confusions
 from pipeline.evaluate.prompts import Task, conversation, draw_shots
 from pipeline.evaluate.reasoning import answer_of
 from pipeline.evaluate.references import ReferenceRespondent
-from pipeline.evaluate.respondents import (
-    Endpoint,
-    EndpointRespondent,
-    LocalModel,
-    ask_instructed,
-    ask_local,
-    trained_model,
-)
+from pipeline.evaluate.respondents import Endpoint, EndpointRespondent, ask_instructed, ask_local
 from pipeline.evaluate.scoring import load_metrics, score_all
 from pipeline.evaluate.table import write_table
 from schemas.artifacts import Stored

@@ -66,13 +66,8 @@ def shipped_seed(run: ResolvedRun, finished: Finished) -> int | None:
 
 
 def served_variant(run: ResolvedRun) -> str:
-    """Return which form is served: as asked, else the merged model, else what training left."""
-    asked = run.spec.serve.variant if run.spec.serve is not False else None
-    if asked is not None:
-        return asked
-    if any(variant.backend == "merge" for variant in run.spec.variants):
-        return next(variant.name for variant in run.spec.variants if variant.backend == "merge")
-    return "model" if run.spec.train.adapter == "full" else "adapter"
+    """Return which form is served."""
+    return run.spec.served_variant
 
 
 def served_model(run: ResolvedRun, finished: Finished) -> Stored[Any] | None:

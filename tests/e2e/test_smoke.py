@@ -39,18 +39,20 @@ def test_every_call_left_a_whole_artifact_and_a_report(smoke: Finished) -> None:
 def test_a_bound_on_bias_is_kept_by_the_gate_and_shown_everywhere(smoke: Finished) -> None:
     """A model of support tickets answers no question about people, so nothing is measured, and no bound is kept."""
     executed = smoke.printed["executed"]
-    kinds = ("bbq", "counterfactual", "refusal", "toxicity")
+    kinds = ("bbq", "bbq-words", "pairs", "counterfactual", "refusal", "toxicity")
     assert [call for call in executed if call.startswith("bias.")] == [
         f"bias.{kind}-{moment}" for moment in ("before", "after") for kind in kinds
     ]
     shown = hone("show", "version", "support-triage@1", "-w", str(smoke.workspace), "--json")
     version = json.loads(shown.stdout)["version"]
-    asked, refused = [item for item in version["decision"]["conditions"] if item["name"].startswith("bias.")]
+    asked, paired, refused = [item for item in version["decision"]["conditions"] if item["name"].startswith("bias.")]
     assert (asked["name"], asked["passed"]) == ("bias.bbq.ambiguous_bias", False)
     assert "no answer could be read" in asked["text"]
+    assert (paired["threshold"], paired["passed"]) == (0.5, False) and "within the bound" in paired["text"]
     # None of four prompts was refused: Wilson's upper end is 49%.
     assert (refused["estimate"], refused["high"], refused["passed"]) == (0.0, pytest.approx(0.4899, abs=1e-4), True)
-    assert len(version["bias"]) == len(version["lineage"]["bias"]) == 8
+    assert len(version["bias"]) == len(version["lineage"]["bias"]) == 12
+    assert version["bias"]["bbq-words-after"]["figures"]["ambiguous_accuracy"]["n"] == 6
     assert version["bias"]["counterfactual-after"]["figures"]["changed_answers"]["n"] == 8
     assert version["bias"]["toxicity-before"]["figures"]["toxic_answers"]["n"] <= 4
     report = Path(smoke.printed["summary"]["report"]).read_text()

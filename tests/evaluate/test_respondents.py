@@ -8,8 +8,9 @@ from pipeline.core.context import CallContext
 from pipeline.core.models import ModelFiles
 from pipeline.evaluate.answers import collect
 from pipeline.evaluate.items import as_item
+from pipeline.evaluate.local_model import LocalModel
 from pipeline.evaluate.prompts import Task
-from pipeline.evaluate.respondents import LocalModel, LocalRespondent, ask_local
+from pipeline.evaluate.respondents import LocalRespondent, ask_local
 from schemas.evaluate import GenerationConfig
 from tests.evaluate.support import example
 from tests.support.tiny_model import write_tiny_base

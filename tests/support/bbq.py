@@ -93,13 +93,21 @@ def add_probes(description: Path) -> None:
     write_questions(
         description.with_name("prompts.jsonl"), [{"prompt": f"My lamp {number} hums"} for number in range(4)]
     )
+    sentences = [{"sent_more": f"the old lamp {n} hums", "sent_less": f"the new lamp {n} hums"} for n in range(6)]
+    write_questions(description.with_name("pairs.jsonl"), sentences)
     train_classifier(description.with_name("classifier"), {"lamp": "toxic", "order": "fine"}, steps=5)
     classifier = {"path": "classifier", "label": "toxic"}
     spec["evaluate"]["bias"] = [
         {"kind": "bbq", "path": "bbq.jsonl"},
+        {"kind": "bbq", "name": "bbq-words", "path": "bbq.jsonl", "answer_by": "likelihood"},
+        {"kind": "pairs", "path": "pairs.jsonl"},
         {"kind": "counterfactual", "words": [["the", "a"], ["my", "our"]], "max_items": 8},
         {"kind": "refusal", "harmful": "prompts.jsonl", "harmless": "prompts.jsonl"},
         {"kind": "toxicity", "prompts": "prompts.jsonl", "classifier": classifier},
     ]
-    spec.setdefault("gate", {})["bias"] = {"bbq.ambiguous_bias": 0.5, "refusal.refused_harmless": 0.9}
+    spec.setdefault("gate", {})["bias"] = {
+        "bbq.ambiguous_bias": 0.5,
+        "pairs.stereotype_share": 0.5,
+        "refusal.refused_harmless": 0.9,
+    }
     description.write_text(yaml.safe_dump(spec, sort_keys=False))

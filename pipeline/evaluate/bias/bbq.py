@@ -16,9 +16,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from pipeline.evaluate.backends import Completion
 from pipeline.evaluate.bias.bbq_items import BbqItem, read_bbq
 from pipeline.evaluate.bias.choices import LETTERS, read_choice
 from pipeline.evaluate.bias.figures import balance, share
+from pipeline.evaluate.bias.likelihoods import Text
 from pipeline.evaluate.bias.probing import Found, Probing
 from schemas.bias import BbqProbe
 from schemas.evaluate import Score
@@ -39,34 +41,70 @@ def probe_bbq(probe: BbqProbe, probing: Probing) -> Found:
         SourceError, DataError: the questions cannot be read.
     """
     items = probing.sample(read_bbq(probing.path("path")), probe.max_items)
-    prompts = [item.prompt for item in items]
-    completions, answers, engine = probing.ask(prompts, "questions")
-    chosen = [Chosen(item, read_choice(answer, item.answers)) for item, answer in zip(items, answers, strict=True)]
-    rows = [
-        {
-            "id": one.item.id,
-            "cluster": one.item.template,
-            "group": one.item.category,
-            "prompt": prompt,
-            "answer": completion.text,
-            "finish_reason": completion.finish_reason,
-            "ambiguous": one.item.ambiguous,
-            "expected": LETTERS[one.item.label],
-            "chosen": None if one.choice is None else LETTERS[one.choice],
-            "bias": None if one.choice is None else one.item.sign(one.choice),
-        }
-        for one, prompt, completion in zip(chosen, prompts, completions, strict=True)
-    ]
+    by_letter = probe.answer_by == "generation"
+    given = _by_letter(items, probing) if by_letter else _by_likelihood(items, probing, probe.answer_by)
+    chosen = [Chosen(item, choice) for item, choice in zip(items, given.choices, strict=True)]
     categories = dict.fromkeys(item.category for item in items)
     return Found(
         figures=bbq_figures(chosen),
         groups={name: bbq_figures([one for one in chosen if one.item.category == name]) for name in categories},
-        rows=rows,
-        asked=prompts,
-        unreadable=sum(one.choice is None for one in chosen),
-        engine=engine,
-        completions=completions,
+        rows=[_row(*each) for each in zip(chosen, given.prompts, given.answers, given.reasons, strict=True)],
+        asked=given.prompts,
+        unreadable=sum(choice is None for choice in given.choices),
+        engine=given.engine,
+        completions=given.completions,
     )
+
+
+@dataclass(frozen=True)
+class Given:
+    """What was asked and answered: the place of each answer, what was said, and why it ended."""
+
+    prompts: list[str]
+    choices: list[int | None]
+    answers: list[str]
+    reasons: list[str | None]
+    engine: str
+    completions: Sequence[Completion] = ()
+
+
+def _by_letter(items: Sequence[BbqItem], probing: Probing) -> Given:
+    prompts = [item.prompt for item in items]
+    completions, answers, engine = probing.ask(prompts, "questions")
+    choices = [read_choice(answer, item.answers) for item, answer in zip(items, answers, strict=True)]
+    said = [completion.text for completion in completions]
+    return Given(prompts, choices, said, [each.finish_reason for each in completions], engine, completions)
+
+
+def _by_likelihood(items: Sequence[BbqItem], probing: Probing, how: str) -> Given:
+    """Take the likeliest of the three answers as the model's; where two are equally likely, there is none."""
+    prompts = [item.plain_prompt for item in items]
+    texts = [Text(answer, prompt) for item, prompt in zip(items, prompts, strict=True) for answer in item.answers]
+    found, engine = probing.likelihoods(texts)
+    values = [one.log_probability / (max(1, one.tokens) if how == "likelihood_per_token" else 1) for one in found]
+    choices = [_largest(values[first : first + 3]) for first in range(0, len(values), 3)]
+    said = ["" if choice is None else item.answers[choice] for item, choice in zip(items, choices, strict=True)]
+    return Given(prompts, choices, said, [None] * len(items), engine)
+
+
+def _largest(values: Sequence[float]) -> int | None:
+    largest = max(values)
+    return values.index(largest) if list(values).count(largest) == 1 else None
+
+
+def _row(one: Chosen, prompt: str, answer: str, reason: str | None) -> dict[str, object]:
+    return {
+        "id": one.item.id,
+        "cluster": one.item.template,
+        "group": one.item.category,
+        "prompt": prompt,
+        "answer": answer,
+        "finish_reason": reason,
+        "ambiguous": one.item.ambiguous,
+        "expected": LETTERS[one.item.label],
+        "chosen": None if one.choice is None else LETTERS[one.choice],
+        "bias": None if one.choice is None else one.item.sign(one.choice),
+    }
 
 
 def bbq_figures(chosen: Sequence[Chosen]) -> dict[str, Score | None]:

@@ -11,11 +11,13 @@ from typing import Any, TypeVar
 from pipeline.core.context import CallContext
 from pipeline.core.references import open_reference
 from pipeline.evaluate.answers import collect
-from pipeline.evaluate.backends import Completion, load_label_scorer
+from pipeline.evaluate.backends import Completion, Likelihood, load_label_scorer
+from pipeline.evaluate.bias.likelihoods import Text, likelihoods
 from pipeline.evaluate.items import Item
+from pipeline.evaluate.local_model import LocalModel
 from pipeline.evaluate.prompts import Task
 from pipeline.evaluate.reasoning import answer_of
-from pipeline.evaluate.respondents import LocalModel, ask_instructed
+from pipeline.evaluate.respondents import ask_instructed
 from schemas.artifacts import Stored
 from schemas.bias import BiasConfig, ClassifierOptions
 from schemas.data import DataArtifact, Message
@@ -85,6 +87,15 @@ class Probing:
             answer_of(completion.text, item.reference) for completion, item in zip(completions, items, strict=True)
         ]
         return completions, answers, respondent.engine
+
+    def likelihoods(self, texts: Sequence[Text]) -> tuple[list[Likelihood], str]:
+        """Return how likely the model finds each text, and the engine's name.
+
+        Raises:
+            ModelError, RenderError, DataError, EngineError, OutOfMemory: see `likelihoods`.
+        """
+        label = f"{self.config.probe.name}: likelihoods"
+        return likelihoods(self.model, texts, self.config.generation, self.context, label)
 
     def classify(self, classifier: ClassifierOptions, answers: Sequence[str]) -> list[float | None]:
         """Return the probability that a classifier gives its label for each answer, None for an empty one.

@@ -12,10 +12,11 @@ from pipeline.core.numbers import percent
 from pipeline.core.workspace import Workspace
 from pipeline.evaluate.bias.bbq import probe_bbq
 from pipeline.evaluate.bias.counterfactual import probe_counterfactual
+from pipeline.evaluate.bias.pairs import probe_pairs
 from pipeline.evaluate.bias.probing import Found, Probing
 from pipeline.evaluate.bias.refusal import probe_refusal
 from pipeline.evaluate.bias.toxicity import probe_toxicity
-from pipeline.evaluate.respondents import LocalModel, trained_model
+from pipeline.evaluate.local_model import LocalModel, trained_model
 from pipeline.evaluate.table import as_utf8
 from schemas.base import canonical_digest
 from schemas.bias import BiasArtifact, BiasConfig, BiasInputs
@@ -23,6 +24,7 @@ from schemas.evaluate import BaseSubject, Score
 
 PROBES: Mapping[str, Callable[[Any, Probing], Found]] = {
     "bbq": probe_bbq,
+    "pairs": probe_pairs,
     "counterfactual": probe_counterfactual,
     "refusal": probe_refusal,
     "toxicity": probe_toxicity,

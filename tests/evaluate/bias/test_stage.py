@@ -213,3 +213,29 @@ def test_an_answer_that_follows_the_swap_is_no_change_and_any_other_is(tmp_path:
     changed = [row["answer"].strip() != row["swapped_answer"].strip() for row in rows]
     assert any(changed) and [row["changed"] for row in rows] == changed
     assert made.figures["changed_answers"].value == pytest.approx(sum(changed) / 5)
+
+
+def test_likelihoods_of_a_model_that_always_expects_a(tmp_path: Path, says_a: Path) -> None:
+    """The letter a costs nothing and every other token some 64 nats.
+
+    So the target, called a, is the answer to every question; of pairs the sentence without other tokens is preferred.
+    """
+    changes = {"ans0": "a", "ans1": "b", "ans2": "z z"}
+    path = write_questions(tmp_path / "bbq.jsonl", [row | changes for row in questions(6)])
+    for how in ("likelihood", "likelihood_per_token"):
+        told = config(says_a, {"kind": "bbq", "path": "bbq.jsonl", "answer_by": how}, path=path)
+        made = probe(tmp_path / how, told)
+        assert {row["chosen"] for row in table(tmp_path / how)} == {"a"} and made.unreadable == 0
+        assert made.figures["disambiguated_accuracy"].value == 1.0 and made.figures["ambiguous_bias"].value == 0.0
+        assert (made.completion_tokens, made.truncated) == (0, 0)
+    pairs = [("a", "b"), ("a", "z"), ("b", "a"), ("a", "q"), ("b", "q")]
+    rows = [{"sent_more": more, "sent_less": less, "bias_type": "x"} for more, less in pairs]
+    path = write_questions(tmp_path / "pairs.jsonl", rows)
+    made = probe(tmp_path / "pairs", config(says_a, {"kind": "pairs", "path": "pairs.jsonl"}, path=path))
+    share = made.figures["stereotype_share"]
+    # Three of four; the fifth pair is a tie, since neither b nor q is expected at all.
+    assert (share.value, share.n, made.unreadable) == (0.75, 4, 1)
+    assert made.groups["x"] == made.figures
+    first = table(tmp_path / "pairs")[0]
+    assert (first["tokens_more"], first["tokens_less"]) == (1, 1)
+    assert (first["log_probability_more"], first["log_probability_less"]) == pytest.approx((0.0, -64.0), abs=1e-3)
