@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import os
-import queue
 import subprocess
-import threading
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
-
-from pydantic import ValidationError
+from typing import Any
 
 import pipeline
 import schemas
 from local_runner.environments import python
+from local_runner.lines import converse
 from pipeline.core.errors import Cancelled, InternalError
-from pipeline.core.process import describe_exit, start_kept, stop_kept
+from pipeline.core.process import describe_exit, start_kept
 from pipeline.core.temporary import private_folder
 from schemas.artifacts import CallResult
 from schemas.events import Event
@@ -27,9 +23,6 @@ from schemas.request import CallRequest
 
 GRACE_SECONDS = 30.0
 """How long a cancelled call may take to save what it has and stop its own children."""
-
-_POLL_SECONDS = 0.2
-_KEPT_LINES = 60
 
 PASSED_ON = (
     "PATH",
@@ -115,89 +108,30 @@ def run_module(
         env=child_environment(packages),
         cwd=packages,
     )
-    conversation = _Conversation(process, on_event)
-    try:
-        conversation.send(request)
-        conversation.listen(cancelled)
-    finally:
-        status = stop_kept(process, GRACE_SECONDS)
-        conversation.close()
-    return conversation.outcome(status, stopped=cancelled())
+    answer = _Answer(on_event)
+    ended = converse(process, request, answer.take, cancelled, GRACE_SECONDS)
+    if answer.result is not None:
+        return answer.result
+    if cancelled():
+        raise Cancelled("the run was cancelled", fix="run the same command again to go on")
+    raise InternalError(
+        f"the stage's process ended without a result: {describe_exit(ended.status)}",
+        fix="the detail is the end of what it printed; SIGKILL usually means that memory was used up",
+        detail=ended.printed,
+    )
 
 
-class _Conversation:
-    """The lines that a stage's process writes: events, the result, and whatever else it prints."""
+@dataclass
+class _Answer:
+    """What a stage's process says: events, then the result."""
 
-    def __init__(self, process: subprocess.Popen[str], on_event: Callable[[Event], None]) -> None:
-        self._process = process
-        self._on_event = on_event
-        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-        self._printed: deque[str] = deque(maxlen=_KEPT_LINES)
-        self._result: CallResult | None = None
-        assert process.stdout is not None and process.stderr is not None
-        self._readers = (
-            threading.Thread(target=self._read_answers, args=(process.stdout,), daemon=True),
-            threading.Thread(target=self._printed.extend, args=(process.stderr,), daemon=True),
-        )
-        for reader in self._readers:
-            reader.start()
+    on_event: Callable[[Event], None]
+    result: CallResult | None = None
 
-    def _read_answers(self, stream: IO[str]) -> None:
-        for line in stream:
-            self._lines.put(line)
-        self._lines.put(None)
-
-    def send(self, request: str) -> None:
-        """Write the request; a process that has already ended is noticed by `listen`."""
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.write(request)
-            self._process.stdin.close()
-        except BrokenPipeError:
-            self._printed.append("the process ended before it read its request\n")
-
-    def listen(self, cancelled: Callable[[], bool]) -> None:
-        """Hand on events until the process has no more to say or somebody asks to stop."""
-        while not cancelled():
-            try:
-                line = self._lines.get(timeout=_POLL_SECONDS)
-            except queue.Empty:
-                continue
-            if line is None:
-                self._process.wait()
-                return
-            self._take(line)
-
-    def close(self) -> None:
-        """Take what was written while the process stopped."""
-        for reader in self._readers:
-            reader.join(timeout=GRACE_SECONDS)
-        while not self._lines.empty():
-            line = self._lines.get()
-            if line is not None:
-                self._take(line)
-        for stream in (self._process.stdout, self._process.stderr):
-            if stream is not None:
-                stream.close()
-
-    def _take(self, line: str) -> None:
-        try:
-            message = json.loads(line)
-            if "event" in message:
-                self._on_event(Event.model_validate(message["event"]))
-                return
-            self._result = CallResult.model_validate(message["result"])
-        except (ValueError, TypeError, KeyError, ValidationError):
-            self._printed.append(line)
-
-    def outcome(self, status: int, *, stopped: bool) -> CallResult:
-        """Return the result, or raise what its absence means."""
-        if self._result is not None:
-            return self._result
-        if stopped:
-            raise Cancelled("the run was cancelled", fix="run the same command again to go on")
-        raise InternalError(
-            f"the stage's process ended without a result: {describe_exit(status)}",
-            fix="the detail is the end of what it printed; SIGKILL usually means that memory was used up",
-            detail="".join(self._printed),
-        )
+    def take(self, message: dict[str, Any]) -> None:
+        if "event" in message:
+            self.on_event(Event.model_validate(message["event"]))
+        elif "result" in message:
+            self.result = CallResult.model_validate(message["result"])
+        else:
+            raise ValueError("neither an event nor a result")

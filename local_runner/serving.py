@@ -122,7 +122,7 @@ def serve_forever(
     _check_port(places)
     extra = {"VLLM_API_KEY": api_key} if api_key is not None else {}
     with (
-        _signals() as asked,
+        signals() as asked,
         start_engine(launch, places, python=str(serving.python), extra=extra, grace=STOP_SECONDS) as engine,
     ):
         if serving.note is not None:
@@ -150,7 +150,7 @@ def serve_forever(
 
 
 @contextmanager
-def _signals() -> Iterator[threading.Event]:
+def signals() -> Iterator[threading.Event]:
     """Yield an event that SIGINT and SIGTERM set while this context lasts."""
     asked = threading.Event()
     before = {number: signal.signal(number, lambda *_: asked.set()) for number in (signal.SIGINT, signal.SIGTERM)}

@@ -31,8 +31,11 @@ HEAVY = (
     "auto_gptq",
     "awq",
     "fastapi",
+    "sqlalchemy",
     "starlette",
     "standardwebhooks",
+    "uvicorn",
+    "werkzeug",
 )
 
 

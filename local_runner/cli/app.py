@@ -19,6 +19,7 @@ from local_runner.cli import (
     report,
     run,
     serve,
+    service,
     upkeep,
     versions,
 )
@@ -64,6 +65,8 @@ app.command()(run.status)
 app.command()(predict.predict)
 app.command()(predict.chat)
 app.command()(serve.serve)
+app.command()(service.service)
+app.add_typer(service.app, name="key")
 app.command()(versions.promote)
 app.command()(versions.rollback)
 app.add_typer(environments.app, name="env")

@@ -12,7 +12,7 @@ from pipeline.data.columns import KnownFormat, Slot
 from pipeline.data.fields import Fields, Values
 from pipeline.data.rows import Draft, RowFault, SourceRow
 from pipeline.data.template import RowTemplate
-from pipeline.data.turns import check_conversation, check_prompt, parse_messages, parse_sharegpt
+from pipeline.data.turns import check_conversation, check_prompt, parse_messages, parse_sharegpt, parse_tools
 from schemas.base import canonical_digest
 from schemas.data import DataOptions, ExampleKind, Message, Split
 
@@ -123,11 +123,21 @@ def _prompt(form: Formatter, values: Values, slot: Slot) -> Parts:
         own = "\n".join(str(values[name]) for name in template.columns if values.get(name) is not None)
         return {"messages": (_user(_filled(template, values, "prompt")),), "own_text": own or None}
     value, column = form.value(values, slot)
+    if isinstance(value, dict) and "messages" in value:
+        return _prompt_object(form, value, column)
     if isinstance(value, (list, tuple)):
         messages = parse_messages(value, column, form.unread_keys)
         check_prompt(messages)
         return {"messages": messages}
     return {"messages": (_user(form.text(values, slot)),)}
+
+
+def _prompt_object(form: Formatter, value: dict[str, Any], column: str) -> Parts:
+    """OpenAI's ``input`` of a preference: turns, and the tools that they may use."""
+    form.unread_keys.update(key for key in value if key not in ("messages", "tools"))
+    messages = parse_messages(value["messages"], f"{column}.messages", form.unread_keys)
+    check_prompt(messages)
+    return {"messages": messages, "tools": parse_tools(value.get("tools"), f"{column}.tools")}
 
 
 def _user(text: str) -> Message:

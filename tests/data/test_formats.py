@@ -158,6 +158,23 @@ def test_preference_of_whole_conversations() -> None:
     assert said(without) == [("user", "a")]
 
 
+def test_preference_in_openais_shape() -> None:
+    asked = {"messages": [{"role": "user", "content": "a"}], "tools": [{"n": 1}], "parallel_tool_calls": True}
+    values = {
+        "input": asked,
+        "preferred_output": [{"role": "assistant", "content": "b"}],
+        "non_preferred_output": [{"role": "assistant", "content": "c"}],
+    }
+    row = draft(values)
+    assert row == draft({"prompt": asked["messages"], "chosen": "b", "rejected": "c", "tools": [{"n": 1}]})
+    layout = find_layout(DataOptions(), [SourceRow(1, values)], "rows.jsonl")
+    formatter = Formatter(layout, DataOptions())
+    formatter.draft(SourceRow(1, values), "train")
+    assert dict(formatter.unread_keys) == {"parallel_tool_calls": 1}
+    with pytest.raises(ValueError, match=r"input\.tools"):
+        draft({**values, "input": {**asked, "tools": 3}}, like=values)
+
+
 def test_text() -> None:
     row = draft({"text": "once upon a time"})
     assert (row.text, row.messages, row.answer_text) == ("once upon a time", (), "")

@@ -1,0 +1,1 @@
+"""What every route shares: keys, errors in OpenAI's shape, limits, lists."""

@@ -1,0 +1,107 @@
+"""The service as an ASGI application: what every runner hosts."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from fastapi import FastAPI
+from fastapi.concurrency import run_in_threadpool
+from sqlalchemy.exc import SQLAlchemyError
+
+from pipeline.core.version import CODE_VERSION
+from pipeline.service.api.errors import Refusal, add_handlers, answers
+from pipeline.service.api.keys import Keyring
+from pipeline.service.api.protection import MAX_JSON_BYTES, Protection
+from pipeline.service.files.multipart import MAX_FIELD_BYTES
+from pipeline.service.files.routes import file_routes
+from pipeline.service.files.shelf import Shelf
+from pipeline.service.jobs.routes import job_routes
+from pipeline.service.jobs.supervisor import Supervisor
+from pipeline.service.store.records import Records
+from schemas.api import Health
+
+DEFAULT_MAX_FILE_BYTES = 512 << 20
+"""As OpenAI has it."""
+
+_FORM_BYTES = 2 * MAX_FIELD_BYTES
+"""What a form has besides its file."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the application is made of. The supervisor begins and ends with it."""
+
+    records: Records
+    shelf: Shelf
+    keyring: Keyring
+    supervisor: Supervisor
+    max_file_bytes: int = DEFAULT_MAX_FILE_BYTES
+
+
+def service_app(parts: Parts) -> FastAPI:
+    """Return the application."""
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        await run_in_threadpool(_open, parts)
+        yield
+        await run_in_threadpool(parts.supervisor.stop)
+
+    app = FastAPI(
+        title="hone",
+        version=CODE_VERSION,
+        summary="Fine-tuning in OpenAI's shapes",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=lifespan,
+    )
+    app.include_router(file_routes(parts.records, parts.shelf, parts.keyring, parts.max_file_bytes))
+    organization, wake = parts.supervisor.organization, parts.supervisor.wake
+    app.include_router(job_routes(parts.records, parts.keyring, organization, wake))
+    _add_health(app, parts.records)
+    add_handlers(app)
+    _describe(app)
+    app.add_middleware(Protection, limit=_limit(parts.max_file_bytes))
+    return app
+
+
+def _describe(app: FastAPI) -> None:
+    """Describe the routes in OpenAPI as they answer: what does not fit is a 400 here, not FastAPI's 422."""
+    described = app.openapi()
+    for operations in described["paths"].values():
+        for operation in operations.values():
+            operation["responses"].pop("422", None)
+    for name in ("HTTPValidationError", "ValidationError"):
+        described["components"]["schemas"].pop(name, None)
+
+
+def _open(parts: Parts) -> None:
+    parts.shelf.open()
+    parts.records.files.expire()
+    parts.shelf.sweep(parts.records.files.shelved())
+    parts.supervisor.start()
+
+
+def _add_health(app: FastAPI, records: Records) -> None:
+    @app.get("/healthz", tags=["health"], operation_id="healthz")
+    def healthz() -> Health:
+        """Tell that the process answers."""
+        return Health(status="ok")
+
+    @app.get("/readyz", tags=["health"], operation_id="readyz", responses={503: answers(503)[503]})
+    def readyz() -> Health:
+        """Tell whether requests can be carried out: the store answers."""
+        try:
+            records.ping()
+        except SQLAlchemyError:
+            raise Refusal(503, "The store does not answer", headers={"Retry-After": "5"}) from None
+        return Health(status="ready")
+
+
+def _limit(max_file_bytes: int) -> Callable[[str, str], int]:
+    """Return the most bytes that a body may have, by method and path."""
+    upload = max_file_bytes + _FORM_BYTES
+    return lambda method, path: upload if (method, path) == ("POST", "/v1/files") else MAX_JSON_BYTES

@@ -1,0 +1,196 @@
+"""OpenAI's own client against a live service: one job, trained for real, killed, paused, and carried to its end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from pipeline.backends.track_mlflow import MlflowRegistry
+from pipeline.core.workspace import Store
+from schemas.base import ArtifactRef
+from tests.support.live_service import LiveService, live_service, wait_for
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+STEPS = 40
+SPEC = {
+    "evaluate": {
+        "max_items": 8,
+        "baselines": {"few_shot": 0, "tfidf": False},
+        "generation": {"max_new_tokens": 8},
+        "retention_waived": "a test",
+    },
+    "train": {"max_steps": STEPS, "save_steps": 4, "lora": {"r": 4}},
+    "data": {"split": {"by": "random"}, "deduplicate": {"near": False}},
+}
+
+
+def rows(count: int = 120) -> bytes:
+    """Return conversations that differ in more than a word."""
+    words = ("lamp", "door", "heater", "blind", "fan", "radio", "oven", "alarm")
+    made = [
+        {
+            "messages": [
+                {"role": "user", "content": f"{words[n % 8]} {n} in room {n * 7 % 11} is {words[n * 3 % 8]} {n * n}"},
+                {"role": "assistant", "content": words[n % 8]},
+            ]
+        }
+        for n in range(count)
+    ]
+    return "".join(json.dumps(row) + "\n" for row in made).encode()
+
+
+@dataclass(frozen=True)
+class Story:
+    """What was seen, and the service at the end of it."""
+
+    service: LiveService
+    client: Any
+    file: Any
+    content: bytes
+    job: Any
+    waiting: Any
+    paused: Any
+    steps_when_paused: int
+    streamed: list[Any]
+
+
+@pytest.fixture(scope="module")
+def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
+    """Order two jobs and cancel one; kill the service while it trains the other, then pause it, and see it through."""
+    content = rows()
+    with live_service(tmp_path_factory.mktemp("service") / "workspace") as service:
+        client = service.start()
+        file = client.files.create(file=("rows.jsonl", content), purpose="fine-tune")
+        method = {"type": "supervised", "supervised": {"hyperparameters": {"batch_size": 8}}}
+        job = client.fine_tuning.jobs.create(
+            model="hone:tiny",
+            training_file=file.id,
+            suffix="house",
+            seed=5,
+            method=method,
+            metadata={"team": "home"},
+            extra_body={"spec": SPEC},
+        )
+        waiting = client.fine_tuning.jobs.create(model="hone:tiny", training_file=file.id)
+        waiting = client.fine_tuning.jobs.cancel(waiting.id)
+        wait_for(lambda: bool(client.fine_tuning.jobs.checkpoints.list(job.id).data), "checkpoint")
+        service.kill()
+        client = service.start()
+        wait_for(
+            lambda: "going on from step" in str(client.fine_tuning.jobs.list_events(job.id).data), "training again"
+        )
+        client.fine_tuning.jobs.pause(job.id)
+        wait_for(lambda: client.fine_tuning.jobs.retrieve(job.id).status == "paused", "pause")
+        paused = client.fine_tuning.jobs.retrieve(job.id)
+        steps = len(metrics(client, job.id))
+        client.fine_tuning.jobs.resume(job.id)
+        streamed = list(follow(client, job.id))
+        job = client.fine_tuning.jobs.retrieve(job.id)
+        yield Story(service, client, file, content, job, waiting, paused, steps, streamed)
+
+
+def metrics(client: Any, job: str) -> list[Any]:
+    return [event for event in client.fine_tuning.jobs.list_events(job, limit=100) if event.type == "metrics"]
+
+
+def follow(client: Any, job: str) -> Iterator[Any]:
+    """Follow a job with the SDK's own reader of server-sent events."""
+    from openai import Stream
+    from openai.types.fine_tuning import FineTuningJobEvent
+
+    path = f"/fine_tuning/jobs/{job}/events?stream=true"
+    yield from client.get(path, cast_to=FineTuningJobEvent, stream=True, stream_cls=Stream[FineTuningJobEvent])
+
+
+def test_files_come_back_as_they_were(story: Story) -> None:
+    assert (story.file.bytes, story.file.purpose, story.file.status) == (len(story.content), "fine-tune", "processed")
+    assert story.client.files.content(story.file.id).read() == story.content
+    assert story.file.id in [file.id for file in story.client.files.list(purpose="fine-tune")]
+
+
+def test_the_job_succeeds_with_a_model_and_its_metrics(story: Story) -> None:
+    job = story.job
+    assert (job.status, job.error, job.seed, job.metadata) == ("succeeded", None, 5, {"team": "home"})
+    assert job.fine_tuned_model == f"ft:hone-tiny:hone:house:{job.id.removeprefix('ftjob-')[:8]}"
+    assert job.method.supervised.hyperparameters.batch_size == 8
+    assert job.trained_tokens > 0 and job.finished_at >= job.created_at
+    assert job.hone["version"] == "house@1"
+    lines = story.client.files.content(job.result_files[0]).read().decode().splitlines()
+    trained = [line for line in lines[1:] if line.split(",")[1]]
+    assert int(trained[-1].split(",")[0]) == STEPS
+
+
+def test_the_waiting_job_was_cancelled_without_being_begun(story: Story) -> None:
+    assert story.waiting.status == "cancelled"
+    messages = [event.message for event in story.client.fine_tuning.jobs.list_events(story.waiting.id)]
+    assert messages == ["The job was cancelled", f"Created fine-tuning job: {story.waiting.id}"]
+
+
+def test_what_was_killed_and_paused_was_done_once(story: Story) -> None:
+    """The run's stages were made once each, the training went on from where it was, and one version is registered."""
+    assert story.paused.status == "paused" and story.paused.fine_tuned_model is None
+    assert story.steps_when_paused < STEPS
+    messages = [event.message for event in story.streamed]
+    assert messages.count("train.seed-5 finished") == 1
+    assert messages.count("register finished") == 1
+    resumed = [message for message in messages if "going on from step" in message]
+    assert len(resumed) == 2, messages  # after the kill, and after the pause
+    store = Store(story.service.root)
+    assert len(list(store.list("train"))) == len(list(store.list("register"))) == 1
+    (train,) = store.list("train")
+    log = store.directory(ArtifactRef(stage="train", fingerprint=train.fingerprint)) / "log.jsonl"
+    steps = [line["step"] for line in map(json.loads, log.read_text().splitlines()) if "loss" in line]
+    assert steps == sorted(set(steps)) and steps[-1] == STEPS
+    registry = MlflowRegistry(story.service.root / "mlflow.db", None)
+    assert [str(version) for version in registry.list_versions()] == ["house@1"]
+
+
+def test_events_are_followed_in_their_order(story: Story) -> None:
+    paged = list(story.client.fine_tuning.jobs.list_events(story.job.id, limit=7))
+    assert [event.id for event in story.streamed] == [event.id for event in reversed(paged)]
+    messages = [event.message for event in story.streamed]
+    for message in (
+        f"Created fine-tuning job: {story.job.id}",
+        "Fine-tuning job started",
+        "The service was restarted; the job goes on",
+        "The job is paused",
+        "The job goes on",
+    ):
+        assert message in messages
+    assert str(story.service.root) not in " ".join(messages)
+    last = metrics(story.client, story.job.id)[0].data
+    assert last["step"] == STEPS and (last.get("train_loss") or last.get("valid_loss")) > 0
+
+
+def test_checkpoints_are_listed_once_each(story: Story) -> None:
+    found = list(story.client.fine_tuning.jobs.checkpoints.list(story.job.id, limit=3))
+    steps = [checkpoint.step_number for checkpoint in found]
+    assert steps == sorted(set(steps), reverse=True) and steps[0] == STEPS
+    assert found[0].fine_tuned_model_checkpoint == f"{story.job.fine_tuned_model}:ckpt-step-{STEPS}"
+    assert found[0].metrics.train_loss > 0
+
+
+def test_errors_are_those_that_the_sdk_knows(story: Story) -> None:
+    from openai import AuthenticationError, BadRequestError, NotFoundError, OpenAI
+
+    with pytest.raises(NotFoundError) as missing:
+        story.client.fine_tuning.jobs.retrieve("ftjob-unknown")
+    assert missing.value.param == "fine_tuning_job_id" and missing.value.request_id is not None
+    with pytest.raises(BadRequestError) as bad:
+        story.client.fine_tuning.jobs.create(model="hone:tiny", training_file="file-unknown")
+    assert (bad.value.code, bad.value.param) == ("file_not_found", "training_file")
+    with pytest.raises(BadRequestError):
+        story.client.fine_tuning.jobs.cancel(story.job.id)
+    with pytest.raises(AuthenticationError):
+        OpenAI(base_url=story.service.base_url, api_key="hone_a_b", max_retries=0).files.list()
+
+
+def test_the_service_ends_when_it_is_asked_to(story: Story) -> None:
+    """Last in this file: the service is gone after it."""
+    assert story.service.stop() == 0
+    assert "Traceback" not in story.service.log.read_text()

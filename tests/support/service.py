@@ -1,0 +1,95 @@
+"""The service as an application in this process: its store and shelf are real, and nobody works on accepted jobs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from starlette.testclient import TestClient
+
+from pipeline.core.errors import Cancelled
+from pipeline.service.api.keys import Keyring, create_key
+from pipeline.service.app import Parts, service_app
+from pipeline.service.files.shelf import Shelf
+from pipeline.service.jobs.supervisor import Supervisor
+from pipeline.service.store.database import sqlite_url
+from pipeline.service.store.records import Records
+from schemas.api import Scope
+from schemas.job import JobMessage, JobOrder, JobResult
+
+MAX_FILE_BYTES = 200_000
+
+ROWS = b'{"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "ho"}]}\n'
+
+
+@dataclass
+class Script:
+    """A runner that does what a test says; what it was asked is kept. By default it waits until it is stopped."""
+
+    does: Callable[[JobOrder, Callable[[JobMessage], None], Callable[[], bool]], JobResult] | None = None
+
+    def __post_init__(self) -> None:
+        self.asked: list[JobOrder] = []
+
+    def carry_out(self, order: JobOrder, tell: Callable[[JobMessage], None], stopped: Callable[[], bool]) -> JobResult:
+        self.asked.append(order)
+        return (self.does or wait_for_stop)(order, tell, stopped)
+
+
+def wait_for_stop(order: JobOrder, tell: Callable[[JobMessage], None], stopped: Callable[[], bool]) -> JobResult:
+    import time
+
+    while not stopped():
+        time.sleep(0.01)
+    return JobResult(error=Cancelled("stopped").record())
+
+
+class Service:
+    """The application over a folder; opened again, it finds what was there."""
+
+    def __init__(self, root: Path, runner: Script | None = None, operator: str | None = None) -> None:
+        self.root = root
+        (root / "service").mkdir(parents=True, exist_ok=True)
+        self.records = Records.open(sqlite_url(root / "service" / "service.db"))
+        self.shelf = Shelf(root / "service" / "files").open()
+        self.runner = runner or Script()
+        self.supervisor = Supervisor(self.records, self.shelf, self.runner, root, "acme")
+        keyring = Keyring(self.records.keys, operator)
+        self.app = service_app(Parts(self.records, self.shelf, keyring, self.supervisor, MAX_FILE_BYTES))
+
+    def key(self, *scopes: Scope) -> str:
+        return create_key(self.records.keys, "test", scopes or ("train", "infer"))[1]
+
+    def client(self, key: str | None = None) -> TestClient:
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        return TestClient(self.app, base_url="http://hone", headers=headers, raise_server_exceptions=False)
+
+    def close(self) -> None:
+        self.supervisor.stop()
+        self.records.close()
+
+
+def upload(client: TestClient, content: bytes = ROWS, name: str = "rows.jsonl", **fields: str) -> Any:
+    """Upload a file and return the answer."""
+    return client.post("/v1/files", files={"file": (name, content)}, data={"purpose": "fine-tune", **fields})
+
+
+def order(client: TestClient, **changes: Any) -> Any:
+    """Upload rows, order a job on them, and return the answer."""
+    file = upload(client).json()["id"]
+    return client.post("/v1/fine_tuning/jobs", json={"model": "hone:tiny", "training_file": file, **changes})
+
+
+def told(client: TestClient, job: str) -> list[str]:
+    """Return the messages of a job's events, the oldest first."""
+    found = client.get(f"/v1/fine_tuning/jobs/{job}/events", params={"limit": 100}).json()["data"]
+    return [event["message"] for event in reversed(found)]
+
+
+def streamed(text: str) -> list[Any]:
+    """Return what server-sent events carry."""
+    lines = [line.removeprefix("data: ") for line in text.splitlines() if line.startswith("data: ")]
+    return [line if line == "[DONE]" else json.loads(line) for line in lines]
