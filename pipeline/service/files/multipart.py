@@ -5,6 +5,7 @@ Werkzeug's decoder parses (RFC 7578); what arrives is never held whole, and ever
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Final
@@ -22,6 +23,9 @@ MAX_FIELD_BYTES: Final = 64 << 10
 _MAX_BUFFER = 256 << 10
 _SLICE = 64 << 10
 """Bytes that the decoder holds at most, and is given at once: the headers of a part have to fit."""
+
+_AROUND_A_BOUNDARY = len(b"\r\n----\r\n")
+_LINE_END = re.compile(rb"[\r\n]")
 
 _MAX_PARTS = 20
 _MAX_BOUNDARY = 70
@@ -80,8 +84,14 @@ def _unreadable(error: Exception) -> Refusal:
 
 
 class _Reader:
+    """Feeds the decoder. What may be the beginning of a boundary is held back until it is whole: where one is cut in
+    its last two bytes, Werkzeug 3.1.9 adds a carriage return to the part before it.
+    """
+
     def __init__(self, boundary: bytes, begin: Callable[[], Incoming], max_file_bytes: int) -> None:
         self._decoder = MultipartDecoder(boundary, _MAX_BUFFER, max_parts=_MAX_PARTS)
+        self._margin = len(boundary) + _AROUND_A_BOUNDARY
+        self._held = b""
         self._begin, self._max = begin, max_file_bytes
         self._name: str | None = None
         self._read: dict[str, bytearray] = {}
@@ -90,10 +100,15 @@ class _Reader:
 
     def take(self, chunk: bytes) -> None:
         for start in range(0, len(chunk), _SLICE):
-            self._decoder.receive_data(chunk[start : start + _SLICE])
+            data = self._held + chunk[start : start + _SLICE]
+            held = _LINE_END.search(data, max(0, len(data) - self._margin))
+            self._held = b"" if held is None else data[held.start() :]
+            self._decoder.receive_data(data[: len(data) - len(self._held)])
             self._drain()
 
     def end(self) -> None:
+        self._decoder.receive_data(self._held)
+        self._drain()
         self._decoder.receive_data(None)
         self._drain()
         if not self._ended:
