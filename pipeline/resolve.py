@@ -86,6 +86,7 @@ class Resolver:
         names = spec.evaluate.metrics or tuple(MetricSpec(name=name) for name in DEFAULT_METRICS[spec.task])
         metrics = tuple(self._metric(metric) for metric in names)
         _check_targets(spec, metrics)
+        _check_measures(spec)
         retention, waived = self._retention(spec, parent)
         retention += tuple(self._harness(task) for task in spec.evaluate.harness)
         return ResolvedRun(
@@ -346,6 +347,13 @@ def is_hub_id(text: str) -> bool:
 def data_options(data: DataSpec) -> DataOptions:
     """Return how to read ``data``, without where it is."""
     return DataOptions.model_validate({name: getattr(data, name) for name in DataOptions.model_fields})
+
+
+def _check_measures(spec: RunSpec) -> None:
+    from pipeline.metrics import get_measure
+
+    for measure in spec.evaluate.measures:
+        get_measure(measure.name, **measure.params)
 
 
 def _check_targets(spec: RunSpec, metrics: tuple[MetricSpec, ...]) -> None:

@@ -116,6 +116,7 @@ class EvaluateConfig(Schema):
     ``harness`` replaces the items of the data artifact by those of a task of lm-evaluation-harness; ``metrics`` then
     has its one metric.
 
+    ``measures`` describe the model's own probabilities and decide nothing.
     ``chat_template`` is for a base that has none of its own: every model is asked in the template that it knows.
     ``max_items`` takes the first items in the split's stored order. ``seed`` draws few-shot examples and bootstrap
     samples.
@@ -125,6 +126,7 @@ class EvaluateConfig(Schema):
     base: BaseModelRef | None = None
     split: Split = "test"
     metrics: Annotated[tuple[MetricSpec, ...], Field(min_length=1)]
+    measures: tuple[MetricSpec, ...] = ()
     generation: GenerationConfig = GenerationConfig()
     chat_template: str | None = None
     max_items: Annotated[int, Field(gt=0)] | None = None
@@ -158,6 +160,14 @@ class Confusion(Schema):
     field: str | None = None
 
 
+class Reliability(Schema):
+    """Answers of like probability: how many, their mean probability (``confidence``), and their mean score."""
+
+    n: int
+    confidence: float
+    score: float
+
+
 class EvaluateArtifact(Artifact):
     """What the evaluate stage leaves.
 
@@ -165,6 +175,8 @@ class EvaluateArtifact(Artifact):
     reference, prediction, answer, finish_reason, prompt_tokens, completion_tokens`` and one ``score.<metric>`` column
     (per-item score) each; ``answer`` is the prediction without its reasoning, as it was scored. ``slices`` holds each
     metric on each kind of item that was found: ``clean`` and ``near_train``, by length, turns and expected answer.
+    ``measures`` are figures of the model's probabilities, absent of subjects that do not tell them; ``reliability``
+    are the bins of the calibration error, from the least probable answers to the most probable.
     Of a harness task ``data_digest`` is that of its documents and prompts, there are no slices, and tokens are not
     counted.
     """
@@ -181,6 +193,8 @@ class EvaluateArtifact(Artifact):
     prompt_tokens: int
     completion_tokens: int
     engine: str
+    measures: dict[str, Score] = {}
+    reliability: tuple[Reliability, ...] = ()
     items: RelativePath = "items.parquet"
 
 

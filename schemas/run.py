@@ -112,7 +112,7 @@ class HarnessTask(HarnessOptions):
 
 
 class EvaluateSpec(Schema):
-    """`evaluate:`: the first metric is the primary one; ``target`` names values to reach.
+    """`evaluate:`: the first metric is the primary one; ``target`` names values to reach. ``measures`` are shown.
 
     ``retention`` null takes the task of the base's own run where it has one; ``retention_waived`` is the reason in so
     many words where forgetting is not to be measured. ``harness`` names tasks of lm-evaluation-harness.
@@ -121,6 +121,7 @@ class EvaluateSpec(Schema):
     """
 
     metrics: tuple[MetricSpec, ...] = ()
+    measures: tuple[MetricSpec, ...] = ()
     target: dict[str, Annotated[float, Field(ge=0.0, le=1.0)]] = {}
     baselines: Baselines = Baselines()
     generation: GenerationConfig = GenerationConfig()
@@ -132,7 +133,7 @@ class EvaluateSpec(Schema):
     bias: tuple[BiasProbe, ...] = ()
     seed: Seed = 0
 
-    @field_validator("metrics", mode="before")
+    @field_validator("metrics", "measures", mode="before")
     @classmethod
     def _metric_names(cls, value: Any) -> Any:
         if isinstance(value, (list, tuple)):
@@ -181,6 +182,16 @@ class RunSpec(Schema):
     @classmethod
     def _true_is_as_usual(cls, value: Any) -> Any:
         return {} if value is True else value
+
+    @model_validator(mode="after")
+    def _probabilities_are_told(self) -> RunSpec:
+        evaluate = self.evaluate
+        if evaluate.measures and evaluate.generation.backend == "vllm" and self.train.adapter != "full":
+            raise ValueError(
+                "evaluate.measures: vLLM does not compute an adapter's likelihoods; set evaluate.generation.backend to "
+                "transformers"
+            )
+        return self
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> RunSpec:

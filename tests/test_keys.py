@@ -44,6 +44,7 @@ FILLINGS: dict[str, Any] = {
     "data.labels": ["a", "b"],
     "evaluate.baselines.endpoint": {"base_url": "http://127.0.0.1:1/v1", "model": "m"},
     "evaluate.retention": [{"name": "own", "data": {"path": "own.jsonl"}}],
+    "evaluate.measures": ["perplexity"],
     "evaluate.harness": [{"name": "arc", "task": "arc_easy"}],
     "train.retention": {"method": "replay", "share": 0.3},
     "train.lora.target_modules": ["q_proj"],

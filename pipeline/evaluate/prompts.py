@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pipeline.core.context import CallContext
 from pipeline.core.errors import DataError, RenderError
 from pipeline.evaluate.items import Item, listed_rows
-from pipeline.render import Tokenizer, render_prompt
+from pipeline.render import Tokenizer, render_conversation, render_prompt, split_answer
 from schemas.data import Message
 from schemas.render import RenderOptions
 
@@ -132,6 +132,52 @@ def render_items(
         )
     _tell(context, len(items), fewer, short, context_length)
     return prompts
+
+
+def render_references(
+    items: Sequence[Item], task: Task, tokenizer: Tokenizer, options: RenderOptions, *, context_length: int | None
+) -> list[tuple[list[int], list[int]]]:
+    """Return question and expected answer of each item as token ids, split where training begins to train.
+
+    The answer goes through its end of turn. Where both exceed the context, the last examples are left out.
+
+    Raises:
+        RenderError: the chat template refuses an item (the row is named).
+        DataError: an item and its answer exceed the context on their own (the rows are named).
+    """
+    folded = bool(task.instruction) and not shows_system(tokenizer, options)
+    trained = options.model_copy(update={"completion_only_loss": True, "assistant_only_loss": False})
+    found, long = [], []
+    for item in items:
+        shots = task.shots
+        while True:
+            turns = conversation(item, replace(task, shots=shots))
+            asked = fold_system(turns) if folded else turns
+            prompt, answer = _with_answer(item, asked, tokenizer, trained)
+            if context_length is None or len(prompt) + len(answer) <= context_length or not shots:
+                break
+            shots = shots[:-1]
+        if context_length is not None and len(prompt) + len(answer) > context_length:
+            long.append(item.row)
+        found.append((prompt, answer))
+    if long:
+        raise DataError(
+            f"{len(long)} questions with their expected answers exceed the model's context of {context_length} tokens",
+            where=f"source {listed_rows(long)}",
+            fix="shorten these rows, or take what needs their likelihood out of evaluate.measures",
+        )
+    return found
+
+
+def _with_answer(
+    item: Item, turns: Sequence[Message], tokenizer: Tokenizer, options: RenderOptions
+) -> tuple[list[int], list[int]]:
+    told = (*turns, Message(role="assistant", content=item.reference))
+    try:
+        row = render_conversation(told, tokenizer, options, tools=item.tools)
+    except RenderError as error:
+        raise RenderError(error.message, where=f"source row {item.row}", fix=error.fix) from error
+    return split_answer(row)
 
 
 def _tell(context: CallContext, items: int, fewer: int, short: int, context_length: int | None) -> None:

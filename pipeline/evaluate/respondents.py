@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 from pipeline.core.context import CallContext
 from pipeline.core.errors import DataError
 from pipeline.evaluate import backends
-from pipeline.evaluate.backends import Advance, Completion, Generator, Question
+from pipeline.evaluate.backends import Advance, Completion, Generator, Likelihood, Question
 from pipeline.evaluate.instruction import without_labels
 from pipeline.evaluate.items import Item
 from pipeline.evaluate.local_model import LocalModel
-from pipeline.evaluate.prompts import Task, render_items
+from pipeline.evaluate.prompts import Task, render_items, render_references
+from pipeline.metrics.measure import Needs
 from schemas.evaluate import GenerationConfig
 
 LOCAL_PORTION = 1024
@@ -24,22 +25,39 @@ PAID_PORTION = 32
 
 @dataclass
 class LocalRespondent:
-    """A model loaded here; ``prompts`` are token ids. Each portion has the seed of its first item."""
+    """A model loaded here; ``prompts`` are token ids. Each portion has the seed of its first item.
+
+    ``references`` are the questions and expected answers as training would see them, where they were asked for.
+    """
 
     prompts: Sequence[list[int]]
     config: GenerationConfig
     open: Callable[[], Generator]
     engine: str
     portion: int = LOCAL_PORTION
+    references: Sequence[tuple[list[int], list[int]]] = ()
     _generator: Generator | None = field(default=None, init=False)
 
     def answer(self, first: int, last: int, context: CallContext, advance: Advance) -> list[Completion]:
         """Generate the answers to items [first, last)."""
+        config = self.config.model_copy(update={"seed": self.config.seed + first})
+        return self._loaded(context).generate(self.prompts[first:last], config, context, advance)
+
+    def score(
+        self, prompts: Sequence[list[int]], continuations: Sequence[list[int]], context: CallContext, label: str
+    ) -> list[Likelihood]:
+        """Return how likely the model finds each continuation of its prompt."""
+        model = self._loaded(context)
+        with context.progress(f"scoring {label}", len(prompts)) as advance:
+            return model.score(
+                prompts, continuations, batch_size=self.config.batch_size, context=context, advance=advance
+            )
+
+    def _loaded(self, context: CallContext) -> Generator:
         if self._generator is None:
             context.emit("log", "loading the model")
             self._generator = self.open()
-        config = self.config.model_copy(update={"seed": self.config.seed + first})
-        return self._generator.generate(self.prompts[first:last], config, context, advance)
+        return self._generator
 
 
 @dataclass(frozen=True)
@@ -79,9 +97,17 @@ class EndpointRespondent:
 
 
 def ask_local(
-    model: LocalModel, items: Sequence[Item], task: Task, config: GenerationConfig, context: CallContext
+    model: LocalModel,
+    items: Sequence[Item],
+    task: Task,
+    config: GenerationConfig,
+    context: CallContext,
+    *,
+    measures: Collection[Needs] = (),
 ) -> LocalRespondent:
     """Render every item for a local model, before its weights are loaded.
+
+    ``measures`` says what of the model's probabilities will be asked for.
 
     Raises:
         ModelError: the model's files are missing or unreadable.
@@ -98,14 +124,26 @@ def ask_local(
         max_new_tokens=config.max_new_tokens,
         context=context,
     )
+    references: list[tuple[list[int], list[int]]] = []
+    if "references" in measures:
+        references = render_references(items, task, opened.tokenizer, opened.options, context_length=limit)
     longest = max(map(len, prompts)) + config.max_new_tokens
+    if measures:  # and one more, which vLLM generates after what it scores
+        longest = 1 + max([longest, *(len(prompt) + len(answer) for prompt, answer in references)])
     if limit is not None:
         longest = min(longest, limit)
-    return LocalRespondent(prompts, config, lambda: opened.load(config, longest), backends.engine_name(config))
+    engine = backends.engine_name(config)
+    return LocalRespondent(prompts, config, lambda: opened.load(config, longest), engine, references=references)
 
 
 def ask_instructed(
-    model: LocalModel, items: Sequence[Item], task: Task, config: GenerationConfig, context: CallContext
+    model: LocalModel,
+    items: Sequence[Item],
+    task: Task,
+    config: GenerationConfig,
+    context: CallContext,
+    *,
+    measures: Collection[Needs] = (),
 ) -> LocalRespondent:
     """Do as `ask_local`; where the instruction's list of labels fills the context the model is asked without it.
 
@@ -113,10 +151,10 @@ def ask_instructed(
         ModelError, RenderError, DataError: see `ask_local`.
     """
     try:
-        return ask_local(model, items, task, config, context)
+        return ask_local(model, items, task, config, context, measures=measures)
     except DataError:
         shorter = without_labels(task.instruction)
         if shorter == task.instruction:
             raise
         context.warn("the labels do not fit into the base's context beside the questions: it is asked without them")
-        return ask_local(model, items, replace(task, instruction=shorter), config, context)
+        return ask_local(model, items, replace(task, instruction=shorter), config, context, measures=measures)

@@ -14,6 +14,7 @@ from pipeline.evaluate.backends import Question
 from pipeline.evaluate.harness import measure
 from pipeline.evaluate.items import Item, as_item, load_items, split_path
 from pipeline.evaluate.local_model import LocalModel, trained_model
+from pipeline.evaluate.measuring import load_measures, measure_all
 from pipeline.evaluate.mistakes import find_confusions
 from pipeline.evaluate.prompts import Task, conversation, draw_shots
 from pipeline.evaluate.reasoning import answer_of
@@ -21,6 +22,7 @@ from pipeline.evaluate.references import ReferenceRespondent
 from pipeline.evaluate.respondents import Endpoint, EndpointRespondent, ask_instructed, ask_local
 from pipeline.evaluate.scoring import load_metrics, score_all
 from pipeline.evaluate.table import write_table
+from pipeline.metrics.measure import Needs
 from schemas.artifacts import Stored
 from schemas.data import DataArtifact
 from schemas.evaluate import (
@@ -59,7 +61,9 @@ def run(config: EvaluateConfig, inputs: EvaluateInputs, context: CallContext, wo
     }
     scores = {key: found.items for key, found in scored.items()}
     write_table(workspace.file("items.parquet"), items, completions, answers, scores)
-    slices = next(iter(scored.values())).slices
+    deciding = next(iter(scored.values()))
+    measured = measure_all(config, respondent, items, completions, deciding.items, context)
+    slices = deciding.slices
     return EvaluateArtifact(
         name=name,
         subject=config.subject,
@@ -73,6 +77,8 @@ def run(config: EvaluateConfig, inputs: EvaluateInputs, context: CallContext, wo
         prompt_tokens=sum(completion.prompt_tokens for completion in completions),
         completion_tokens=sum(completion.completion_tokens for completion in completions),
         engine=respondent.engine,
+        measures=measured.figures,
+        reliability=measured.reliability,
     )
 
 
@@ -94,9 +100,11 @@ def _open(config: EvaluateConfig, inputs: EvaluateInputs, items: list[Item], con
     match subject:
         case BaseSubject():
             base = LocalModel(model_files(config.base), config.chat_template, None)
-            return ask_instructed(base, items, _task(subject, config, inputs), config.generation, context)
+            task = _task(subject, config, inputs)
+            return ask_instructed(base, items, task, config.generation, context, measures=_needs(config))
         case ModelSubject():
-            return ask_local(trained_model(config.base, inputs.model), items, Task(), config.generation, context)
+            model = trained_model(config.base, inputs.model)
+            return ask_local(model, items, Task(), config.generation, context, measures=_needs(config))
         case EndpointSubject():
             key = context.secret(subject.api_key_secret) if subject.api_key_secret else None
             task = _task(subject, config, inputs)
@@ -107,6 +115,10 @@ def _open(config: EvaluateConfig, inputs: EvaluateInputs, items: list[Item], con
             return ReferenceRespondent(_train_items(inputs), items)
         case unknown:
             assert_never(unknown)
+
+
+def _needs(config: EvaluateConfig) -> set[Needs]:
+    return {measure.needs for measure in load_measures(config.measures).values()}
 
 
 def _harness_files(config: EvaluateConfig, inputs: EvaluateInputs) -> ModelFiles:

@@ -229,6 +229,7 @@ def _evaluation(
         subject=subject,
         base=base,
         metrics=metrics or run.metrics,
+        measures=evaluate.measures if metrics is None else (),
         generation=_by_vllm(evaluate.generation) if by_vllm else evaluate.generation,
         chat_template=run.spec.train.chat_template if isinstance(subject, BaseSubject) else None,
         max_items=evaluate.max_items if harness is None else None,

@@ -1,4 +1,4 @@
-"""The table of metrics: a name, and what builds the metric."""
+"""The tables of metrics and measures: a name, and what builds it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pipeline.metrics.accuracy import Accuracy
 from pipeline.metrics.balanced_accuracy import BalancedAccuracy
 from pipeline.metrics.base import Metric
 from pipeline.metrics.bleu import Bleu
+from pipeline.metrics.calibration_error import CalibrationError
 from pipeline.metrics.chrf import Chrf
 from pipeline.metrics.code_execution import CodeExecution
 from pipeline.metrics.exact_match import ExactMatch
@@ -22,12 +23,17 @@ from pipeline.metrics.json_validity import JsonValidity
 from pipeline.metrics.macro_f1 import MacroF1
 from pipeline.metrics.math_answer import MathAnswer
 from pipeline.metrics.mcc import Mcc
+from pipeline.metrics.measure import Measure, Unit
 from pipeline.metrics.micro_f1 import MicroF1
+from pipeline.metrics.perplexity import Perplexity
 from pipeline.metrics.rouge import Rouge1, Rouge2, RougeL
 from pipeline.metrics.user_metric import is_user_metric, load_user_metric
 from pipeline.metrics.valid_label import ValidLabel
 
 _FACTORIES: dict[str, Callable[..., Metric]] = {}
+_MEASURES: dict[str, type[CalibrationError] | type[Perplexity]] = {
+    kind.name: kind for kind in (CalibrationError, Perplexity)
+}
 
 
 def register_metric(name: str, factory: Callable[..., Metric]) -> None:
@@ -81,6 +87,12 @@ def get_metric(name: str, *, root: Path | None = None, **params: object) -> Metr
             raise ConfigError("a metric by file cannot be used here", where=name, fix="name a metric of the table")
         return load_user_metric(name, root=root)
     factory = _FACTORIES.get(name)
+    if factory is None and name in _MEASURES:
+        raise ConfigError(
+            f"{name} is a measure of the model and no score of its answers",
+            where=name,
+            fix="name it in evaluate.measures",
+        )
     if factory is None:
         nearest = get_close_matches(name, _FACTORIES, n=1, cutoff=0.5)
         raise ConfigError(
@@ -92,7 +104,44 @@ def get_metric(name: str, *, root: Path | None = None, **params: object) -> Metr
     return factory(**params)
 
 
-def _check_parameters(name: str, factory: Callable[..., Metric], params: dict[str, object]) -> None:
+def measure_names() -> tuple[str, ...]:
+    """Return the names of all measures, sorted."""
+    return tuple(sorted(_MEASURES))
+
+
+def measure_factory(name: str) -> Callable[..., Measure]:
+    """Return what builds the measure ``name``; its docstring says what is measured.
+
+    Raises:
+        KeyError: there is none.
+    """
+    return _MEASURES[name]
+
+
+def measure_unit(name: str) -> Unit:
+    """Return the unit of the measure ``name``."""
+    return _MEASURES[name].unit
+
+
+def get_measure(name: str, **params: object) -> Measure:
+    """Return the measure that a spec names.
+
+    Raises:
+        ConfigError: an unknown name (the nearest is given), or a parameter that is missing, unknown or wrong.
+    """
+    factory: Callable[..., Measure] | None = _MEASURES.get(name)
+    if factory is None:
+        where = f"evaluate.measures: {name}"
+        if name in _FACTORIES or is_user_metric(name):
+            raise ConfigError("this is a metric and no measure", where=where, fix="name it in evaluate.metrics")
+        nearest = get_close_matches(name, _MEASURES, n=1, cutoff=0.5)
+        fix = f"did you mean {nearest[0]}?" if nearest else f"choose one of {_listed(measure_names())}"
+        raise ConfigError("there is no such measure", where=where, fix=fix)
+    _check_parameters(name, factory, params)
+    return factory(**params)
+
+
+def _check_parameters(name: str, factory: Callable[..., object], params: dict[str, object]) -> None:
     try:
         inspect.signature(factory).bind(**params)
     except TypeError as error:

@@ -12,7 +12,7 @@ from pipeline.render.conversation import (
 )
 from pipeline.render.digest import template_digest
 from pipeline.render.ending import end_of_turn_ids
-from pipeline.render.preference import RenderedPair, render_preference
+from pipeline.render.preference import RenderedPair, render_preference, split_answer
 from pipeline.render.preflight import Inspection, RenderedRows, inspect_examples, render_examples
 from pipeline.render.tokenizer import Tokenizer
 
@@ -31,5 +31,6 @@ __all__ = [
     "render_preference",
     "render_prompt",
     "render_text",
+    "split_answer",
     "template_digest",
 ]

@@ -83,6 +83,12 @@ def render_preference(
     )
 
 
+def split_answer(row: Rendered) -> tuple[list[int], list[int]]:
+    """Return what comes before the first trained token, and the tokens from it through the last trained one."""
+    start = _first_trained(row)
+    return row.ids[:start], _completion(row, start)
+
+
 def _first_trained(row: Rendered) -> int:
     return row.trained.index(True) if True in row.trained else len(row.ids)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from string import ascii_uppercase
 
 from pipeline.core.numbers import amount, p_value, percent, points
+from pipeline.report import measures
 from pipeline.report.bias import TITLE, bias_blocks
 from pipeline.report.conditions import outcome_text
 from pipeline.report.front_page import score_plot
@@ -31,6 +32,7 @@ def evidence(report: Report) -> Iterator[Section]:
         (
             ("gate", "The gate, condition by condition", _gate(report)),
             ("scores", "Baselines and tuned model", _scores(report)),
+            ("measures", measures.TITLE, measures.measure_blocks(report.subjects)),
             ("tests", "Paired tests on the same items", _tests(report)),
             ("judge", "What the judge says", judged_blocks(report.judgements, report.alpha)),
             ("human", "What people say", human_blocks(report.human)),

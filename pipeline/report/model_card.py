@@ -14,7 +14,7 @@ import yaml
 
 from pipeline.core.numbers import p_value, percent, points
 from pipeline.core.variants import LOADERS
-from pipeline.report import bias, limits
+from pipeline.report import bias, limits, measures
 from pipeline.report.conditions import outcome_text
 from pipeline.report.configuration import shown
 from pipeline.report.evidence import score_cells
@@ -191,6 +191,9 @@ def _scores(version: VersionRecord, evaluation: EvaluateArtifact | None) -> Iter
     numeric = ("Score", "95% interval", "n")
     rows = tuple((metric, *score_cells(score)) for metric, score in evaluation.scores.items())
     yield from (*table_lines(Table("", ("Metric", *numeric), rows, frozenset(numeric))), "")
+    if evaluation.measures:
+        told = tuple((name, *measures.measure_cells(name, score)) for name, score in evaluation.measures.items())
+        yield from (*table_lines(Table("", ("Measure", "Value", *numeric[1:]), told, frozenset(numeric[1:]))), "")
     gain = version.gain
     if gain is not None:
         gate = version.register.config().get("gate", {})

@@ -46,6 +46,8 @@ def _subject(name: str, role: Role, evaluation: EvaluateArtifact, beside: int) -
         slices=evaluation.slices,
         truncated=evaluation.truncated,
         engine=evaluation.engine,
+        measures=evaluation.measures,
+        reliability=evaluation.reliability,
     )
 
 

@@ -10,7 +10,7 @@ from schemas.base import ArtifactRef, Schema
 from schemas.bias import BiasArtifact
 from schemas.data import DropCount
 from schemas.errors import ErrorRecord
-from schemas.evaluate import Confusion, Score
+from schemas.evaluate import Confusion, Reliability, Score
 from schemas.human import HumanEvaluation
 from schemas.judge import JudgeArtifact
 from schemas.preflight import Finding
@@ -71,6 +71,8 @@ class SubjectScores(Schema):
     slices: dict[str, dict[str, Score]]
     truncated: int
     engine: str
+    measures: dict[str, Score] = {}
+    reliability: tuple[Reliability, ...] = ()
 
 
 class StageCost(Schema):

@@ -19,7 +19,16 @@ from schemas.artifacts import Artifact, Cost, Manifest
 from schemas.base import ArtifactRef, Reference, StageName, canonical_digest
 from schemas.data import DataArtifact, DataFiles, DropCount, Example, Message
 from schemas.errors import ErrorRecord
-from schemas.evaluate import BaseSubject, Confusion, EvaluateArtifact, MetricSpec, ModelSubject, Score, Subject
+from schemas.evaluate import (
+    BaseSubject,
+    Confusion,
+    EvaluateArtifact,
+    MetricSpec,
+    ModelSubject,
+    Reliability,
+    Score,
+    Subject,
+)
 from schemas.optimize import OptimizeArtifact, Variant
 from schemas.plan import (
     DataProfile,
@@ -317,6 +326,14 @@ class RunFixture:
             prompt_tokens=400,
             completion_tokens=100,
             engine="transformers",
+            measures={
+                "perplexity": Score(value=2.5, low=2.25, high=3.0, n=ITEMS, method="bootstrap"),
+                "calibration_error": Score(value=0.125, low=0.05, high=0.3, n=ITEMS, method="bootstrap"),
+            },
+            reliability=(
+                Reliability(n=10, confidence=0.4, score=0.6),
+                Reliability(n=10, confidence=0.9, score=0.85),
+            ),
         )
         self.finish(call_id, artifact, {"items.parquet": items_parquet(right)}, cost=(3.0, 4.0, 700_000_000))
 
