@@ -48,9 +48,8 @@ def _kind(factory: Any) -> str:
 
 def _parameters(factory: Any) -> str:
     known = inspect.signature(factory).parameters.values()
-    shown = [
-        f"`{one.name}`" + ("" if one.default is inspect.Parameter.empty else f" ({one.default:g})") for one in known
-    ]
+    optional = (inspect.Parameter.empty, None)
+    shown = [f"`{one.name}`" + ("" if one.default in optional else f" ({one.default:g})") for one in known]
     return ", ".join(shown) or "none"
 
 

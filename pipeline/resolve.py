@@ -160,6 +160,10 @@ class Resolver:
 
             if metric.name not in metric_names():
                 get_metric(metric.name)  # raises with the nearest name
+            if isinstance(folder := metric.params.get("model"), str):
+                model = self._source(folder, f"evaluate.metrics.{metric.name}.model")
+                # What the model is counts, not where it lies.
+                return metric.model_copy(update={"model": model, "params": {**metric.params, "model": model.digest}})
             return metric
         path = self._path(metric.name.rsplit(":", 1)[0])
         if not path.is_file():

@@ -19,12 +19,13 @@ CLEAN, NEAR_TRAIN = "clean", "near_train"
 class MetricSpec(Schema):
     """A metric by name (or ``./file.py:function``) and its parameters.
 
-    ``code`` is the resolved user file, if it is one.
+    ``code`` is the resolved user file, if it is one, and ``model`` the resolved folder of a metric that reads one.
     """
 
     name: str
     params: dict[str, JsonValue] = {}
     code: Reference | None = None
+    model: Reference | None = None
 
 
 class GenerationConfig(Schema):

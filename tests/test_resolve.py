@@ -185,3 +185,20 @@ def test_the_files_of_a_harness_task_are_digested(fixture: RunFixture, tmp_path:
     (folder / "items.jsonl").unlink()
     with pytest.raises(SourceError, match="no such file beside the task's"):
         resolver(fixture).resolve(found)
+
+
+def test_the_model_of_a_metric_is_held_by_its_content(fixture: RunFixture, tmp_path: Path) -> None:
+    (tmp_path / "bert").mkdir()
+    (tmp_path / "bert" / "config.json").write_text("{}")
+    metrics = ["exact_match", {"name": "bert_score", "params": {"model": "bert"}}]
+    run = resolver(fixture).resolve(spec("triage@1", evaluate={"metrics": metrics}))
+    model = run.metrics[1].model
+    assert model is not None and model.location == str(tmp_path / "bert")
+    assert run.metrics[1].params == {"model": model.digest}
+    (tmp_path / "bert" / "config.json").write_text("{ }")
+    changed = resolver(fixture).resolve(spec("triage@1", evaluate={"metrics": metrics}))
+    assert changed.digest() != run.digest()
+    with pytest.raises(SourceError, match="no such file or folder"):
+        resolver(fixture).resolve(
+            spec("triage@1", evaluate={"metrics": [{"name": "bert_score", "params": {"model": "brt"}}]})
+        )

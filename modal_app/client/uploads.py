@@ -36,7 +36,8 @@ class LocalSource:
 def local_sources(spec: RunSpec, folder: Path) -> Iterator[LocalSource]:
     """Yield what ``spec`` names that exists on this machine; relative paths start at ``folder``."""
     for key, text in _named(spec):
-        name, _, function = text.rpartition(":") if key.endswith("metric.name") or "metrics." in key else (text, "", "")
+        is_code = key.endswith("metric.name") or (key.startswith("evaluate.metrics.") and key.endswith(".name"))
+        name, _, function = text.rpartition(":") if is_code else (text, "", "")
         path = expand(name)
         found = path if path.is_absolute() else folder / path
         if key.startswith("evaluate.harness.") and is_task_file(name) and found.is_file():
@@ -66,6 +67,8 @@ def _named(spec: RunSpec) -> Iterator[tuple[str, str]]:
     for number, metric in enumerate(spec.evaluate.metrics):
         if ":" in metric.name:
             yield f"evaluate.metrics.{number}.name", metric.name
+        if isinstance(folder := metric.params.get("model"), str):
+            yield f"evaluate.metrics.{number}.params.model", folder
     for number, harness in enumerate(spec.evaluate.harness):
         yield f"evaluate.harness.{number}.task", harness.task
     for number, probe in enumerate(spec.evaluate.bias):

@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.backends.bars import no_bars
-from pipeline.core.errors import ConfigError, ModelError
+from pipeline.backends.encoder_transformers import load_encoder
+from pipeline.core.errors import ConfigError
 
 Advance = Callable[[int], None]
-_LONGEST = 512
-"""Tokens of a text where the model's own config states no length."""
 
 
 @dataclass(frozen=True)
@@ -65,38 +63,13 @@ def load_label_scorer(folder: Path, label: str, key: str) -> LabelScorer:
         ModelError: the folder holds no such model.
         ConfigError: the model has no such label.
     """
-    import torch
-    from safetensors import SafetensorError
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
-    from transformers.utils import logging
+    from transformers import AutoModelForSequenceClassification
 
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    fix = "name the folder of a sequence-classification model with config.json, *.safetensors and its tokenizer"
-    if not (folder / "config.json").is_file():
-        raise ModelError("the classifier's folder holds no config.json", where=f"{key}: {folder}", fix=fix)
-    options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
-    try:
-        with no_bars():
-            model, info = AutoModelForSequenceClassification.from_pretrained(
-                folder, use_safetensors=True, dtype=torch.float32, output_loading_info=True, **options
-            )
-            tokenizer = AutoTokenizer.from_pretrained(folder, **options)
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise ModelError(f"the classifier cannot be loaded: {reason[0]}", where=f"{key}: {folder}", fix=fix) from error
-    if info["missing_keys"]:
-        missing = sorted(info["missing_keys"])
-        raise ModelError(f"the classifier lacks weights, first {missing[0]}", where=f"{key}: {folder}", fix=fix)
+    encoder = load_encoder(AutoModelForSequenceClassification, folder, "classifier", key)
+    model = encoder.model
     labels = {name: place for place, name in model.config.id2label.items()}
     if label not in labels:
         raise ConfigError(
             f"the classifier has no label {label!r}", where=f"{key}.label", fix=f"it has {', '.join(sorted(labels))}"
         )
-    model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
-    length = getattr(model.config, "max_position_embeddings", None)
-    longest = min(length if isinstance(length, int) and length > 0 else _LONGEST, tokenizer.model_max_length)
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
-        model.config.pad_token_id = tokenizer.pad_token_id
-    return LabelScorer(model, tokenizer, labels[label], longest)
+    return LabelScorer(model, encoder.tokenizer, labels[label], encoder.longest)

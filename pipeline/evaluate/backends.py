@@ -15,6 +15,7 @@ from schemas.evaluate import GenerationConfig, HarnessOptions
 if TYPE_CHECKING:
     from pipeline.backends.baseline_sklearn import TextClassifier
     from pipeline.backends.classify_transformers import LabelScorer
+    from pipeline.backends.embed_transformers import TokenEmbedder
     from pipeline.backends.evaluate_lm_eval import Sample
     from pipeline.backends.generate_openai import ChatEndpoint
     from pipeline.backends.model_transformers import ModelFacts
@@ -32,6 +33,7 @@ __all__ = [
     "harness_name",
     "load_label_scorer",
     "load_task_function",
+    "load_token_embedder",
     "model_facts",
     "open_endpoint",
     "open_generator",
@@ -134,6 +136,13 @@ def train_classifier(texts: list[str], answers: list[str]) -> TextClassifier:
 def classifier_name() -> str:
     """Return library and version of the classifier."""
     return f"scikit-learn {version('scikit-learn')}"
+
+
+def load_token_embedder(folder: Path, layer: int | None, key: str) -> TokenEmbedder:
+    """Load a model for the embeddings of one of its layers; ``key`` of the run description names it in errors."""
+    from pipeline.backends.embed_transformers import load_token_embedder as load
+
+    return load(folder, layer, key)
 
 
 def load_label_scorer(folder: Path, label: str, key: str) -> LabelScorer:

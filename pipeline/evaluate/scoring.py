@@ -13,9 +13,10 @@ from pathlib import Path, PurePosixPath
 
 from pipeline.core.errors import ConfigError, DataError
 from pipeline.core.references import open_reference
+from pipeline.evaluate import backends
 from pipeline.evaluate.items import Item
 from pipeline.evaluate.slices import slice_places, take
-from pipeline.metrics import CorpusMetric, Metric, get_metric
+from pipeline.metrics import BertScore, CorpusMetric, Metric, get_metric
 from pipeline.statistics import Interval, bootstrap_interval, score_interval
 from schemas.evaluate import MetricSpec, Score
 
@@ -40,7 +41,8 @@ def load_metrics(specs: Sequence[MetricSpec], labels: Sequence[str] | None) -> d
     Raises:
         ConfigError: two have the same name, or one cannot be built.
         SourceError: a user's file cannot be read.
-        IntegrityError: a user's file changed since the run began.
+        ModelError: the model of a metric cannot be loaded.
+        IntegrityError: a user's file, or a metric's model, changed since the run began.
     """
     metrics: dict[str, Metric] = {}
     for spec in specs:
@@ -49,7 +51,10 @@ def load_metrics(specs: Sequence[MetricSpec], labels: Sequence[str] | None) -> d
         params = dict(spec.params)
         if spec.name in WITH_LABELS and labels is not None:
             params.setdefault("labels", list(labels))
-        metrics[spec.name] = get_metric(spec.name, root=_code_root(spec), **params)
+        metric = get_metric(spec.name, root=_code_root(spec), **params)
+        if isinstance(metric, BertScore) and spec.model is not None:
+            metric.connect(backends.load_token_embedder, open_reference(spec.model))
+        metrics[spec.name] = metric
     return metrics
 
 
@@ -77,6 +82,8 @@ def score_items(metric: Metric, items: Sequence[Item], predictions: Sequence[str
     Raises:
         DataError: see `score_all`.
     """
+    if isinstance(metric, BertScore):
+        return metric.items(predictions, [item.reference for item in items])
     scores = []
     for item, prediction in zip(items, predictions, strict=True):
         try:

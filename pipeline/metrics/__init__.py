@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pipeline.metrics.base import CorpusMetric, Metric, item_scores
+from pipeline.metrics.bert_score import BertScore
 from pipeline.metrics.calibration_error import CalibrationError
 from pipeline.metrics.confusion import Confusion, FieldErrors, field_confusions, worst_confusions
 from pipeline.metrics.json_text import read_object
@@ -10,6 +11,7 @@ from pipeline.metrics.measure import Measure, Probabilities
 from pipeline.metrics.registry import get_measure, get_metric, measure_names, metric_names, register_metric
 
 __all__ = [
+    "BertScore",
     "CalibrationError",
     "Confusion",
     "CorpusMetric",

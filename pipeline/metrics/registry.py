@@ -11,6 +11,7 @@ from pipeline.core.errors import ConfigError
 from pipeline.metrics.accuracy import Accuracy
 from pipeline.metrics.balanced_accuracy import BalancedAccuracy
 from pipeline.metrics.base import Metric
+from pipeline.metrics.bert_score import BertScore
 from pipeline.metrics.bleu import Bleu
 from pipeline.metrics.calibration_error import CalibrationError
 from pipeline.metrics.chrf import Chrf
@@ -158,7 +159,18 @@ def _listed(names: object) -> str:
 
 
 for _metric in (
-    *(Accuracy, BalancedAccuracy, Bleu, Chrf, CodeExecution, ExactMatch, FieldF1, JsonExactMatch, JsonSchema),
+    *(
+        Accuracy,
+        BalancedAccuracy,
+        BertScore,
+        Bleu,
+        Chrf,
+        CodeExecution,
+        ExactMatch,
+        FieldF1,
+        JsonExactMatch,
+        JsonSchema,
+    ),
     *(JsonValidity, MacroF1, MathAnswer, Mcc, MicroF1, Rouge1, Rouge2, RougeL, ValidLabel),
 ):
     register_metric(_metric.name, _metric)

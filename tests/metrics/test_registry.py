@@ -51,7 +51,11 @@ constant = 1.0
 '''
 
 
-NEEDED: dict[str, dict[str, object]] = {"valid_label": {"labels": ["a"]}, "json_schema": {"schema": {}}}
+NEEDED: dict[str, dict[str, object]] = {
+    "valid_label": {"labels": ["a"]},
+    "json_schema": {"schema": {}},
+    "bert_score": {"model": "m"},
+}
 """The parameters of metrics that cannot do without."""
 
 

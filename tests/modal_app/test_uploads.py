@@ -59,7 +59,7 @@ def described(**changes: Any) -> RunSpec:
         "base_model": "./base",
         "data": {"path": "rows.jsonl", "test_path": "org/held-out"},
         "evaluate": {
-            "metrics": ["exact_match", "./own.py:score"],
+            "metrics": ["exact_match", "./own.py:score", {"name": "bert_score", "params": {"model": "base"}}],
             "bias": [
                 {"kind": "bbq", "path": "rows.jsonl"},
                 {"kind": "toxicity", "prompts": "org/no", "classifier": {"path": "base", "label": "toxic"}},
@@ -77,6 +77,7 @@ def test_every_key_that_names_something_here_is_found_and_no_other(here: Path) -
         "data.path": ("rows.jsonl", ""),
         "base_model.name": ("base", ""),
         "evaluate.metrics.1.name": ("own.py", ":score"),
+        "evaluate.metrics.2.params.model": ("base", ""),
         "evaluate.retention.0.data.path": ("rows.jsonl", ""),
         "evaluate.retention.0.metric.name": ("own.py", ":score"),
         "evaluate.bias.0.path": ("rows.jsonl", ""),
@@ -98,6 +99,7 @@ def test_what_is_sent_lies_under_its_digest_and_is_sent_once(here: Path, tmp_pat
     assert sent.preflight.benchmarks == (rows, "org/items")
     assert sent.evaluate.retention is not None and sent.evaluate.retention[0].data.path == rows
     assert sent.evaluate.metrics[1].name.endswith("/own.py:score")
+    assert sent.evaluate.metrics[2].params["model"] == sent.base_model.name
     assert sent.base_model.name is not None
     for place in (rows, f"{sent.base_model.name}/config.json", sent.evaluate.metrics[1].name.removesuffix(":score")):
         assert (volume.root / place).is_file()
