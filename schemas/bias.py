@@ -232,8 +232,8 @@ class BiasArtifact(Artifact):
     (BBQ's categories). ``n`` items were asked, of which ``unreadable`` have no readable answer and are in none of
     the figures; ``truncated`` answers were cut. ``data_digest`` is that of what was asked.
 
-    Files: ``items.parquet``, one row per item: ``id, cluster, group, prompt, answer, finish_reason`` and what the probe
-    found in it.
+    Files: ``items.parquet``, one row per item: ``id, cluster, group, prompt, answer, finish_reason``, what the probe
+    found in it, and as ``figure.<name>`` what it says for each figure, which is the mean of that column without nulls.
     """
 
     probe: Slug

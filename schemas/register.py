@@ -206,6 +206,7 @@ class RegisterArtifact(Artifact):
     protected_comparisons: tuple[Comparison, ...]
     judgements: dict[str, JudgeArtifact] = {}
     bias: dict[str, BiasArtifact] = {}
+    bias_comparisons: tuple[Comparison, ...] = ()
     seeds: SeedSpread
     lineage: Lineage
 

@@ -122,6 +122,7 @@ def show_version(
     """Show a version: its decision, its variants and its lineage, every file hashed again."""
     from pipeline.core.registry import resolve
     from pipeline.core.workspace import Store
+    from pipeline.report import bias
     from pipeline.report.conditions import outcome
     from pipeline.report.helm import TITLE, helm_lines
     from pipeline.report.show import show_version as view_version
@@ -142,6 +143,10 @@ def show_version(
     if found.overrides:
         out.print(f"promoted all the same: {found.overrides[-1].reason}", markup=False, soft_wrap=True)
     out.print(f"variants: {', '.join(view.variants)}", markup=False, soft_wrap=True)
+    if view.version.bias:
+        out.print(f"{bias.TITLE}:")
+        for line in bias.bias_lines(view.version.bias):
+            out.print(f"  {line}", markup=False, soft_wrap=True)
     if view.helm:
         out.print(f"{TITLE}:")
         for line in helm_lines(view.helm):

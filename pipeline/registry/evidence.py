@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pipeline.registry.comparisons import Items, best_baseline, compare_items, lower_bound, read_items
 from pipeline.registry.gate import Candidate, Contamination, Evidence
 from pipeline.registry.losses import Loss
+from pipeline.registry.probes import probe_comparisons
 from pipeline.registry.protected import Protected, protect
 from schemas.artifacts import Stored
 from schemas.data import DataArtifact
@@ -59,6 +60,7 @@ def gather(config: RegisterConfig, inputs: RegisterInputs, shipped: str, advance
         variants=tuple(variants),
         serve=inputs.serve.artifact if inputs.serve is not None else None,
         max_answer_mismatches=config.max_answer_mismatches,
+        probes=tuple(probe_comparisons(inputs.bias, _served_name(config, inputs, shipped), config.gate)),
         bias={name: probed.artifact for name, probed in sorted(inputs.bias.items())},
         judgements=tuple(judged.artifact for _, judged in sorted(inputs.judgements.items())),
         seeds=_seed_spread(config, inputs.evaluations),
@@ -162,8 +164,12 @@ def _retention_sides(
     before, after = inputs.retention_before.get(spec.name), inputs.retention_after.get(spec.name)
     if before is None or after is None:
         return None
-    served = config.served_variant if config.served_variant in inputs.variants else shipped
+    served = _served_name(config, inputs, shipped)
     return read_items(served, after, spec.metric.name), read_items("base", before, spec.metric.name)
+
+
+def _served_name(config: RegisterConfig, inputs: RegisterInputs, shipped: str) -> str:
+    return config.served_variant if config.served_variant in inputs.variants else shipped
 
 
 def _seed_spread(config: RegisterConfig, evaluations: Mapping[str, Stored[EvaluateArtifact]]) -> SeedSpread:

@@ -43,7 +43,7 @@ class Evidence:
     ``baselines``: the shipped model against each. ``uninstructed``: those that were told nothing beyond the rows.
     ``candidates``: the shipped model, then the served variant where it is another one. ``protected``: what is served
     against the best baseline. ``reported``: tasks before and after training that no condition hangs on. ``bias``: what
-    probes found, by ``<probe>-before`` and ``<probe>-after``.
+    probes found, by ``<probe>-before`` and ``<probe>-after``; ``probes``: the latter against the former.
     """
 
     target: Mapping[str, float]
@@ -63,6 +63,7 @@ class Evidence:
     reported: tuple[Comparison, ...] = ()
     budget: tuple[BudgetUse, ...] = ()
     bias: Mapping[str, BiasArtifact] = field(default_factory=dict)
+    probes: tuple[Comparison, ...] = ()
 
 
 def decide(evidence: Evidence) -> Decision:

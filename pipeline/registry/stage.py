@@ -24,7 +24,6 @@ def run(config: RegisterConfig, inputs: RegisterInputs, context: CallContext, wo
     """
     shipped = f"seed-{config.shipped_seed}"
     _check_inputs(inputs, shipped)
-    _check_probes(inputs)
     with context.progress("comparing", count_comparisons(config, inputs)) as advance:
         evidence = gather(config, inputs, shipped, advance)
     artifact = RegisterArtifact(
@@ -39,6 +38,7 @@ def run(config: RegisterConfig, inputs: RegisterInputs, context: CallContext, wo
         variant_comparisons=_measured(evidence.variants),
         retention_comparisons=(*_measured(evidence.retention), *evidence.reported),
         protected_comparisons=_measured(evidence.protected),
+        bias_comparisons=evidence.probes,
         bias={name: probed.artifact for name, probed in sorted(inputs.bias.items())},
         judgements={name: judged.artifact for name, judged in sorted(inputs.judgements.items())},
         seeds=evidence.seeds,
@@ -66,22 +66,6 @@ def _check_inputs(inputs: RegisterInputs, shipped: str) -> None:
         )
 
 
-def _check_probes(inputs: RegisterInputs) -> None:
-    """Refuse a probe that asked the base something else than what is served.
-
-    Raises:
-        IntegrityError: what was asked differs.
-    """
-    for name, after in inputs.bias.items():
-        before = inputs.bias.get(f"{name.removesuffix('-after')}-before") if name.endswith("-after") else None
-        if before is not None and before.artifact.data_digest != after.artifact.data_digest:
-            raise IntegrityError(
-                f"probe {after.artifact.probe} asked base and model different things",
-                where="evaluate.bias",
-                fix="run again with --fresh bias",
-            )
-
-
 def _measured(found: Iterable[Loss | Protected]) -> tuple[Comparison, ...]:
     return tuple(each.comparison for each in found if each.comparison is not None)
 
@@ -96,6 +80,7 @@ def _write(artifact: RegisterArtifact, workspace: Workspace) -> None:
             "retention": [comparison.model_dump(mode="json") for comparison in artifact.retention_comparisons],
             "protected": [comparison.model_dump(mode="json") for comparison in artifact.protected_comparisons],
             "judgements": {name: judged.model_dump(mode="json") for name, judged in artifact.judgements.items()},
+            "probes": [comparison.model_dump(mode="json") for comparison in artifact.bias_comparisons],
             "bias": {name: probed.model_dump(mode="json") for name, probed in artifact.bias.items()},
             "seeds": artifact.seeds.model_dump(mode="json"),
         },

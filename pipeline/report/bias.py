@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
-from pipeline.core.numbers import percent
+from pipeline.core.numbers import p_value, percent, points
 from pipeline.report.page import Block, Paragraph, Plot, Table
 from pipeline.report.plots import IntervalRow, effect_plot, interval_plot
-from pipeline.report.wording import score_range, score_text
+from pipeline.report.wording import difference_range, level, score_range, score_text
 from schemas.bias import FIGURES, BiasArtifact
 from schemas.evaluate import Score
+from schemas.register import Comparison
 
 TITLE = "Bias and safety"
 
@@ -23,7 +24,9 @@ ABSENCE = (
 )
 
 
-def bias_blocks(probed: Mapping[str, BiasArtifact], *, plot: bool = True) -> Iterator[Block]:
+def bias_blocks(
+    probed: Mapping[str, BiasArtifact], changes: Sequence[Comparison], alpha: float, *, plot: bool = True
+) -> Iterator[Block]:
     """Yield what there is to show, ``probed`` by ``<probe>-before`` and ``<probe>-after``; nothing of nothing."""
     probes = dict.fromkeys(artifact.probe for artifact in probed.values())
     for probe in probes:
@@ -31,8 +34,41 @@ def bias_blocks(probed: Mapping[str, BiasArtifact], *, plot: bool = True) -> Ite
             (title, probed[f"{probe}-{moment}"]) for moment, title in MOMENTS.items() if f"{probe}-{moment}" in probed
         ]
         yield from _probe_blocks(probe, found, plot)
+    if changes:
+        yield _changes(probed, changes, alpha)
     if probes:
         yield Paragraph(ABSENCE)
+
+
+def bias_lines(probed: Mapping[str, BiasArtifact]) -> Iterator[str]:
+    """Yield one line for each figure, for a terminal."""
+    for name, artifact in sorted(probed.items()):
+        title = MOMENTS[name.rpartition("-")[2]]
+        for figure, score in artifact.figures.items():
+            yield f"{artifact.probe}, {FIGURES[artifact.kind][figure].title}, {title}: {score_text(score)}"
+        if artifact.unreadable:
+            yield f"{artifact.probe}, {title}: {artifact.unreadable:,} of {artifact.n:,} answers could not be read"
+
+
+def _changes(probed: Mapping[str, BiasArtifact], changes: Sequence[Comparison], alpha: float) -> Table:
+    kinds = {artifact.probe: artifact.kind for artifact in probed.values()}
+    numeric = ("Base", "As served", "Difference", f"{level(alpha)} interval", "p", "n")
+    rows = tuple(
+        (
+            change.task or "",
+            FIGURES[kinds[change.task or ""]][change.metric].title,
+            percent(change.reference_value),
+            percent(change.candidate_value),
+            points(change.difference).removesuffix(" points"),
+            difference_range(change),
+            p_value(change.p_value).removeprefix("p ").removeprefix("= "),
+            f"{change.n:,}",
+            change.test,
+        )
+        for change in changes
+    )
+    caption = "What training changed, paired on the items that both answered; difference in percentage points"
+    return Table(caption, ("Probe", "Figure", *numeric, "Test"), rows, frozenset(numeric))
 
 
 def _probe_blocks(probe: str, found: list[tuple[str, BiasArtifact]], plot: bool) -> Iterator[Block]:

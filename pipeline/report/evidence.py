@@ -39,7 +39,7 @@ def evidence(report: Report) -> Iterator[Section]:
             ("seeds", "Spread over seeds", _seeds(report)),
             ("slices", "By kind of item", slices(report)),
             ("retention", "What the base could do before", _retention(report)),
-            ("bias", TITLE, bias_blocks(report.bias)),
+            ("bias", TITLE, bias_blocks(report.bias, report.bias_comparisons, report.alpha)),
             ("variants", "Variants: size and score", _variants(report)),
             ("confusions", "Worst confusions", _confusions(report)),
             ("changes", "What tuning fixed and broke", _changes(report)),

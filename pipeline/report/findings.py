@@ -94,6 +94,7 @@ def limitations(record: RunRecord) -> tuple[str, ...]:
     if tuned is not None:
         found += limits.answer_limits(tuned.artifact, primary_metric(record))
     found += limits.forgetting_limits(record.file.retention_waived, bool(record.retention) or not decided)
+    found += limits.bias_limits(bool(record.bias) or not decided)
     found += limits.seed_limits(len(record.spec.train.seeds))
     if record.plan is not None:
         found += limits.power_limits(record.plan.artifact.power)

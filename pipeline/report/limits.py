@@ -98,6 +98,12 @@ def forgetting_limits(waived: str | None, measured: bool) -> Iterator[str]:
         yield "What the base could do before was not measured, so forgetting would go unnoticed."
 
 
+def bias_limits(measured: bool) -> Iterator[str]:
+    """Say where no probe was run."""
+    if not measured:
+        yield "Bias and safety were not measured (evaluate.bias)."
+
+
 def budget_limits(plan: PlanArtifact) -> Iterator[str]:
     """Say which constraints the plan does not keep on GPUs; a machine that bills nothing holds to time alone."""
     for broken in plan.over_budget:

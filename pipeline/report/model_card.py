@@ -230,9 +230,11 @@ def _other_scores(version: VersionRecord, variant: str) -> Iterator[str]:
 
 def _bias(version: VersionRecord) -> Iterator[str]:
     """What probes found in the base and in the form that is served."""
-    probed = version.register.artifact.bias
-    if probed:
-        yield from (f"## {bias.TITLE}", "", *block_lines(bias.bias_blocks(probed, plot=False)))
+    decided = version.register.artifact
+    if decided.bias:
+        alpha = version.register.config().get("gate", {}).get("alpha", 0.05)
+        blocks = bias.bias_blocks(decided.bias, decided.bias_comparisons, alpha, plot=False)
+        yield from (f"## {bias.TITLE}", "", *block_lines(blocks))
 
 
 def _judged(version: VersionRecord) -> Iterator[str]:
@@ -267,6 +269,7 @@ def _limits(version: VersionRecord, variant: str) -> Iterator[str]:
     found += limits.preflight_limits(version.data.artifact)
     waived = version.register.config().get("retention_waived")
     found += limits.forgetting_limits(waived, bool(decided.retention_comparisons))
+    found += limits.bias_limits(bool(decided.bias))
     found += limits.training_limits(version.model.artifact)
     found += limits.serving_limits(version.serve.artifact if version.serve is not None else None)
     found += limits.archived_limits([made] if (made := _made(version, variant)) is not None else [])

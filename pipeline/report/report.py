@@ -65,6 +65,7 @@ def build_report(record: RunRecord, registration: Registration | None = None) ->
         variant_comparisons=decided.variant_comparisons if decided is not None else (),
         retention_comparisons=decided.retention_comparisons if decided is not None else (),
         protected_comparisons=decided.protected_comparisons if decided is not None else (),
+        bias_comparisons=decided.bias_comparisons if decided is not None else (),
         bias={name: item.artifact for name, item in record.bias.items()},
         judgements={name: item.artifact for name, item in record.judgements.items()},
         human=human_evaluations(record.root, record.register.ref) if record.register is not None else (),

@@ -265,6 +265,7 @@ class Report(Schema):
     retention_comparisons: tuple[Comparison, ...]
     protected_comparisons: tuple[Comparison, ...]
     bias: dict[str, BiasArtifact]
+    bias_comparisons: tuple[Comparison, ...]
     judgements: dict[str, JudgeArtifact]
     human: tuple[HumanEvaluation, ...]
     seeds: SeedSpread | None

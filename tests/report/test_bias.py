@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.report.bias import bias_blocks
+from pipeline.report.bias import bias_blocks, bias_lines
 from pipeline.report.evidence import evidence
 from pipeline.report.page import Plot
 from pipeline.report.record import RunRecord
@@ -11,6 +11,7 @@ from pipeline.report.report_html import report_html
 from pipeline.report.report_markdown import block_lines, report_markdown
 from schemas.bias import BiasArtifact
 from schemas.evaluate import Score
+from schemas.register import Comparison
 from tests.support.run_fixture import HOSTILE, RunFixture
 
 
@@ -25,11 +26,15 @@ BEFORE = BiasArtifact(
     groups={"Age": {"ambiguous_bias": figure(0.3)}, HOSTILE: {"ambiguous_bias": figure(0.1)}},
 )  # fmt: skip
 AFTER = BEFORE.model_copy(update={"subject": "model", "figures": {"ambiguous_bias": figure(0.4)}, "unreadable": 12})
+CHANGE = Comparison(
+    candidate="merged", reference="base", metric="ambiguous_bias", n=24, candidate_value=0.4, reference_value=-0.2,
+    difference=0.6, low=0.4, high=0.8, p_value=0.002, test="sign-flip", interval="bootstrap", task="bbq",
+)  # fmt: skip
 PROBED = {"bbq-after": AFTER, "bbq-before": BEFORE}
 
 
 def test_every_figure_stands_beside_that_of_the_base() -> None:
-    text = "\n".join(block_lines(bias_blocks(PROBED)))
+    text = "\n".join(block_lines(bias_blocks(PROBED, [CHANGE], 0.05)))
     assert "| bias score, ambiguous contexts | base | -20.0% | -30.0% to -10.0% | 24 |" in text
     assert "| bias score, ambiguous contexts | as served | 40.0% | 30.0% to 50.0% | 24 |" in text
     assert "| accuracy, ambiguous contexts | as served | not measured |  | 0 |" in text
@@ -38,11 +43,18 @@ def test_every_figure_stands_beside_that_of_the_base() -> None:
     assert "| Age | bias score, ambiguous contexts | base | 30.0% |" in text
     assert "no evidence that the model is free of bias" in text
     assert "<script>" not in text
-    assert list(bias_blocks({})) == []
+    assert (
+        "| bbq | bias score, ambiguous contexts | -20.0% | 40.0% | +60.0 | +40.0 to +80.0 | 0.002 | 24 | sign-flip |"
+        in text
+    )
+    assert list(bias_blocks({}, [], 0.05)) == []
+    lines = list(bias_lines(PROBED))
+    assert lines[0] == "bbq, bias score, ambiguous contexts, as served: 40.0% (95% interval 30.0% to 50.0%, n = 24)"
+    assert lines[1] == "bbq, as served: 12 of 48 answers could not be read" and len(lines) == 4
 
 
 def test_shares_and_bias_scores_have_axes_of_their_own() -> None:
-    plots = [block for block in bias_blocks(PROBED) if isinstance(block, Plot)]
+    plots = [block for block in bias_blocks(PROBED, [], 0.05) if isinstance(block, Plot)]
     assert [plot.caption for plot in plots] == ["bbq, with 95% intervals", "bbq: bias scores, with 95% intervals"]
     assert "accuracy, ambiguous contexts, base: 50.0%" in plots[0].alternative
     assert "as served: 40.0%" in plots[1].alternative and "accuracy" not in plots[1].alternative

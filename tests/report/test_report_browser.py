@@ -11,7 +11,9 @@ import pytest
 from pipeline.report.record import RunRecord
 from pipeline.report.report import build_report
 from pipeline.report.report_html import report_html
+from tests.report.test_bias import PROBED
 from tests.support.browser import Page, missing, open_browser
+from tests.support.run_fixture import RunFixture
 
 pytestmark = pytest.mark.slow
 
@@ -105,3 +107,18 @@ def test_in_print_nothing_is_folded_away(browser: Page, report: Path) -> None:
             .map(one => (one.caption || one).textContent.slice(0, 60));
     """
     assert browser.run(hidden) == []
+
+
+def test_probes_of_bias_fit_a_phone_and_a_wide_screen(browser: Page, fixture: RunFixture, tmp_path: Path) -> None:
+    fixture.build()
+    for name, made in PROBED.items():
+        fixture.finish(f"bias.{name}", made, {"items.parquet": b""})
+    path = tmp_path / "report.html"
+    run = fixture._write_run()
+    path.write_text(report_html(build_report(RunRecord.load(fixture.root, run))), encoding="utf-8")
+    for width in (400, 1400):
+        browser.show(path, width)
+        browser.run("document.querySelectorAll('details').forEach(one => one.open = true); return 1")
+        measured = browser.run(OVERFLOWING)
+        assert measured["found"] == [] and measured["page"] <= width
+        assert browser.run("return document.querySelectorAll('#bias svg').length") == 2

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from tests.support.classifier import train_classifier
-from tests.support.tiny_model import tiny_config, tiny_tokenizer
+from tests.support.tiny_model import tiny_tokenizer, write_tiny_base
 
 
 def question(
@@ -60,17 +60,9 @@ def write_constant_model(directory: Path, token: str) -> Path:
     """
     import torch
     from transformers import LlamaForCausalLM
-    from transformers.utils import logging
 
-    logging.disable_progress_bar()
-    tokenizer = tiny_tokenizer()
-    [wanted] = tokenizer.encode(token, add_special_tokens=False)
-    settings = tiny_config(
-        len(tokenizer), eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
-        tie_word_embeddings=False,
-    )  # fmt: skip
-    settings.bos_token_id = None
-    model = LlamaForCausalLM(settings)
+    model = LlamaForCausalLM.from_pretrained(write_tiny_base(directory, tie_word_embeddings=False))
+    [wanted] = tiny_tokenizer()(token, add_special_tokens=False)["input_ids"]
     with torch.no_grad():
         model.model.embed_tokens.weight.fill_(1.0)
         for layer in model.model.layers:
@@ -78,11 +70,7 @@ def write_constant_model(directory: Path, token: str) -> Path:
             layer.mlp.down_proj.weight.zero_()
         model.lm_head.weight.zero_()
         model.lm_head.weight[wanted] = 1.0
-    model.generation_config.bos_token_id = None
-    model.generation_config.eos_token_id = tokenizer.eos_token_id
-    model.generation_config.pad_token_id = tokenizer.pad_token_id
     model.save_pretrained(directory)
-    tokenizer.save_pretrained(directory)
     return directory
 
 

@@ -8,12 +8,11 @@ change; so is the reference, for the metric.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from pipeline.core.errors import ConfigError, DataError
 from pipeline.evaluate.backends import Completion
-from pipeline.evaluate.bias.figures import difference, share
 from pipeline.evaluate.bias.probing import Found, Probing
 from pipeline.evaluate.bias.swap import Swap
 from pipeline.evaluate.items import Item, load_items
@@ -25,13 +24,26 @@ from schemas.evaluate import BaseSubject
 
 @dataclass(frozen=True)
 class Twin:
-    """An item of the split and the same with the words of groups swapped, each with its answer and score."""
+    """An item of the split and the same with the words of groups swapped, each with its answer and score.
+
+    ``expected`` is the original's answer with the words swapped: what the other has to be, to be no change.
+    """
 
     item: Item
     swapped: Item
     answers: tuple[str, str]
+    expected: str
     scores: tuple[float, float]
-    changed: bool
+
+    @property
+    def silent(self) -> bool:
+        """Whether nothing was answered to either."""
+        return not any(answer.strip() for answer in self.answers)
+
+    @property
+    def changed(self) -> bool:
+        """Whether the answer is another, the words of groups aside."""
+        return self.expected.strip() != self.answers[1].strip()
 
 
 def probe_counterfactual(probe: CounterfactualProbe, probing: Probing) -> Found:
@@ -59,26 +71,31 @@ def probe_counterfactual(probe: CounterfactualProbe, probing: Probing) -> Found:
     completions, answers, engine = probing.ask_items(both, task, "items")
     scorer = load_metrics([metric], data.artifact.labels)[metric.name]
     scores = score_items(scorer, both, answers)
+    half = len(items)
     twins = [
-        Twin(item, swapped, (first, second), (one, other), swap(first).strip() != second.strip())
-        for (item, swapped), first, second, one, other in zip(
-            pairs, answers, answers[len(items) :], scores, scores[len(items) :], strict=False
+        Twin(*pair, said, swap(said[0]), rated)
+        for pair, said, rated in zip(
+            pairs,
+            zip(answers[:half], answers[half:], strict=True),
+            zip(scores[:half], scores[half:], strict=True),
+            strict=True,
         )
     ]
-    clusters: list[Hashable] = [twin.item.cluster for twin in twins]
     return Found(
-        figures={
-            "changed_answers": share([twin.changed for twin in twins], clusters),
-            "score_difference": difference(
-                [twin.scores[1] for twin in twins], [twin.scores[0] for twin in twins], clusters
-            ),
-        },
         rows=_rows(twins, completions),
+        values=swap_values(twins),
         asked=[item.text for item in both],
-        unreadable=0,
         engine=engine,
         completions=completions,
     )
+
+
+def swap_values(twins: Sequence[Twin]) -> dict[str, list[float | None]]:
+    """Return whether each answer changed, and how much its score did; nothing where nothing was answered."""
+    return {
+        "changed_answers": [None if twin.silent else float(twin.changed) for twin in twins],
+        "score_difference": [None if twin.silent else twin.scores[1] - twin.scores[0] for twin in twins],
+    }
 
 
 def _affected(items: Sequence[Item], swap: Swap) -> Iterator[tuple[Item, Item]]:
@@ -104,5 +121,5 @@ def _rows(twins: Sequence[Twin], completions: Sequence[Completion]) -> list[dict
             "score": twin.scores[0],
             "swapped_score": twin.scores[1],
         }
-        for twin, first, second in zip(twins, completions, completions[len(twins) :], strict=False)
+        for twin, first, second in zip(twins, completions[: len(twins)], completions[len(twins) :], strict=True)
     ]

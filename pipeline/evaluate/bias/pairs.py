@@ -15,12 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.evaluate.backends import Likelihood
-from pipeline.evaluate.bias.figures import share
 from pipeline.evaluate.bias.files import read_rows
 from pipeline.evaluate.bias.likelihoods import Text
 from pipeline.evaluate.bias.probing import Found, Probing
 from schemas.bias import PairsProbe
-from schemas.evaluate import Score
 
 MORE = ("sent_more", "stereotyping")
 LESS = ("sent_less", "less_stereotyping")
@@ -93,28 +91,24 @@ def probe_pairs(probe: PairsProbe, probing: Probing) -> Found:
     sentences = [sentence for pair in pairs for sentence in (pair.more, pair.less)]
     found, engine = probing.likelihoods([Text(sentence) for sentence in sentences])
     compared = [Compared(pair, more, less) for pair, more, less in zip(pairs, found[::2], found[1::2], strict=True)]
-    groups = dict.fromkeys(pair.group for pair in pairs if pair.group is not None)
     return Found(
-        figures=pair_figures(compared),
-        groups={name: pair_figures([one for one in compared if one.pair.group == name]) for name in groups},
         rows=[_row(one) for one in compared],
+        values=pair_values(compared),
         asked=sentences,
-        unreadable=sum(one.total == 0.0 for one in compared),
         engine=engine,
     )
 
 
-def pair_figures(compared: Sequence[Compared]) -> dict[str, Score | None]:
-    """Return both shares over the pairs that are not tied."""
+def pair_values(compared: Sequence[Compared]) -> dict[str, list[float | None]]:
+    """Return whether each pair's more stereotyping sentence is preferred, both ways; nothing where there is a tie."""
     return {
-        "stereotype_share": _share([(one.total, one.pair.cluster) for one in compared]),
-        "stereotype_share_per_token": _share([(one.per_token, one.pair.cluster) for one in compared]),
+        "stereotype_share": [_preferred(one.total) for one in compared],
+        "stereotype_share_per_token": [_preferred(one.per_token) for one in compared],
     }
 
 
-def _share(differences: Sequence[tuple[float, str]]) -> Score | None:
-    decided = [(value > 0, cluster) for value, cluster in differences if value != 0.0]
-    return share([more for more, _ in decided], [cluster for _, cluster in decided])
+def _preferred(difference: float) -> float | None:
+    return None if difference == 0.0 else float(difference > 0.0)
 
 
 def _row(one: Compared) -> dict[str, object]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,6 +12,7 @@ from pipeline.core.context import CallContext
 from pipeline.core.references import open_reference
 from pipeline.evaluate.answers import collect
 from pipeline.evaluate.backends import Completion, Likelihood, load_label_scorer
+from pipeline.evaluate.bias.figures import Values
 from pipeline.evaluate.bias.likelihoods import Text, likelihoods
 from pipeline.evaluate.items import Item
 from pipeline.evaluate.local_model import LocalModel
@@ -21,7 +22,6 @@ from pipeline.evaluate.respondents import ask_instructed
 from schemas.artifacts import Stored
 from schemas.bias import BiasConfig, ClassifierOptions
 from schemas.data import DataArtifact, Message
-from schemas.evaluate import Score
 
 T = TypeVar("T")
 
@@ -30,17 +30,16 @@ T = TypeVar("T")
 class Found:
     """What a probe found.
 
-    ``rows`` are those of ``items.parquet``, all with the same keys. ``asked`` is what the digest of the items is made
-    of. ``completions`` are all answers, for their tokens.
+    ``rows`` are those of ``items.parquet``, with ``cluster`` and ``group`` among their keys. ``values`` are what each
+    of them says, by figure. ``asked`` is what the digest of the items is made of; ``completions`` are all answers, for
+    their tokens.
     """
 
-    figures: Mapping[str, Score | None]
     rows: Sequence[Mapping[str, Any]]
+    values: Values
     asked: Sequence[str]
-    unreadable: int
     engine: str
     completions: Sequence[Completion] = ()
-    groups: Mapping[str, Mapping[str, Score | None]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

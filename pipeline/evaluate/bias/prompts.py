@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,8 @@ class Prompt:
     group: str | None
 
 
-def read_prompts(path: Path) -> list[Prompt]:
-    """Return the prompts of a file (``.jsonl`` or ``.csv``), or of a folder of such files.
+def read_prompts(path: Path, name: str = "prompt") -> list[Prompt]:
+    """Return the prompts of a file (``.jsonl`` or ``.csv``), or of a folder of such files; ids begin with ``name``.
 
     Columns: one of `NAMES`; ``cluster`` where prompts are variations of one another (by default equal words are);
     ``category``, by which figures are also shown.
@@ -41,7 +41,7 @@ def read_prompts(path: Path) -> list[Prompt]:
         cluster = row.values.get("cluster")
         prompts.append(
             Prompt(
-                id=str(number),
+                id=f"{name}:{number}",
                 text=text,
                 cluster=text if cluster in (None, "") else str(cluster),
                 group=None if group in (None, "") else str(group),
@@ -61,8 +61,3 @@ def row_of(prompt: Prompt, completion: Completion, found: Mapping[str, Any]) -> 
         "finish_reason": completion.finish_reason,
         **found,
     }
-
-
-def groups_of(prompts: Sequence[Prompt]) -> tuple[str, ...]:
-    """Return the groups that prompts name, in their order."""
-    return tuple(dict.fromkeys(prompt.group for prompt in prompts if prompt.group is not None))

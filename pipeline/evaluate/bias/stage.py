@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from pipeline.core.numbers import percent
 from pipeline.core.workspace import Workspace
 from pipeline.evaluate.bias.bbq import probe_bbq
 from pipeline.evaluate.bias.counterfactual import probe_counterfactual
+from pipeline.evaluate.bias.figures import figures_of
 from pipeline.evaluate.bias.pairs import probe_pairs
 from pipeline.evaluate.bias.probing import Found, Probing
 from pipeline.evaluate.bias.refusal import probe_refusal
@@ -44,18 +45,21 @@ def run(config: BiasConfig, inputs: BiasInputs, context: CallContext, workspace:
     probe = config.probe
     probing = Probing(config, _model(config, inputs), inputs.data, workspace.scratch, context)
     found = PROBES[probe.kind](probe, probing)
-    if found.unreadable:
-        part = percent(found.unreadable / len(found.rows))
-        context.warn(f"{probe.name}: {found.unreadable} of {len(found.rows)} answers ({part}) cannot be read")
-    write_rows(workspace.file("items.parquet"), found.rows)
+    silent = [all(said is None for said in values) for values in zip(*found.values.values(), strict=True)]
+    unreadable = sum(silent)
+    if unreadable:
+        part = percent(unreadable / len(silent))
+        context.warn(f"{probe.name}: {unreadable} of {len(silent)} answers ({part}) cannot be read")
+    write_rows(workspace.file("items.parquet"), found)
+    clusters = [row["cluster"] for row in found.rows]
     return BiasArtifact(
         probe=probe.name,
         kind=probe.kind,
         subject=config.subject.kind,
-        figures=_measured(found.figures),
-        groups={name: _measured(figures) for name, figures in found.groups.items()},
+        figures=figures_of(probe.kind, found.values, clusters),
+        groups=_groups(probe.kind, found, clusters),
         n=len(found.rows),
-        unreadable=found.unreadable,
+        unreadable=unreadable,
         truncated=sum(completion.finish_reason == "length" for completion in found.completions),
         data_digest=canonical_digest(found.asked),
         prompt_tokens=sum(completion.prompt_tokens for completion in found.completions),
@@ -64,21 +68,27 @@ def run(config: BiasConfig, inputs: BiasInputs, context: CallContext, workspace:
     )
 
 
-def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write the table: the same bytes for the same rows."""
+def _groups(kind: str, found: Found, clusters: Sequence[Hashable]) -> dict[str, dict[str, Score]]:
+    groups = {}
+    for name in dict.fromkeys(row["group"] for row in found.rows if row["group"] is not None):
+        places = [place for place, row in enumerate(found.rows) if row["group"] == name]
+        values = {figure: [said[place] for place in places] for figure, said in found.values.items()}
+        groups[name] = figures_of(kind, values, [clusters[place] for place in places])
+    return groups
+
+
+def write_rows(path: Path, found: Found) -> None:
+    """Write ``items.parquet``: the rows, and what each says as ``figure.<name>``; the same bytes for the same rows."""
     import pyarrow as pa
     from pyarrow import parquet
 
-    columns = {name: [_cell(row[name]) for row in rows] for name in rows[0]}
+    columns = {name: pa.array([_cell(row[name]) for row in found.rows]) for name in found.rows[0]}
+    columns |= {f"figure.{name}": pa.array(list(said), pa.float64()) for name, said in found.values.items()}
     parquet.write_table(pa.table(columns), path, compression="zstd")
 
 
 def _cell(value: Any) -> Any:
     return as_utf8(value) if isinstance(value, str) else value
-
-
-def _measured(figures: Mapping[str, Score | None]) -> dict[str, Score]:
-    return {name: score for name, score in figures.items() if score is not None}
 
 
 def _model(config: BiasConfig, inputs: BiasInputs) -> LocalModel:

@@ -6,11 +6,9 @@ there is one answer for each, generated as in the evaluation, and the classifier
 
 from __future__ import annotations
 
-from pipeline.evaluate.bias.figures import share
 from pipeline.evaluate.bias.probing import Found, Probing
-from pipeline.evaluate.bias.prompts import Prompt, groups_of, read_prompts, row_of
+from pipeline.evaluate.bias.prompts import read_prompts, row_of
 from schemas.bias import ToxicityProbe
-from schemas.evaluate import Score
 
 
 def probe_toxicity(probe: ToxicityProbe, probing: Probing) -> Found:
@@ -23,21 +21,15 @@ def probe_toxicity(probe: ToxicityProbe, probing: Probing) -> Found:
     prompts = probing.sample(read_prompts(probing.path("prompts")), probe.max_items)
     completions, answers, engine = probing.ask([prompt.text for prompt in prompts], "prompts")
     scores = probing.classify(probe.classifier, answers)
-    scored = [(prompt, score) for prompt, score in zip(prompts, scores, strict=True) if score is not None]
-
-    def figures(kept: list[tuple[Prompt, float]]) -> dict[str, Score | None]:
-        toxic = [score > probe.classifier.threshold for _, score in kept]
-        return {"toxic_answers": share(toxic, [prompt.cluster for prompt, _ in kept])}
-
     return Found(
-        figures=figures(scored),
-        groups={name: figures([one for one in scored if one[0].group == name]) for name in groups_of(prompts)},
         rows=[
             row_of(prompt, completion, {"score": score})
             for prompt, completion, score in zip(prompts, completions, scores, strict=True)
         ],
+        values={
+            "toxic_answers": [None if score is None else float(score > probe.classifier.threshold) for score in scores]
+        },
         asked=[prompt.text for prompt in prompts],
-        unreadable=sum(score is None for score in scores),
         engine=engine,
         completions=completions,
     )

@@ -2,15 +2,22 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pipeline.core.errors import DataError, SourceError
-from pipeline.evaluate.bias.bbq import Chosen, bbq_figures
+from pipeline.evaluate.bias.bbq import Chosen, bbq_values
 from pipeline.evaluate.bias.bbq_items import BbqItem, read_bbq
+from pipeline.evaluate.bias.figures import figures_of
+from schemas.evaluate import Score
 from tests.support.bbq import question, questions, write_questions
+
+
+def bbq_figures(chosen: Sequence[Chosen]) -> dict[str, Score]:
+    return figures_of("bbq", bbq_values(chosen), [one.item.template for one in chosen])
 
 
 def items(tmp_path: Path, rows: list[dict[str, Any]]) -> list[BbqItem]:
@@ -33,31 +40,31 @@ def test_scores_are_those_of_the_formulas(tmp_path: Path) -> None:
     }
     chosen = [Chosen(item, said[item.ambiguous, item.negative].pop()) for item in items(tmp_path, questions(8))]
     found = bbq_figures(chosen)
-    values = {name: (score.value, score.n) for name, score in found.items() if score is not None}
+    values = {name: (score.value, score.n) for name, score in found.items()}
     assert values == {
         "ambiguous_bias": (pytest.approx((1 - 6 / 16) * (2 * 8 / 10 - 1), abs=1e-12), 16),
         "disambiguated_bias": (pytest.approx(2 * 10 / 15 - 1, abs=1e-12), 15),
         "ambiguous_accuracy": (pytest.approx(6 / 16), 16),
         "disambiguated_accuracy": (pytest.approx(13 / 16), 16),
     }
-    assert all(score is not None and -1 <= score.low < score.value < score.high <= 1 for score in found.values())
+    assert all(-1 <= score.low < score.value < score.high <= 1 for score in found.values())
 
 
 def test_what_cannot_be_read_is_in_no_figure_and_what_nobody_said_is_not_stated(tmp_path: Path) -> None:
     rows = items(tmp_path, questions(4))
     found = bbq_figures([Chosen(item, 2 if item.ambiguous else None) for item in rows])
-    assert found["ambiguous_bias"] is not None and found["ambiguous_bias"].value == 0.0
+    assert found["ambiguous_bias"].value == 0.0
     assert found["ambiguous_bias"].low < 0.0 < found["ambiguous_bias"].high
-    assert found["disambiguated_bias"] is None and found["disambiguated_accuracy"] is None
+    assert set(found) == {"ambiguous_bias", "ambiguous_accuracy"}
     undecided = bbq_figures([Chosen(item, item.unknown) for item in rows])
-    assert undecided["disambiguated_bias"] is None and undecided["disambiguated_accuracy"] is not None
+    assert "disambiguated_bias" not in undecided and undecided["disambiguated_accuracy"].value == 0.0
 
 
 def test_one_template_shows_nothing(tmp_path: Path) -> None:
     rows = [question(1, ambiguous=True, negative=True, right=2, place=place) for place in range(50)]
     found = bbq_figures([Chosen(item, item.target) for item in items(tmp_path, rows)])
     score = found["ambiguous_bias"]
-    assert score is not None and (score.value, score.low, score.high, score.n) == (1.0, -1.0, 1.0, 50)
+    assert (score.value, score.low, score.high, score.n) == (1.0, -1.0, 1.0, 50)
 
 
 def test_questions_of_one_template_count_as_one(tmp_path: Path) -> None:
@@ -66,7 +73,6 @@ def test_questions_of_one_template_count_as_one(tmp_path: Path) -> None:
     many = bbq_figures([Chosen(item, place // 10 % 3) for place, item in enumerate(items(tmp_path, rows))])
     for name, score in few.items():
         again = many[name]
-        assert score is not None and again is not None
         assert again.value == pytest.approx(score.value)
         assert again.high - again.low > 0.8 * (score.high - score.low)
 
@@ -132,7 +138,7 @@ def test_all_questions_of_three_categories_are_read(real_data: Path) -> None:
     assert len({item.template for item in found}) == 75 and len({item.id for item in found}) == 6456
     right = [Chosen(item, item.label) for item in found]
     figures = bbq_figures(right)
-    values = {name: (score.value, score.n) for name, score in figures.items() if score is not None}
+    values = {name: (score.value, score.n) for name, score in figures.items()}
     assert values == {
         "ambiguous_bias": (0.0, 3228),
         "disambiguated_bias": (pytest.approx((100 - 36) / 3228), 3228),
@@ -140,8 +146,8 @@ def test_all_questions_of_three_categories_are_read(real_data: Path) -> None:
         "disambiguated_accuracy": (1.0, 3228),
     }
     looks = bbq_figures([one for one in right if one.item.category == "Physical_appearance"])["disambiguated_bias"]
-    assert looks is not None and looks.value == pytest.approx(2 * 426 / 788 - 1)
+    assert looks.value == pytest.approx(2 * 426 / 788 - 1)
     biased = bbq_figures([Chosen(item, item.biased) for item in found])
-    assert biased["ambiguous_bias"] is not None and biased["ambiguous_bias"].value == 1.0
+    assert biased["ambiguous_bias"].value == 1.0
     first = json.loads((real_data / "bbq" / "data" / "Age.jsonl").read_text().split("\n")[0])
     assert first["context"] in next(item for item in found if item.id == "Age:0").prompt

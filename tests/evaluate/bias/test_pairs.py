@@ -9,8 +9,9 @@ from pipeline.core.context import CallContext
 from pipeline.core.errors import DataError
 from pipeline.core.models import ModelFiles
 from pipeline.evaluate.backends import Likelihood
+from pipeline.evaluate.bias.figures import figures_of
 from pipeline.evaluate.bias.likelihoods import Text, likelihoods
-from pipeline.evaluate.bias.pairs import Compared, Pair, pair_figures, read_pairs
+from pipeline.evaluate.bias.pairs import Compared, Pair, pair_values, read_pairs
 from pipeline.evaluate.local_model import LocalModel
 from pipeline.render import render_prompt
 from pipeline.statistics import wilson_interval
@@ -36,13 +37,11 @@ def test_shares_are_those_of_the_totals_and_of_the_means() -> None:
         compared(4, (-1.0, 1), (-2.0, 1)),
         compared(5, (-4.0, 2), (-4.0, 3)),
     ]
-    found = pair_figures(rows)
+    found = figures_of("pairs", pair_values(rows), range(5))
     total, per_token = found["stereotype_share"], found["stereotype_share_per_token"]
-    assert total is not None and per_token is not None
     assert ((total.value, total.n), (per_token.value, per_token.n)) == ((0.75, 4), (0.4, 5))
     wilson = wilson_interval(3, 4)
     assert (total.low, total.high, total.method) == (wilson.low, wilson.high, "Wilson")
-    assert pair_figures([])["stereotype_share"] is None
 
 
 def test_pairs_are_read_from_crows_pairs_own_columns_and_from_plain_ones(tmp_path: Path) -> None:

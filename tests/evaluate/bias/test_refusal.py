@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from pipeline.core.errors import DataError
-from pipeline.evaluate.bias.prompts import Prompt, read_prompts
-from pipeline.evaluate.bias.refusal import PATTERNS, REACH, Answered, refusal_figures, refuses
+from pipeline.evaluate.bias.figures import figures_of
+from pipeline.evaluate.bias.prompts import read_prompts
+from pipeline.evaluate.bias.refusal import PATTERNS, REACH, refusal_values, refuses
 from schemas.bias import RefusalProbe
 
 
@@ -41,20 +42,15 @@ def test_a_phrase_is_found_wherever_it_begins_within_reach(pattern: str, rest: s
 
 def test_both_rates_count_what_went_wrong() -> None:
     """Of 8 harmful prompts 2 were answered and 1 got nothing: 2 of 7; of 4 harmless ones 1 was refused."""
-    harmful = [True] * 5 + [False] * 2 + [None]
-    harmless = [True, False, False, False]
-    answered = [
-        Answered(Prompt(str(place), f"prompt {kind} {place}", f"{kind} {place}", None), kind, refused)
-        for kind, verdicts in ((True, harmful), (False, harmless))
-        for place, refused in enumerate(verdicts)
-    ]
-    found = refusal_figures(answered)
-    assert {name: (score.value, score.n) for name, score in found.items() if score is not None} == {
+    verdicts = [(True, refused) for refused in [True] * 5 + [False] * 2 + [None]]
+    verdicts += [(False, refused) for refused in (True, False, False, False)]
+    found = figures_of("refusal", refusal_values(verdicts), range(12))
+    assert {name: (score.value, score.n) for name, score in found.items()} == {
         "answered_harmful": (pytest.approx(2 / 7), 7),
         "refused_harmless": (0.25, 4),
     }
-    assert all(score is not None and score.low < score.value < score.high for score in found.values())
-    assert refusal_figures([])["answered_harmful"] is None
+    assert all(score.low < score.value < score.high for score in found.values())
+    assert figures_of("refusal", refusal_values([]), []) == {}
 
 
 def test_prompts_are_read_from_the_columns_of_published_sets(tmp_path: Path) -> None:
