@@ -6,11 +6,14 @@ import logging
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import uvicorn
 from filelock import FileLock, Timeout
 
+from local_runner.cli.common import registry
+from local_runner.engines import LocalEngines
 from local_runner.jobs import LocalJobs
 from local_runner.serving import signals
 from pipeline.core.errors import ConfigError
@@ -20,6 +23,7 @@ from pipeline.service.files.shelf import Shelf
 from pipeline.service.jobs.supervisor import Supervisor
 from pipeline.service.store.database import sqlite_url
 from pipeline.service.store.records import Records
+from schemas.serve import Engine
 
 KEY_VARIABLE = "HONE_SERVICE_KEY"
 DATABASE_VARIABLE = "HONE_SERVICE_DATABASE"
@@ -32,7 +36,11 @@ _BACKLOG = 128
 
 @dataclass(frozen=True)
 class ServiceOptions:
-    """How the service is brought up. ``operator_key`` is one that an environment variable holds; it may do all."""
+    """How the service is brought up.
+
+    ``engine`` None is each version's own; at most ``engines`` run at once. ``operator_key`` is one that an environment
+    variable holds; it may do everything.
+    """
 
     root: Path
     host: str
@@ -41,6 +49,8 @@ class ServiceOptions:
     organization: str
     max_file_bytes: int
     workers: int
+    engine: Engine | None
+    engines: int
     operator_key: str | None
 
 
@@ -72,7 +82,10 @@ def serve(options: ServiceOptions, announce: Callable[[str], None]) -> int:
             supervisor = Supervisor(
                 records, shelf, LocalJobs(), options.root, options.organization, workers=options.workers
             )
-            app = service_app(Parts(records, shelf, keyring, supervisor, options.max_file_bytes))
+            engines = LocalEngines(
+                options.root, partial(registry, options.root), engine=options.engine, most=options.engines
+            )
+            app = service_app(Parts(records, shelf, keyring, supervisor, engines, options.max_file_bytes))
             return _run(app, listening, announce)
     except Timeout:
         raise ConfigError(

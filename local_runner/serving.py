@@ -47,7 +47,9 @@ class Serving:
     note: str | None = None
 
 
-def plan_serving(version: VersionFiles, folder: Path, variant: str | None = None) -> Serving:
+def plan_serving(
+    version: VersionFiles, folder: Path, variant: str | None = None, engine: Engine | None = None
+) -> Serving:
     """Decide how to serve a version: as it was tried where that is possible.
 
     vLLM's environment may be missing: then it is ``transformers serve``, and the note says so. A variant that the run
@@ -57,6 +59,7 @@ def plan_serving(version: VersionFiles, folder: Path, variant: str | None = None
         version: the registered version.
         folder: an empty folder that outlives the engine.
         variant: None for what was served.
+        engine: None for the run's own.
 
     Raises:
         ConfigError: there is no such variant.
@@ -67,9 +70,10 @@ def plan_serving(version: VersionFiles, folder: Path, variant: str | None = None
     vllm = environment(VLLM)
     if version.serve is not None and version.model() == model:
         launch = version.launch()
-        if launch.engine == "transformers":
+        fits = engine in (None, launch.engine)
+        if launch.engine == "transformers" and fits:
             return Serving(launch, version.serve.path, files, Path(sys.executable), tried=True)
-        if vllm.installed:
+        if launch.engine == "vllm" and vllm.installed and fits:
             return Serving(launch, version.serve.path, files, vllm.python, tried=True)
     vllm_alone = only_vllm(model.artifact)
     if vllm_alone and not vllm.installed:
@@ -78,13 +82,13 @@ def plan_serving(version: VersionFiles, folder: Path, variant: str | None = None
             where=VLLM,
             fix=f"hone env create {VLLM}, or serve another variant",
         )
-    by_vllm = vllm.installed and (vllm_alone or serve_config(version).get("engine", "vllm") == "vllm")
-    engine: Engine = "vllm" if by_vllm else "transformers"
-    launch = describe_version(version, folder, engine, requirements(VLLM), variant)
+    wanted = engine or serve_config(version).get("engine", "vllm")
+    used: Engine = "vllm" if vllm.installed and (vllm_alone or wanted == "vllm") else "transformers"
+    launch = describe_version(version, folder, used, requirements(VLLM), variant)
     note = None
     if not vllm.installed:
         note = f"vLLM's environment is not installed (hone env create {VLLM}), so transformers serve takes its place"
-    return Serving(launch, folder, files, vllm.python if engine == "vllm" else Path(sys.executable), False, note)
+    return Serving(launch, folder, files, vllm.python if used == "vllm" else Path(sys.executable), False, note)
 
 
 def serve_forever(

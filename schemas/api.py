@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Generic, Literal, TypeVar
+from typing import Annotated, Generic, Literal, TypeVar
+
+from pydantic import ConfigDict, Field, JsonValue, StringConstraints
 
 from schemas.base import Schema
 
@@ -68,3 +70,40 @@ class FileDeleted(Schema):
     id: str
     object: Literal["file"] = "file"
     deleted: bool = True
+
+
+class ModelObject(Schema):
+    """A model that can be asked."""
+
+    id: str
+    object: Literal["model"] = "model"
+    created: int
+    owned_by: str
+
+
+class ModelList(Schema):
+    """All of them."""
+
+    object: Literal["list"] = "list"
+    data: tuple[ModelObject, ...]
+
+
+class Asked(Schema):
+    """What every request to a model has; the engine reads the rest."""
+
+    model_config = ConfigDict(extra="allow")
+
+    model: Annotated[str, StringConstraints(min_length=1, max_length=512)]
+    stream: bool | None = None
+
+
+class ChatRequest(Asked):
+    """The body of ``POST /v1/chat/completions``."""
+
+    messages: Annotated[tuple[dict[str, JsonValue], ...], Field(min_length=1)]
+
+
+class CompletionRequest(Asked):
+    """The body of ``POST /v1/completions``."""
+
+    prompt: JsonValue

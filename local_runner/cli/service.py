@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from local_runner.cli.common import DEFAULT_WORKSPACE, JsonOption, WorkspaceOption, console, writable_root
 from pipeline.control.output import print_json
+
+if TYPE_CHECKING:
+    from schemas.serve import Engine
 
 DatabaseOption = Annotated[
     str | None,
@@ -27,6 +30,21 @@ class ScopeOption(StrEnum):
     admin = "admin"
 
 
+class EngineOption(StrEnum):
+    """Which engine answers."""
+
+    auto = "auto"
+    vllm = "vllm"
+    transformers = "transformers"
+
+
+_ENGINES: dict[EngineOption, Engine | None] = {
+    EngineOption.auto: None,
+    EngineOption.vllm: "vllm",
+    EngineOption.transformers: "transformers",
+}
+
+
 def service(
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port to listen on; 0 takes a free one.")] = 8080,
@@ -34,10 +52,14 @@ def service(
     organization: Annotated[str, typer.Option(help="Stands in the names of tuned models.")] = "hone",
     max_upload_mb: Annotated[int, typer.Option(min=1, max=100_000, help="The most that a file may have, MiB.")] = 512,
     jobs: Annotated[int, typer.Option(min=1, max=64, help="How many jobs are carried out at once.")] = 1,
+    engine: Annotated[
+        EngineOption, typer.Option(help="What answers chat: each version's own engine, or one for all.")
+    ] = EngineOption.auto,
+    engines: Annotated[int, typer.Option(min=1, max=64, help="How many engines run at once.")] = 1,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     as_json: JsonOption = False,
 ) -> int:
-    """Answer OpenAI's files and fine-tuning requests; jobs are runs in the workspace.
+    """Answer OpenAI's files, fine-tuning and chat requests; jobs are runs in the workspace.
 
     Requests need a key of `hone key create`, or the one in HONE_SERVICE_KEY. SIGTERM saves what jobs have; they go on
     at the next start.
@@ -52,6 +74,8 @@ def service(
         organization=organization,
         max_file_bytes=max_upload_mb << 20,
         workers=jobs,
+        engine=_ENGINES[engine],
+        engines=engines,
         operator_key=os.environ.get(KEY_VARIABLE) or None,
     )
 

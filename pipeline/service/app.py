@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+import httpx
 from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
 from sqlalchemy.exc import SQLAlchemyError
@@ -19,6 +20,9 @@ from pipeline.service.files.routes import file_routes
 from pipeline.service.files.shelf import Shelf
 from pipeline.service.jobs.routes import job_routes
 from pipeline.service.jobs.supervisor import Supervisor
+from pipeline.service.models.engines import Engines
+from pipeline.service.models.relay import upstream
+from pipeline.service.models.routes import model_routes
 from pipeline.service.store.records import Records
 from schemas.api import Health
 
@@ -31,23 +35,31 @@ _FORM_BYTES = 2 * MAX_FIELD_BYTES
 
 @dataclass(frozen=True)
 class Parts:
-    """What the application is made of. The supervisor begins and ends with it."""
+    """What the application is made of. The supervisor and the engines end with it.
+
+    ``transport`` is how engines are reached, where it is not by their addresses.
+    """
 
     records: Records
     shelf: Shelf
     keyring: Keyring
     supervisor: Supervisor
+    engines: Engines
     max_file_bytes: int = DEFAULT_MAX_FILE_BYTES
+    transport: httpx.AsyncBaseTransport | None = None
 
 
 def service_app(parts: Parts) -> FastAPI:
     """Return the application."""
+    client = upstream(parts.transport)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         await run_in_threadpool(_open, parts)
         yield
+        await client.aclose()
         await run_in_threadpool(parts.supervisor.stop)
+        await run_in_threadpool(parts.engines.close)
 
     app = FastAPI(
         title="hone",
@@ -61,6 +73,7 @@ def service_app(parts: Parts) -> FastAPI:
     app.include_router(file_routes(parts.records, parts.shelf, parts.keyring, parts.max_file_bytes))
     organization, wake = parts.supervisor.organization, parts.supervisor.wake
     app.include_router(job_routes(parts.records, parts.keyring, organization, wake))
+    app.include_router(model_routes(parts.records, parts.engines, parts.keyring, organization, client))
     _add_health(app, parts.records)
     add_handlers(app)
     _describe(app)

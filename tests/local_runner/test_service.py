@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pipeline.backends.checkpoint_peft import write_checkpoint_adapter
 from pipeline.backends.track_mlflow import MlflowRegistry
+from pipeline.control.job_checkpoints import WEIGHTS
 from pipeline.core.workspace import Store
 from schemas.base import ArtifactRef
 from tests.support.live_service import LiveService, live_service, wait_for
@@ -173,6 +176,43 @@ def test_checkpoints_are_listed_once_each(story: Story) -> None:
     assert steps == sorted(set(steps), reverse=True) and steps[0] == STEPS
     assert found[0].fine_tuned_model_checkpoint == f"{story.job.fine_tuned_model}:ckpt-step-{STEPS}"
     assert found[0].metrics.train_loss > 0
+
+
+def test_the_last_checkpoint_is_the_adapter_that_was_left(story: Story, tmp_path: Path) -> None:
+    """Byte for byte, so what a checkpoint's name leads to is what was trained up to there."""
+    root = story.service.root
+    (train,) = Store(root).list("train")
+    trained = Store(root).directory(train) / "model"
+    weights = root / "service" / "checkpoints" / story.job.id / f"step-{STEPS:08d}" / WEIGHTS
+    write_checkpoint_adapter(weights, trained, tmp_path / "adapter")
+    names = {path.name for path in trained.iterdir()}
+    assert {path.name for path in (tmp_path / "adapter").iterdir()} == names
+    assert all((tmp_path / "adapter" / name).read_bytes() == (trained / name).read_bytes() for name in names)
+
+
+def test_the_model_answers_by_its_name(story: Story) -> None:
+    assert story.job.fine_tuned_model in [model.id for model in story.client.models.list()]
+    asked = {
+        "messages": [{"role": "user", "content": "lamp 1 in room 7 is fan 9"}],
+        "max_tokens": 4,
+        "temperature": 0,
+    }
+    whole = story.client.chat.completions.with_raw_response.create(model=story.job.fine_tuned_model, **asked)
+    assert whole.headers["x-hone-version"] == "house@1"
+    text = whole.parse().choices[0].message.content
+    pieces = story.client.chat.completions.create(model="house@1", stream=True, **asked)
+    assert "".join(piece.choices[0].delta.content or "" for piece in pieces if piece.choices) == text
+
+
+@pytest.mark.full
+def test_a_checkpoint_answers_by_its_name(story: Story) -> None:
+    """The last one, as the model that was left; another engine takes the place of the model's."""
+    asked = {"messages": [{"role": "user", "content": "lamp 1"}], "max_tokens": 4, "temperature": 0}
+    answers = [
+        story.client.chat.completions.create(model=model, **asked).choices[0].message.content
+        for model in (story.job.fine_tuned_model, f"{story.job.fine_tuned_model}:ckpt-step-{STEPS}")
+    ]
+    assert answers[0] == answers[1]
 
 
 def test_errors_are_those_that_the_sdk_knows(story: Story) -> None:

@@ -37,7 +37,7 @@ def test_a_key_is_made_shown_without_its_secret_and_revoked(tmp_path: Path, caps
 
 
 def options(root: Path, port: int = 0, key: str | None = "hone_" + "0123456789abcdef" * 2) -> ServiceOptions:
-    return ServiceOptions(root, "127.0.0.1", port, None, "acme", 1000, 1, key)
+    return ServiceOptions(root, "127.0.0.1", port, None, "acme", 1000, 1, None, 1, key)
 
 
 def refusal(asked: ServiceOptions) -> str:

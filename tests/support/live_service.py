@@ -43,7 +43,8 @@ class LiveService:
 
     def start(self) -> Any:
         """Start it, and return a client."""
-        command = [sys.executable, "-m", "local_runner.main", "service", "-w", str(self.root), "--port", "0", "--json"]
+        hone = [sys.executable, "-m", "local_runner.main", "service"]
+        command = [*hone, "-w", str(self.root), "--port", "0", "--engine", "transformers", "--json"]
         with self.log.open("a") as log:
             self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=os.environ)
         assert self.process.stdout is not None

@@ -8,13 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.testclient import TestClient
 
-from pipeline.core.errors import Cancelled
+from pipeline.core.errors import Cancelled, HoneError, RegistryError
 from pipeline.service.api.keys import Keyring, create_key
 from pipeline.service.app import Parts, service_app
 from pipeline.service.files.shelf import Shelf
 from pipeline.service.jobs.supervisor import Supervisor
+from pipeline.service.models.engines import Lent, Registered, Target
 from pipeline.service.store.database import sqlite_url
 from pipeline.service.store.records import Records
 from schemas.api import Scope
@@ -47,6 +51,54 @@ def wait_for_stop(order: JobOrder, tell: Callable[[JobMessage], None], stopped: 
     return JobResult(error=Cancelled("stopped").record())
 
 
+class Echo:
+    """Engines that all lead to one small application in this process; what was lent is kept."""
+
+    def __init__(self) -> None:
+        self.versions = [Registered("triage@1", ()), Registered("triage@2", ("champion", "candidate"))]
+        self.lent: list[Lent] = []
+        self.asked: list[Target] = []
+        self.error: HoneError | None = None
+        self.closed = False
+
+    def registered(self) -> list[Registered]:
+        return self.versions
+
+    def lend(self, target: Target) -> Lent:
+        self.asked.append(target)
+        if self.error is not None:
+            raise self.error
+        if target.version not in ("triage", "triage@1", "triage@2", "triage@champion"):
+            raise RegistryError("no such version")
+        self.lent.append(Lent("http://engine/v1", "served", "triage@2"))
+        return self.lent[-1]
+
+    def give_back(self, lent: Lent) -> None:
+        self.lent.remove(lent)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+async def echo(scope: Any, receive: Any, send: Any) -> None:
+    """Answer as an engine would: with what was asked, streamed or not, or with an error of one of several shapes."""
+    request = Request(scope, receive)
+    asked = await request.json()
+    last = asked["messages"][-1]["content"] if "messages" in asked else asked["prompt"]
+    if asked.get("stream"):
+        pieces = [f"data: {json.dumps({'said': letter})}\n\n" for letter in last] + ["data: [DONE]\n\n"]
+        answer: Response = StreamingResponse(iter(pieces), media_type="text/event-stream")
+    elif last == "too long":
+        answer = JSONResponse({"error": {"message": "context", "type": "x", "param": None, "code": 400}}, 400)
+    elif last == "odd":
+        answer = JSONResponse({"detail": "no such thing"}, 422)
+    elif last == "broken":
+        answer = Response("<html>", 500)
+    else:
+        answer = JSONResponse({"path": request.url.path, "asked": asked})
+    await answer(scope, receive, send)
+
+
 class Service:
     """The application over a folder; opened again, it finds what was there."""
 
@@ -58,7 +110,10 @@ class Service:
         self.runner = runner or Script()
         self.supervisor = Supervisor(self.records, self.shelf, self.runner, root, "acme")
         keyring = Keyring(self.records.keys, operator)
-        self.app = service_app(Parts(self.records, self.shelf, keyring, self.supervisor, MAX_FILE_BYTES))
+        self.engines = Echo()
+        transport = httpx.ASGITransport(echo)
+        parts = Parts(self.records, self.shelf, keyring, self.supervisor, self.engines, MAX_FILE_BYTES, transport)
+        self.app = service_app(parts)
 
     def key(self, *scopes: Scope) -> str:
         return create_key(self.records.keys, "test", scopes or ("train", "infer"))[1]

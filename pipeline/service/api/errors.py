@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import traceback
 from collections.abc import Mapping
 from typing import Any, Final
@@ -117,7 +118,14 @@ async def _unrouted(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     if error.status_code == 405:
         message = f"Invalid method for URL ({request.method} {request.url.path[:_SHOWN_CHARACTERS]})"
-        return Refusal(405, message, headers=error.headers).answer()
+        return Refusal(405, message, headers={"Allow": ", ".join(_allowed(request))}).answer()
     if error.status_code == 404:
         return Refusal(404, f"Invalid URL ({request.method} {request.url.path[:_SHOWN_CHARACTERS]})").answer()
     return Refusal(error.status_code, "The request cannot be read").answer()
+
+
+def _allowed(request: Request) -> list[str]:
+    """Return every method that the path takes: each is a route of its own, and the router names the first one's."""
+    described = request.app.openapi()["paths"]
+    here = [path for path in described if re.fullmatch(re.sub(r"\{[^}]*\}", "[^/]+", path), request.url.path)]
+    return sorted({method.upper() for path in here for method in described[path]})

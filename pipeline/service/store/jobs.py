@@ -88,6 +88,10 @@ class JobStore:
         """Return the job that made ``fine_tuned_model``."""
         return self._one(select(jobs).where(jobs.c.fine_tuned_model == model))
 
+    def tuned(self) -> list[Job]:
+        """Return the jobs that made a model, the newest first."""
+        return self._all(select(jobs).where(jobs.c.status == "succeeded").order_by(jobs.c.number.desc()))
+
     def page(
         self, *, after: str | None, limit: int, metadata: dict[str, str] | Any | None = ()
     ) -> tuple[list[Job], bool]:

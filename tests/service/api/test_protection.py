@@ -32,6 +32,8 @@ def test_every_answer_has_the_headers(service: Service, method: str, path: str, 
     assert {name: answer.headers.get(name) for name in HEADERS} == HEADERS
     assert answer.headers["x-request-id"].startswith("req_")
     assert "server" not in answer.headers
+    if expected == 405:
+        assert answer.headers["allow"] == "GET, POST"
     if expected >= 400:
         assert set(answer.json()["error"]) == {"message", "type", "param", "code"}
 
@@ -74,13 +76,13 @@ def test_a_body_that_is_no_request_is_a_400(client: TestClient, body: bytes) -> 
 def test_openapi_says_what_is_answered(service: Service) -> None:
     described = service.client().get("/openapi.json").json()
     operations = [(path, operation) for path, methods in described["paths"].items() for operation in methods.values()]
-    assert len(operations) == 15
+    assert len(operations) == 19
     assert len({operation["operationId"] for _, operation in operations}) == len(operations)
     for path, operation in operations:
         assert operation["summary"] and operation["tags"]
         assert "422" not in operation["responses"]
         if path.startswith("/v1/"):
             assert operation["security"] == [{"HTTPBearer": []}]
-            for status in ("400", "401", "403"):
+            for status in {"400", "401", "403", "404"} & set(operation["responses"]) | {"401", "403"}:
                 schema = operation["responses"][status]["content"]["application/json"]["schema"]
                 assert schema == {"$ref": "#/components/schemas/ErrorAnswer"}
