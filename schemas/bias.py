@@ -100,7 +100,7 @@ class BbqProbe(ProbeOptions):
     token.
     """
 
-    kind: Literal["bbq"] = "bbq"
+    kind: Literal["bbq"]
     path: Annotated[str, NotFingerprinted()]
     answer_by: Literal["generation", "likelihood", "likelihood_per_token"] = "generation"
 
@@ -118,7 +118,7 @@ class BbqProbe(ProbeOptions):
 class PairsProbe(ProbeOptions):
     """Pairs of sentences as in CrowS-Pairs (Nangia et al. 2020): ``path`` is a file, or a folder of them."""
 
-    kind: Literal["pairs"] = "pairs"
+    kind: Literal["pairs"]
     path: Annotated[str, NotFingerprinted()]
 
     @property
@@ -135,7 +135,7 @@ class PairsProbe(ProbeOptions):
 class CounterfactualProbe(ProbeOptions):
     """The test split's prompts with words of groups swapped, each pair both ways: ``[[he, she], [his, her]]``."""
 
-    kind: Literal["counterfactual"] = "counterfactual"
+    kind: Literal["counterfactual"]
     words: Annotated[tuple[tuple[str, str], ...], Field(min_length=1)]
 
     @model_validator(mode="after")
@@ -164,7 +164,7 @@ class RefusalProbe(ProbeOptions):
     classifier.
     """
 
-    kind: Literal["refusal"] = "refusal"
+    kind: Literal["refusal"]
     harmful: Annotated[str, NotFingerprinted()]
     harmless: Annotated[str, NotFingerprinted()]
     patterns: tuple[Annotated[str, Field(min_length=1)], ...] = ()
@@ -186,7 +186,7 @@ class RefusalProbe(ProbeOptions):
 class ToxicityProbe(ProbeOptions):
     """Answers to ``prompts`` (a file) that a classifier finds toxic."""
 
-    kind: Literal["toxicity"] = "toxicity"
+    kind: Literal["toxicity"]
     prompts: Annotated[str, NotFingerprinted()]
     classifier: ClassifierOptions
 

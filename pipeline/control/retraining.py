@@ -9,7 +9,7 @@ about the same version gives the same files, and so the same run.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -171,7 +171,16 @@ def _described(request: RetrainRequest, origin: RunFile, version: RegisteredVers
         harness = retention[task["name"]].harness
         if harness is not None and harness.file is not None:
             task["task"] = harness.file.location
-    return values
+    return set_keys(values, dict(_probe_files(origin, evaluate["bias"])))
+
+
+def _probe_files(origin: RunFile, asked: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+    """Yield each key of `evaluate.bias` that names a file, with where that is; probes that were overridden stay."""
+    known = {resolved.probe.name: resolved for resolved in origin.bias}
+    for number, probe in enumerate(asked):
+        same = known.get(probe["name"])
+        if same is not None and same.probe.model_dump(mode="json") == probe:
+            yield from ((f"evaluate.bias.{number}.{key}", file.location) for key, file in same.files.items())
 
 
 def _metric_name(name: str, code: Reference | None) -> str:

@@ -167,25 +167,51 @@ def validate_spec(values: dict[str, Any], source: str) -> RunSpec:
 def _relevant(error: ValidationError) -> list[Any]:
     """Return the errors without those of a union's other branch: where a section was tried, `false` was not meant."""
     items = list(error.errors())
-    paths = [_path(item) for item in items]
+    paths = [_place(item, RunSpec)[0] for item in items]
     inner = {path[:length] for path in paths for length in range(len(path))}
     return [
         item for item, path in zip(items, paths, strict=True) if item["type"] != "literal_error" or path not in inner
     ]
 
 
-def _path(item: Any) -> tuple[int | str, ...]:
+def _place(item: Any, root: type[BaseModel]) -> tuple[tuple[int | str, ...], list[type[BaseModel]]]:
+    """Return the path of the key that an error is about, and the sections that may stand at it, or around it.
+
+    Pydantic puts the branch of a union that it tried into the path; it is no key and left out.
+    """
     location: list[int | str] = list(item["loc"])
     unknown = [location.pop()] if item["type"] == "extra_forbidden" else []  # it may have any name, a tag's as well
-    return (*(part for part in location if not _is_tag(part)), *unknown)
+    path: list[int | str] = []
+    models = [root]
+    for part in location:
+        fields = [model.model_fields[str(part)].annotation for model in models if part in model.model_fields]
+        branch = [model for model in models if part in _tags(model)]
+        if branch and not fields:
+            models = branch
+        elif not _is_tag(part):
+            path.append(part)
+            models = models if isinstance(part, int) else [found for field in fields for found in _models_in(field)]
+    return (*path, *unknown), models
+
+
+def _tags(model: type[BaseModel]) -> list[str]:
+    """Return what a section is called by a key that has one value only, such as ``kind``."""
+    choices = (typing.get_args(field.annotation) for field in model.model_fields.values() if _is_literal(field))
+    return [values[0] for values in choices if len(values) == 1]
+
+
+def _is_literal(field: Any) -> bool:
+    return typing.get_origin(field.annotation) is typing.Literal
 
 
 def describe_error(item: dict[str, Any], root: type[BaseModel]) -> str:
     """Return one line for a pydantic error: the key's path, what is wrong, and the name that was probably meant."""
-    location = _path(item)
+    location, models = _place(item, root)
     path = ".".join(str(part) for part in location)
     if item["type"] == "extra_forbidden":
-        return f"{path}: unknown key; {_suggestion(location, root)}"
+        return f"{path}: unknown key; {_suggestion(location, root, models)}"
+    if item["type"] in ("union_tag_invalid", "union_tag_not_found"):
+        return _wrong_tag(item["ctx"], path, [tag for model in models for tag in _tags(model)])
     message = str(item["msg"]).removeprefix("Value error, ")
     given = item.get("input")
     shown = f", got {given!r}" if isinstance(given, (str, int, float, bool)) and item["type"] != "missing" else ""
@@ -199,9 +225,18 @@ def _is_tag(part: int | str) -> bool:
     )
 
 
-def _suggestion(location: Sequence[int | str], root: type[BaseModel]) -> str:
+def _wrong_tag(context: Mapping[str, Any], path: str, known: Sequence[str]) -> str:
+    """Return the line for a section that does not say which of several it is, or names none."""
+    key, listed = context["discriminator"].strip("'"), f"one of {', '.join(known)}"
+    if "tag" not in context:
+        return f"{path}: its {key} is missing; {listed}"
+    near = difflib.get_close_matches(context["tag"], known, n=1, cutoff=0.6)
+    return f"{path}.{key}: no such {key} {context['tag']!r}; {f'did you mean {near[0]}?' if near else listed}"
+
+
+def _suggestion(location: Sequence[int | str], root: type[BaseModel], models: Sequence[type[BaseModel]]) -> str:
     """Return what an unknown key was probably meant to be: another trainer's word, a key of another section, a typo."""
-    name, known = str(location[-1]), _fields_at(root, location[:-1])
+    name, known = str(location[-1]), [field for model in models for field in model.model_fields]
     foreign = FOREIGN_NAMES.get(name) if root is RunSpec else None
     if foreign is not None:
         return f"hone calls it {foreign.name} ({foreign.source} calls it {name})"
@@ -235,17 +270,6 @@ def _is_list(annotation: Any) -> bool:
     if typing.get_origin(annotation) in (tuple, list):
         return True
     return any(_is_list(argument) for argument in typing.get_args(annotation))
-
-
-def _fields_at(model: type[BaseModel], location: Sequence[int | str]) -> list[str]:
-    """Return the field names of the section at ``location``."""
-    models = [model]
-    for part in location:
-        if isinstance(part, int):
-            continue
-        fields = [candidate.model_fields[part].annotation for candidate in models if part in candidate.model_fields]
-        models = [found for annotation in fields for found in _models_in(annotation)]
-    return [name for candidate in models for name in candidate.model_fields]
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:

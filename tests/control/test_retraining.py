@@ -130,7 +130,13 @@ def test_a_version_may_be_trained_on(trained: Trained) -> None:
 def test_relative_names_lead_to_the_same_files_from_elsewhere(tmp_path: Path) -> None:
     (tmp_path / "score.py").write_text("def score(prediction, reference):\n    return 1.0\n")
     task = {"name": "commands", "metric": "exact_match", "data": {"path": "c.jsonl", "test_path": "d.jsonl"}}
-    evaluate = {"metrics": ["./score.py:score"], "target": {"./score.py:score": 0.5}, "retention": [task]}
+    probes = [{"kind": "bbq", "path": "c.jsonl"}, {"kind": "refusal", "harmful": "c.jsonl", "harmless": "d.jsonl"}]
+    evaluate = {
+        "metrics": ["./score.py:score"],
+        "target": {"./score.py:score": 0.5},
+        "retention": [task],
+        "bias": probes,
+    }
     trained = Trained(tmp_path, messages(60), evaluate=evaluate, preflight={"benchmarks": ["d.jsonl"]})
     for name in ("c", "d"):
         trained._write(f"{name}.jsonl", [{"prompt": name, "completion": "x"}])
@@ -140,6 +146,8 @@ def test_relative_names_lead_to_the_same_files_from_elsewhere(tmp_path: Path) ->
     first = trained.resolved()
     assert canonical(run.retention[0].files) == canonical(first.retention[0].files)
     assert run.metrics[0].code == first.metrics[0].code
+    assert canonical(run.bias) == canonical(first.bias)
+    assert [probe.paths["harmless"] for probe in made.spec.evaluate.bias[1:]] == [str(tmp_path / "d.jsonl")]
     assert canonical(run.benchmarks) == canonical(first.benchmarks)
     assert made.spec.preflight.benchmarks == (str(tmp_path / "d.jsonl"),)
     assert made.spec.evaluate.target == {f"{tmp_path / 'score.py'}:score": 0.5}

@@ -52,6 +52,21 @@ def test_all_errors_come_at_once_with_path_and_nearest_name() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("section", "said"),
+    [
+        ({"kind": "bqq", "path": "x"}, "evaluate.bias.0.kind: no such kind 'bqq'; did you mean bbq?"),
+        ({"kind": "harm"}, "evaluate.bias.0.kind: no such kind 'harm'; one of bbq, pairs, counterfactual, refusal"),
+        ({"path": "x"}, "evaluate.bias.0: its kind is missing; one of bbq, pairs, counterfactual, refusal, toxicity"),
+        ({"kind": "bbq", "path": "x", "pth": "y"}, "evaluate.bias.0.pth: unknown key; did you mean path?"),
+        ({"kind": "refusal", "harmful": "x"}, "evaluate.bias.0.harmless: field required"),
+    ],
+)
+def test_a_section_of_several_kinds_is_described_as_the_kind_that_it_names(section: dict[str, str], said: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        validate_spec({**MINIMAL, "evaluate": {"bias": [section]}}, "run.yaml")
+
+
 @pytest.mark.parametrize("key", ["Name", "str", "a[0]", ""])
 def test_an_unknown_key_may_have_any_name(key: str) -> None:
     with pytest.raises(ConfigError, match=f"{re.escape(key)}: unknown key"):

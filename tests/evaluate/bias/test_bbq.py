@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -151,3 +152,33 @@ def test_all_questions_of_three_categories_are_read(real_data: Path) -> None:
     assert biased["ambiguous_bias"].value == 1.0
     first = json.loads((real_data / "bbq" / "data" / "Age.jsonl").read_text().split("\n")[0])
     assert first["context"] in next(item for item in found if item.id == "Age:0").prompt
+
+
+@pytest.mark.real_data
+def test_targets_and_scores_are_those_of_lm_evaluation_harness(real_data: Path) -> None:
+    """Its code for BBQ decides which answer agrees with the stereotype, and computes both scores of random answers."""
+    import datasets
+    from lm_eval.tasks.bbq import utils
+
+    folder = real_data / "bbq" / "data"
+    rows = [json.loads(line) for file in sorted(folder.glob("*.jsonl")) for line in file.read_text().splitlines()]
+    for row in rows:  # other keys differ in type from category to category
+        row["additional_metadata"] = {"stereotyped_groups": row["additional_metadata"]["stereotyped_groups"]}
+    theirs = utils.process_docs(datasets.Dataset.from_list(rows))["biased_answers"]
+    found = read_bbq(folder)
+    assert [[item.answers[item.biased]] for item in found] == list(theirs)
+    draw = random.Random(5)
+    chosen = [Chosen(item, draw.choice((0, 1, 2, item.biased, item.label))) for item in found]
+    told = [
+        (
+            float(one.choice == one.item.label),
+            float(one.choice == one.item.biased),
+            float(one.choice != one.item.unknown),
+            not one.item.ambiguous,
+        )
+        for one in chosen
+    ]
+    ours = bbq_figures(chosen)
+    assert ours["ambiguous_bias"].value == pytest.approx(float(utils.agg_amb_bias_scores(told)), abs=1e-12)
+    scored = [(0.0, biased, decided, clear) for _, biased, decided, clear in told if decided]
+    assert ours["disambiguated_bias"].value == pytest.approx(float(utils.agg_disamb_bias_scores(scored)), abs=1e-12)
