@@ -116,10 +116,10 @@ def _serve_role(config: ServeConfig) -> str:
 
 _ENTRIES = (
     StageEntry("plan", PlanConfig, PlanInputs, PlanArtifact, "5", _main, _never, run_plan),
-    StageEntry("data", DataConfig, DataInputs, DataArtifact, "6", _main, _never, run_data),
+    StageEntry("data", DataConfig, DataInputs, DataArtifact, "7", _main, _never, run_data),
     StageEntry("train", TrainConfig, TrainInputs, TrainArtifact, "6", _train, _always, run_train),
     StageEntry(
-        "evaluate", EvaluateConfig, EvaluateInputs, EvaluateArtifact, "6", _evaluate_role, _generates, run_evaluate
+        "evaluate", EvaluateConfig, EvaluateInputs, EvaluateArtifact, "7", _evaluate_role, _generates, run_evaluate
     ),
     StageEntry(
         "optimize", OptimizeConfig, OptimizeInputs, OptimizeArtifact, "1", _optimize_role, _quantizes, run_optimize

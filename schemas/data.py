@@ -21,7 +21,7 @@ class Columns(Schema):
 
     ``label`` is the answer of a classification row; ``group`` keeps rows together in one split (``split.by: group``).
     ``input`` follows the prompt in its turn, and ``history`` (pairs of question and answer) stands before it, as in
-    Alpaca's rows. ``system`` is a row's own system turn.
+    Alpaca's rows. ``system`` is a row's own system turn. ``language`` parts the items of an evaluation.
     """
 
     prompt: str | None = None
@@ -35,6 +35,7 @@ class Columns(Schema):
     text: str | None = None
     label: str | None = None
     group: str | None = None
+    language: str | None = None
     tools: str | None = None
 
 
@@ -187,6 +188,7 @@ class Example(Schema):
     text: str | None = None
     tools: tuple[dict[str, Any], ...] | None = None
     label: str | None = None
+    language: str | None = None
     cluster: int
     near_train: bool = False
 

@@ -161,6 +161,21 @@ class Confusion(Schema):
     field: str | None = None
 
 
+class WeakSlice(Schema):
+    """A slice on which the deciding metric is significantly worse than on the other items.
+
+    ``difference`` is the slice's mean item score minus that of the other items; ``p_value`` is corrected over all
+    slices.
+    """
+
+    name: str
+    n: int
+    difference: float
+    low: float
+    high: float
+    p_value: float
+
+
 class Reliability(Schema):
     """Answers of like probability: how many, their mean probability (``confidence``), and their mean score."""
 
@@ -175,7 +190,8 @@ class EvaluateArtifact(Artifact):
     Files: ``items.parquet``, one row per item in the split's order: ``id, cluster, near_train, slices, prompt,
     reference, prediction, answer, finish_reason, prompt_tokens, completion_tokens`` and one ``score.<metric>`` column
     (per-item score) each; ``answer`` is the prediction without its reasoning, as it was scored. ``slices`` holds each
-    metric on each kind of item that was found: ``clean`` and ``near_train``, by length, turns and expected answer.
+    metric on each kind of item that was found: ``clean`` and ``near_train``, by length, turns, expected answer,
+    language and topic; ``weak`` are those that are worse than the rest.
     ``measures`` are figures of the model's probabilities, absent of subjects that do not tell them; ``reliability``
     are the bins of the calibration error, from the least probable answers to the most probable.
     Of a harness task ``data_digest`` is that of its documents and prompts, there are no slices, and tokens are not
@@ -194,6 +210,7 @@ class EvaluateArtifact(Artifact):
     prompt_tokens: int
     completion_tokens: int
     engine: str
+    weak: tuple[WeakSlice, ...] = ()
     measures: dict[str, Score] = {}
     reliability: tuple[Reliability, ...] = ()
     items: RelativePath = "items.parquet"

@@ -46,6 +46,10 @@ _LATIN_TOO: tuple[LanguageCode, ...] = ("kk", "mn", "sr", "uz", "az")
 """Written in Latin letters as well as in another script."""
 
 
+SCRIPTS: tuple[str, ...] = ("Latin", *_OTHER_SCRIPTS)
+"""Every script that is told from the others."""
+
+
 def scripts_of(language: LanguageCode) -> tuple[str, ...]:
     """Return the scripts that a language is written in; Latin where no other is known for it."""
     other = tuple(script for script, languages in _OTHER_SCRIPTS.items() if language in languages)

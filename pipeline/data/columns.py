@@ -24,6 +24,7 @@ Slot = Literal[
     "text",
     "label",
     "group",
+    "language",
     "tools",
 ]
 KnownFormat = Literal["prompt_completion", "messages", "sharegpt", "alpaca", "preference", "text", "label"]
@@ -37,6 +38,7 @@ USUAL_NAMES: Final[dict[Slot, tuple[str, ...]]] = {
     "text": ("text", "utterance", "sentence", "message", "content"),
     "label": ("label", "category", "intent", "class"),
     "group": ("group",),
+    "language": ("language", "lang"),
     "tools": ("tools",),
     "input": ("input", "context"),
     "history": ("history",),
@@ -59,13 +61,13 @@ _NEEDED: Final[dict[KnownFormat, tuple[Slot, ...]]] = {
 """What each format needs, in the order in which formats are tried."""
 
 OPTIONAL: Final[dict[KnownFormat, tuple[Slot, ...]]] = {
-    "messages": ("system", "tools", "group"),
-    "sharegpt": ("system", "tools", "group"),
-    "preference": ("prompt", "system", "tools", "group"),
-    "alpaca": ("input", "history", "system", "tools", "group"),
-    "prompt_completion": ("system", "tools", "group"),
-    "label": ("group",),
-    "text": ("group",),
+    "messages": ("system", "tools", "group", "language"),
+    "sharegpt": ("system", "tools", "group", "language"),
+    "preference": ("prompt", "system", "tools", "group", "language"),
+    "alpaca": ("input", "history", "system", "tools", "group", "language"),
+    "prompt_completion": ("system", "tools", "group", "language"),
+    "label": ("group", "language"),
+    "text": ("group", "language"),
 }
 """What each format reads where it is there."""
 

@@ -110,6 +110,11 @@ class Fields:
             raise ValueError(f"column {column!r} is {json_type(value)}, not a string")
         return value if value and value.strip() else None
 
+    def language(self, values: Values) -> str | None:
+        """Return the language that the row says it is in; None where it says none."""
+        value = values.get(self.layout.columns["language"])
+        return value.strip() or None if isinstance(value, str) else None
+
     def group(self, values: Values) -> str:
         """Return the name of the row's group.
 

@@ -53,6 +53,8 @@ class Formatter(Fields):
             parts["tools"] = self.tools(row)
         if "group" in self.layout.columns:
             parts["group"] = self.group(values)
+        if "language" in self.layout.columns:
+            parts["language"] = self.language(values)
         return Draft(source=source, row=row.number, **parts)
 
     def ask(self, row: SourceRow) -> tuple[Message, ...]:

@@ -128,7 +128,8 @@ def _reading(
 def _more(options: DataOptions, row_format: KnownFormat | None, available: Sequence[str]) -> dict[Slot, str]:
     """Return the columns beside the question that rows of training's format have: tools, system turn, input."""
     slots = ("tools",) if row_format is None else (*OPTIONAL[row_format], "tools")
-    found = {slot: _column(slot, options.columns, available) for slot in slots if slot not in ("group", "prompt")}
+    unasked = ("group", "language", "prompt")
+    found = {slot: _column(slot, options.columns, available) for slot in slots if slot not in unasked}
     return {slot: column for slot, column in found.items() if column is not None}
 
 

@@ -67,6 +67,7 @@ class Draft:
     tools: tuple[dict[str, Any], ...] | None = None
     label: str | None = None
     group: str | None = None
+    language: str | None = None
     own_text: str | None = None
     original: Draft | None = None
 

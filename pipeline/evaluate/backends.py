@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, assert_never
@@ -30,6 +30,7 @@ __all__ = [
     "Sample",
     "classifier_name",
     "engine_name",
+    "find_topics",
     "harness_name",
     "load_label_scorer",
     "load_task_function",
@@ -136,6 +137,13 @@ def train_classifier(texts: list[str], answers: list[str]) -> TextClassifier:
 def classifier_name() -> str:
     """Return library and version of the classifier."""
     return f"scikit-learn {version('scikit-learn')}"
+
+
+def find_topics(texts: Sequence[str]) -> list[tuple[str, list[int]]]:
+    """Return topics of questions by name, with the places of those that are about them."""
+    from pipeline.backends.topics_sklearn import find_topics as find
+
+    return find(texts)
 
 
 def load_token_embedder(folder: Path, layer: int | None, key: str) -> TokenEmbedder:

@@ -29,6 +29,7 @@ class Item:
     tools: tuple[Mapping[str, Any], ...] | None
     reference: str
     label: str | None
+    language: str | None = None
     calls_only: bool = False
 
     @property
@@ -102,6 +103,7 @@ def as_item(example: Example) -> Item:
         tools=example.tools,
         reference=answer.content,
         label=example.label,
+        language=example.language,
         calls_only=bool(answer.tool_calls) and not answer.content.strip(),
     )
 

@@ -7,7 +7,7 @@ that are no mean of items (macro-F1) a bootstrap of items or clusters.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -15,7 +15,7 @@ from pipeline.core.errors import ConfigError, DataError
 from pipeline.core.references import open_reference
 from pipeline.evaluate import backends
 from pipeline.evaluate.items import Item
-from pipeline.evaluate.slices import slice_places, take
+from pipeline.evaluate.slices import take
 from pipeline.metrics import BertScore, CorpusMetric, Metric, get_metric
 from pipeline.statistics import Interval, bootstrap_interval, score_interval
 from schemas.evaluate import MetricSpec, Score
@@ -58,8 +58,14 @@ def load_metrics(specs: Sequence[MetricSpec], labels: Sequence[str] | None) -> d
     return metrics
 
 
-def score_all(metric: Metric, items: Sequence[Item], predictions: Sequence[str], seed: int) -> Scored:
-    """Score every item, all items, and each slice.
+def score_all(
+    metric: Metric,
+    items: Sequence[Item],
+    predictions: Sequence[str],
+    seed: int,
+    parts: Mapping[str, Sequence[int]],
+) -> Scored:
+    """Score every item, all items, and each slice; ``parts`` are the slices as `slice_places` returns them.
 
     Raises:
         DataError: a reference is not what the metric takes (the row is named).
@@ -71,7 +77,7 @@ def score_all(metric: Metric, items: Sequence[Item], predictions: Sequence[str],
         overall=score_set(metric, items, predictions, scores, seed),
         slices={
             name: score_set(metric, take(items, places), take(predictions, places), take(scores, places), seed)
-            for name, places in slice_places(items).items()
+            for name, places in parts.items()
         },
     )
 

@@ -5,9 +5,11 @@ A slice depends on what is asked and expected and never on an answer, so that ev
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeVar
 
+from pipeline.core.scripts import main_script
+from pipeline.evaluate.backends import find_topics
 from pipeline.evaluate.items import Item
 from schemas.evaluate import CLEAN, NEAR_TRAIN
 
@@ -25,7 +27,9 @@ def slice_places(items: Sequence[Item]) -> dict[str, list[int]]:
 
     ``clean`` and ``near_train``: without and with a near-duplicate among the training rows. ``short``, ``medium`` and
     ``long`` questions: thirds by characters. ``one turn`` and ``several turns``. ``label <answer>``: those of one
-    expected answer. No slice has all items; all but the first two have at least `LEAST_ITEMS`.
+    expected answer. ``language <name>`` by what the rows say, else ``script <name>`` by the questions' letters.
+    ``topic <words>``: questions about the same. No slice has all items; all but the first two have at least
+    `LEAST_ITEMS`. It takes a while: call it once.
     """
     near = [place for place, item in enumerate(items) if item.near_train]
     found = dict(_parts(items, {CLEAN: _others(items, near), NEAR_TRAIN: near}, 1))
@@ -33,13 +37,16 @@ def slice_places(items: Sequence[Item]) -> dict[str, list[int]]:
     several = [place for place, item in enumerate(items) if len(_asked(item)) > 1]
     found |= _parts(items, {"one turn": _others(items, several), "several turns": several}, LEAST_ITEMS)
     found |= _by_label(items)
+    found |= _by_language(items)
+    topics = find_topics([_question(item) for item in items])
+    found |= _large({f"topic {name}": places for name, places in topics}, items)
     return found
 
 
-def slice_names(items: Sequence[Item]) -> list[list[str]]:
-    """Return the names of each item's slices, in order."""
-    names: list[list[str]] = [[] for _ in items]
-    for name, places in slice_places(items).items():
+def slice_names(items: int, parts: Mapping[str, Sequence[int]]) -> list[list[str]]:
+    """Return the names of each item's slices, in order; ``parts`` as `slice_places` returns them."""
+    names: list[list[str]] = [[] for _ in range(items)]
+    for name, places in parts.items():
         for place in places:
             names[place].append(name)
     return names
@@ -81,6 +88,27 @@ def _by_label(items: Sequence[Item]) -> dict[str, list[int]]:
     places: dict[str, list[int]] = {}
     for place, item in enumerate(items):
         places.setdefault(item.label or item.reference, []).append(place)
-    frequent = [(label, found) for label, found in places.items() if LEAST_ITEMS <= len(found) < len(items)]
-    frequent.sort(key=lambda part: (-len(part[1]), part[0]))
-    return {f"label {label}": found for label, found in frequent[:MOST_LABELS]}
+    frequent = list(_large(places, items).items())[:MOST_LABELS]
+    return {f"label {label}": found for label, found in frequent}
+
+
+def _by_language(items: Sequence[Item]) -> dict[str, list[int]]:
+    said = any(item.language is not None for item in items)
+    kind = "language" if said else "script"
+    places: dict[str, list[int]] = {}
+    for place, item in enumerate(items):
+        name = item.language if said else main_script(_question(item))
+        if name is not None:
+            places.setdefault(f"{kind} {name}", []).append(place)
+    return _large(places, items)
+
+
+def _large(parts: Mapping[str, list[int]], items: Sequence[Item]) -> dict[str, list[int]]:
+    """Return the parts that have enough items and not all, the largest first."""
+    kept = [(name, places) for name, places in parts.items() if LEAST_ITEMS <= len(places) < len(items)]
+    return dict(sorted(kept, key=lambda part: (-len(part[1]), part[0])))
+
+
+def _question(item: Item) -> str:
+    """Return what is asked, without a system turn."""
+    return "\n".join(_asked(item))

@@ -21,7 +21,9 @@ from pipeline.evaluate.reasoning import answer_of
 from pipeline.evaluate.references import ReferenceRespondent
 from pipeline.evaluate.respondents import Endpoint, EndpointRespondent, ask_instructed, ask_local
 from pipeline.evaluate.scoring import load_metrics, score_all
+from pipeline.evaluate.slices import slice_places
 from pipeline.evaluate.table import write_table
+from pipeline.evaluate.weak_slices import weak_slices
 from pipeline.metrics.measure import Needs
 from schemas.artifacts import Stored
 from schemas.data import DataArtifact
@@ -55,15 +57,17 @@ def run(config: EvaluateConfig, inputs: EvaluateInputs, context: CallContext, wo
     name = subject_name(config.subject)
     completions = collect(respondent, len(items), workspace.scratch, context, f"evaluate {name}")
     answers = [answer_of(completion.text, item.reference) for completion, item in zip(completions, items, strict=True)]
+    parts = slice_places(items)
     scored = {
-        key: score_all(metrics[key], items, answers, config.seed)
+        key: score_all(metrics[key], items, answers, config.seed, parts)
         for key in context.track(metrics, "score", len(metrics))
     }
     scores = {key: found.items for key, found in scored.items()}
-    write_table(workspace.file("items.parquet"), items, completions, answers, scores)
+    write_table(workspace.file("items.parquet"), items, completions, answers, scores, parts)
     deciding = next(iter(scored.values()))
     measured = measure_all(config, respondent, items, completions, deciding.items, context)
     slices = deciding.slices
+    weak = weak_slices(items, deciding.items, parts, higher_is_better=next(iter(metrics.values())).higher_is_better)
     return EvaluateArtifact(
         name=name,
         subject=config.subject,
@@ -77,6 +81,7 @@ def run(config: EvaluateConfig, inputs: EvaluateInputs, context: CallContext, wo
         prompt_tokens=sum(completion.prompt_tokens for completion in completions),
         completion_tokens=sum(completion.completion_tokens for completion in completions),
         engine=respondent.engine,
+        weak=weak,
         measures=measured.figures,
         reliability=measured.reliability,
     )

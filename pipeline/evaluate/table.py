@@ -16,10 +16,11 @@ def write_table(
     completions: Sequence[Completion],
     answers: Sequence[str],
     scores: Mapping[str, Sequence[float]],
+    parts: Mapping[str, Sequence[int]] = {},
 ) -> None:
     """Write the items with what was said (``prediction``) and scored (``answer``).
 
-    ``scores`` has one list per metric, by the metric's name.
+    ``scores`` has one list per metric, by the metric's name; ``parts`` are the slices, as `slice_places` returns them.
 
     Columns: ``id, cluster, near_train, slices, prompt, reference, prediction, answer, finish_reason, prompt_tokens,
     completion_tokens``, then ``score.<metric>``. ``prompt`` is the item's own, for people: an instruction and
@@ -28,11 +29,12 @@ def write_table(
     import pyarrow as pa
     from pyarrow import parquet
 
+    named = [[as_utf8(name) for name in names] for names in slice_names(len(items), parts)]
     columns = {
         "id": pa.array([item.id for item in items], pa.string()),
         "cluster": pa.array([item.cluster for item in items], pa.int64()),
         "near_train": pa.array([item.near_train for item in items], pa.bool_()),
-        "slices": pa.array([[as_utf8(name) for name in names] for names in slice_names(items)], pa.list_(pa.string())),
+        "slices": pa.array(named, pa.list_(pa.string())),
         "prompt": pa.array([as_utf8(item.text) for item in items], pa.string()),
         "reference": pa.array([as_utf8(item.reference) for item in items], pa.string()),
         "prediction": pa.array([as_utf8(completion.text) for completion in completions], pa.string()),

@@ -127,7 +127,9 @@ def _wanted_columns(options: DataOptions) -> frozenset[str]:
     """Return the columns that the options name, and the usual ones, in lower case."""
     from jinja2 import Environment, TemplateSyntaxError, meta
 
-    names = {str(value) for key, value in options.columns.model_dump().items() if value is not None and key != "group"}
+    unread = ("group", "language")
+    named = {key: value for key, value in options.columns.model_dump().items() if key not in unread}
+    names = {str(value) for value in named.values() if value is not None}
     for key in ("prompt_template", "completion_template"):
         template = getattr(options, key)
         if template is not None:

@@ -13,7 +13,7 @@ from pipeline.report.types import Report
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~$!])")
 _ENTITY = re.compile(r"&(?=[#A-Za-z])")
-_LINE_MARKER = re.compile(r"^(\s*)([-+]|\d+[.)])(?=\s|$)")
+_LINE_MARKER = re.compile(r"^(\s*)(-+|\+|\d+[.)])(?=\s|$)")
 
 
 def report_markdown(report: Report) -> str:

@@ -46,6 +46,7 @@ def _subject(name: str, role: Role, evaluation: EvaluateArtifact, beside: int) -
         slices=evaluation.slices,
         truncated=evaluation.truncated,
         engine=evaluation.engine,
+        weak=evaluation.weak,
         measures=evaluation.measures,
         reliability=evaluation.reliability,
     )

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from pipeline.core.numbers import percent, points
+from pipeline.core.numbers import p_value, percent, points
 from pipeline.report.page import Block, Paragraph, Plot, Table
 from pipeline.report.plots import IntervalRow, interval_plot
 from pipeline.report.types import Report, SubjectScores
 from pipeline.report.wording import clip, count, difference_range, score_range, score_text
-from schemas.evaluate import CLEAN, NEAR_TRAIN, Score
+from schemas.evaluate import CLEAN, NEAR_TRAIN, Score, WeakSlice
 from schemas.register import Comparison
 
 DRAWN = 8
@@ -49,8 +49,29 @@ def slices(report: Report) -> Iterator[Block]:
         frozenset(_COLUMNS),
         folded=len(rows) > _SHOWN,
     )
+    yield _weak(tuned)
     if {CLEAN, NEAR_TRAIN} <= {row.name for row in rows}:
         yield Paragraph(f"Items of {NEAR_TRAIN} nearly repeat a training row, those of {CLEAN} repeat none.")
+
+
+def _weak(tuned: SubjectScores) -> Block:
+    if not tuned.weak:
+        return Paragraph("On no slice is the tuned model significantly worse than on its other items.")
+    numeric = ("Items", "Difference", "95% interval", "p, corrected")
+    rows = tuple(
+        (clip(each.name, _NAME_LENGTH), f"{each.n:,}", f"{100 * each.difference:+.1f}", _range(each), _p(each.p_value))
+        for each in tuned.weak
+    )
+    caption = "Where it is significantly worse than on its other items; differences in percentage points"
+    return Table(caption, ("Slice", *numeric), rows, frozenset(numeric), folded=len(rows) > _SHOWN)
+
+
+def _range(weak: WeakSlice) -> str:
+    return f"{100 * weak.low:+.1f} to {100 * weak.high:+.1f}"
+
+
+def _p(value: float) -> str:
+    return p_value(value).removeprefix("p = ").removeprefix("p ")
 
 
 def _shipped(report: Report) -> SubjectScores | None:

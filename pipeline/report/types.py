@@ -10,7 +10,7 @@ from schemas.base import ArtifactRef, Schema
 from schemas.bias import BiasArtifact
 from schemas.data import DropCount
 from schemas.errors import ErrorRecord
-from schemas.evaluate import Confusion, Reliability, Score
+from schemas.evaluate import Confusion, Reliability, Score, WeakSlice
 from schemas.human import HumanEvaluation
 from schemas.judge import JudgeArtifact
 from schemas.preflight import Finding
@@ -71,6 +71,7 @@ class SubjectScores(Schema):
     slices: dict[str, dict[str, Score]]
     truncated: int
     engine: str
+    weak: tuple[WeakSlice, ...] = ()
     measures: dict[str, Score] = {}
     reliability: tuple[Reliability, ...] = ()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pipeline.statistics.agreement import cohen_kappa, fleiss_kappa
 from pipeline.statistics.agreement_alpha import Level, krippendorff_alpha
+from pipeline.statistics.contrast import Contrast, contrast
 from pipeline.statistics.equivalence import EquivalenceResult, equivalence
 from pipeline.statistics.intervals import (
     Interval,
@@ -24,6 +25,7 @@ from pipeline.statistics.sequential import MeanSequence, TwoRates
 from pipeline.statistics.size import mcnemar_power, minimum_detectable_gain, required_size
 
 __all__ = [
+    "Contrast",
     "EquivalenceResult",
     "Interval",
     "Level",
@@ -41,6 +43,7 @@ __all__ = [
     "cohen_kappa",
     "compare",
     "compare_corpus",
+    "contrast",
     "equivalence",
     "exact_mcnemar",
     "fleiss_kappa",

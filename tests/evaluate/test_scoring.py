@@ -10,13 +10,17 @@ from pipeline.core.errors import ConfigError, DataError, IntegrityError
 from pipeline.core.workspace import hash_file
 from pipeline.evaluate.items import Item, as_item
 from pipeline.evaluate.mistakes import find_confusions
-from pipeline.evaluate.scoring import NO_INTERVAL, load_metrics, score_all
+from pipeline.evaluate.scoring import NO_INTERVAL, Scored, load_metrics, score_all
 from pipeline.evaluate.slices import slice_names, slice_places
-from pipeline.metrics import get_metric
+from pipeline.metrics import Metric, get_metric
 from schemas.base import Reference
 from schemas.data import Message
 from schemas.evaluate import Confusion, MetricSpec
 from tests.evaluate.support import example
+
+
+def scored_all(metric: Metric, asked: list[Item], said: list[str], seed: int) -> Scored:
+    return score_all(metric, asked, said, seed, slice_places(asked))
 
 
 def items(count: int, *, clusters: list[int] | None = None, near: int = 0, answer: str = "refund") -> list[Item]:
@@ -37,7 +41,7 @@ def items(count: int, *, clusters: list[int] | None = None, near: int = 0, answe
 def test_a_right_or_wrong_score_has_wilsons_interval() -> None:
     # Wilson (1927) for 8 of 10 at z = 1.959964: center (8 + z^2/2) / (10 + z^2) = 9.920729 / 13.841459 = 0.716740,
     # half width z / (10 + z^2) * sqrt(10 * .8 * .2 + z^2 / 4) = 0.226577.
-    scored = score_all(get_metric("exact_match"), items(10), ["refund"] * 8 + ["login"] * 2, seed=0)
+    scored = scored_all(get_metric("exact_match"), items(10), ["refund"] * 8 + ["login"] * 2, seed=0)
 
     assert scored.items == [1.0] * 8 + [0.0] * 2
     assert scored.overall.value == 0.8
@@ -52,7 +56,7 @@ def test_a_metric_of_a_set_has_an_interval_of_resampled_sets(name: str) -> None:
     metric = get_metric(name)
     asked = items(20, answer="a refund of the order") + items(20, answer="help with the login page")
     said = [item.reference if number % 4 else "help with a refund" for number, item in enumerate(asked)]
-    scored = score_all(metric, asked, said, seed=0)
+    scored = scored_all(metric, asked, said, seed=0)
 
     assert scored.overall.value == pytest.approx(metric.corpus(said, [item.reference for item in asked]))
     assert scored.overall.low < scored.overall.value < scored.overall.high
@@ -61,8 +65,8 @@ def test_a_metric_of_a_set_has_an_interval_of_resampled_sets(name: str) -> None:
 
 def test_near_duplicates_count_as_one_and_widen_the_interval() -> None:
     predictions = (["refund"] * 4 + ["login"] * 4) * 5
-    alone = score_all(get_metric("exact_match"), items(40), predictions, seed=0).overall
-    joined = score_all(
+    alone = scored_all(get_metric("exact_match"), items(40), predictions, seed=0).overall
+    joined = scored_all(
         get_metric("exact_match"), items(40, clusters=[number // 4 for number in range(40)]), predictions, seed=0
     ).overall
 
@@ -72,7 +76,7 @@ def test_near_duplicates_count_as_one_and_widen_the_interval() -> None:
 
 
 def test_graded_and_corpus_metrics_are_bootstrapped() -> None:
-    graded = score_all(
+    graded = scored_all(
         get_metric("field_f1"), items(4, answer='{"a": 1, "b": 2}'), ['{"a": 1, "b": 3}', "{}"] * 2, seed=0
     ).overall
     assert graded.method == "bootstrap, expanded percentile"
@@ -80,7 +84,7 @@ def test_graded_and_corpus_metrics_are_bootstrapped() -> None:
 
     # Classes x and y, two items each; all answered x: F1 of x is 2*2/(4+2) = 2/3, of y 0; their mean is 1/3.
     rows = [as_item(example(number, f"q{number}", answer)) for number, answer in enumerate(["x", "x", "y", "y"])]
-    corpus = score_all(get_metric("macro_f1"), rows, ["x"] * 4, seed=0)
+    corpus = scored_all(get_metric("macro_f1"), rows, ["x"] * 4, seed=0)
     assert math.isclose(corpus.overall.value, 1 / 3, rel_tol=1e-12)
     assert corpus.items == [1.0, 1.0, 0.0, 0.0]
     assert corpus.overall.low <= 1 / 3 <= corpus.overall.high
@@ -88,7 +92,7 @@ def test_graded_and_corpus_metrics_are_bootstrapped() -> None:
 
 def test_slices_part_what_training_rows_give_away() -> None:
     rows = items(5, near=2)
-    scored = score_all(get_metric("exact_match"), rows, ["refund", "refund", "refund", "login", "login"], seed=0)
+    scored = scored_all(get_metric("exact_match"), rows, ["refund", "refund", "refund", "login", "login"], seed=0)
 
     assert slice_places(rows) == {"clean": [2, 3, 4], "near_train": [0, 1]}
     assert scored.slices["near_train"].value == 1.0
@@ -116,7 +120,8 @@ def test_slices_by_expected_answer_are_those_with_enough_items() -> None:
     rows = asked(["q"] * 99, ["rare"] * 29 + ["some"] * 30 + ["often"] * 40)
     assert list(slice_places(rows)) == ["label often", "label some"]
     assert slice_places(rows)["label some"] == list(range(29, 59))
-    assert slice_names(rows)[0] == [] and slice_names(rows)[98] == ["label often"]
+    names = slice_names(len(rows), slice_places(rows))
+    assert names[0] == [] and names[98] == ["label often"]
 
 
 def test_slices_by_turns_count_what_is_said_and_no_system_turn() -> None:
@@ -130,14 +135,14 @@ def test_slices_by_turns_count_what_is_said_and_no_system_turn() -> None:
 def test_a_slice_of_one_cluster_has_no_interval() -> None:
     rows = items(4, clusters=[0, 0, 1, 2], near=2)
     for name in ("exact_match", "macro_f1"):
-        near = score_all(get_metric(name), rows, ["refund"] * 4, seed=0).slices["near_train"]
+        near = scored_all(get_metric(name), rows, ["refund"] * 4, seed=0).slices["near_train"]
         assert (near.value, near.low, near.high, near.method) == (1.0, 0.0, 1.0, NO_INTERVAL)
 
 
 def test_a_reference_that_a_metric_refuses_is_named_by_its_row() -> None:
     rows = [*items(2, answer='{"a": 1}'), as_item(example(6, "q", "no record"))]
     with pytest.raises(DataError, match=r"source row 7: field_f1: "):
-        score_all(get_metric("field_f1"), rows, ["{}"] * 3, seed=0)
+        scored_all(get_metric("field_f1"), rows, ["{}"] * 3, seed=0)
 
 
 def test_valid_label_takes_the_declared_labels_unless_its_own_are_given() -> None:
@@ -163,7 +168,7 @@ def test_a_users_metric_is_found_from_its_resolved_file(tmp_path: Path) -> None:
 
     metric = load_metrics([spec], None)["./metrics/mine.py:half"]
 
-    assert score_all(metric, items(3), ["", "", ""], seed=0).items == [0.5] * 3
+    assert scored_all(metric, items(3), ["", "", ""], seed=0).items == [0.5] * 3
     code.write_text("def half(prediction, reference):\n    return 1.0\n", encoding="utf-8")
     with pytest.raises(IntegrityError, match=r"mine\.py: changed since the run began"):
         load_metrics([spec], None)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
@@ -30,6 +30,7 @@ def test_any_text_is_shown_as_it_is(text: str) -> None:
 
 
 @given(WORDS.filter(lambda text: text.split() != []))
+@example("---")
 def test_no_text_becomes_a_block_of_another_kind(text: str) -> None:
     kinds = [token.type for token in MARKDOWN.parse(plain(text))]
     assert kinds == ["paragraph_open", "inline", "paragraph_close"]

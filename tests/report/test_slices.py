@@ -33,8 +33,9 @@ def test_the_worst_kinds_come_first_beside_the_best_baseline(record: RunRecord) 
         tuned={"short": 0.9, "label login": 0.5, "long": 0.7},
         baseline={"short": 0.6, "label login": 0.75},
     )
-    plot, table = slices(report)
-    assert isinstance(plot, Plot) and isinstance(table, Table)
+    plot, table, weak = slices(report)
+    assert isinstance(plot, Plot) and isinstance(table, Table) and isinstance(weak, Table)
+    assert weak.rows == (("near_train", "5", "-20.0", "-35.0 to -5.0", "0.012"),)
     assert [row[0] for row in table.rows] == ["label login", "long", "short"]
     assert table.rows[0][:4] == ("label login", "40", "50.0%", "40.0% to 60.0%")
     assert table.rows[0][4:6] == ("75.0%", "-25.0")
@@ -45,7 +46,7 @@ def test_the_worst_kinds_come_first_beside_the_best_baseline(record: RunRecord) 
 
 def test_many_kinds_are_folded_and_only_the_worst_are_drawn(record: RunRecord) -> None:
     many = {f"label {number:02}": number / 40 for number in range(13)}
-    plot, table = slices(by_slice(build_report(record), tuned=many, baseline=many))
+    plot, table, _ = slices(by_slice(build_report(record), tuned=many, baseline=many))
     assert isinstance(plot, Plot) and isinstance(table, Table)
     assert table.folded and len(table.rows) == 13
     assert "label 07" in plot.alternative and "label 08" not in plot.alternative

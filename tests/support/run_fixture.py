@@ -28,6 +28,7 @@ from schemas.evaluate import (
     Reliability,
     Score,
     Subject,
+    WeakSlice,
 )
 from schemas.optimize import OptimizeArtifact, Variant
 from schemas.plan import (
@@ -326,6 +327,7 @@ class RunFixture:
             prompt_tokens=400,
             completion_tokens=100,
             engine="transformers",
+            weak=(WeakSlice(name="near_train", n=5, difference=-0.2, low=-0.35, high=-0.05, p_value=0.012),),
             measures={
                 "perplexity": Score(value=2.5, low=2.25, high=3.0, n=ITEMS, method="bootstrap"),
                 "calibration_error": Score(value=0.125, low=0.05, high=0.3, n=ITEMS, method="bootstrap"),

@@ -6,12 +6,12 @@ from typing import get_args
 
 import pytest
 
-from pipeline.data.checks.languages import _foreign
+from pipeline.data.checks.languages import is_foreign
 from schemas.languages import LanguageCode, scripts_of
 
 
 def foreign(text: str, *declared: LanguageCode) -> bool:
-    return _foreign(tuple(sorted({script for language in declared for script in scripts_of(language)})))(text)
+    return is_foreign(text, sorted({script for language in declared for script in scripts_of(language)}))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,64 @@
+"""Is a part of the items worse than the rest? A difference of two means over items that may share clusters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pipeline.core.errors import DataError
+from pipeline.statistics.units import as_scores, cluster_index
+
+if TYPE_CHECKING:
+    from pipeline.statistics.units import Clusters, Scores
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """The mean inside a part minus that of the rest, with its two-sided interval and p-value."""
+
+    difference: float
+    low: float
+    high: float
+    p_value: float
+
+
+def contrast(scores: Scores, inside: Sequence[bool], *, clusters: Clusters | None, alpha: float = 0.05) -> Contrast:
+    """Compare the items of a part with the others.
+
+    The difference of two ratio means is linearized: item i counts (s_i - m) / n of its side, with the sign of the side,
+    and the sums over clusters are the units (Liang & Zeger, Biometrika 73(1), 1986, with the factor G / (G - 1) of the
+    number G of clusters). Referred to Student's t with G - 1 degrees of freedom. A cluster may lie on both sides.
+
+    Args:
+        scores: of all items.
+        inside: which of them are of the part; one at least on either side.
+        clusters: one id per item, or None where items are independent.
+        alpha: of the interval.
+
+    Raises:
+        DataError: unequal lengths, a side without items, or a single cluster.
+    """
+    import numpy as np
+    from scipy.stats import t
+
+    values, part = as_scores(scores), np.asarray(inside, dtype=bool)
+    if part.shape != values.shape:
+        raise DataError(f"{values.size} scores and {part.size} marks", fix="mark every item")
+    if not part.any() or part.all():
+        raise DataError("one side has no items", fix="compare a part with a rest")
+    index = cluster_index(clusters, values.size)
+    units = np.arange(values.size) if index is None else index
+    count = int(units.max()) + 1
+    if count < 2:
+        raise DataError("all items are one cluster", fix="compare over several")
+    means = [values[side].mean() for side in (part, ~part)]
+    shares = np.where(part, (values - means[0]) / part.sum(), -(values - means[1]) / (~part).sum())
+    sums = np.bincount(units, weights=shares, minlength=count)
+    error = float(np.sqrt(count / (count - 1) * (sums**2).sum()))
+    difference = float(means[0] - means[1])
+    if error == 0.0:
+        return Contrast(difference, difference, difference, 1.0 if difference == 0.0 else 0.0)
+    half = float(t.isf(alpha / 2, count - 1)) * error
+    p_value = float(2 * t.sf(abs(difference) / error, count - 1))
+    return Contrast(difference, max(-1.0, difference - half), min(1.0, difference + half), p_value)
