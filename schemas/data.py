@@ -16,6 +16,10 @@ RowFormat = Literal["auto", "prompt_completion", "messages", "sharegpt", "alpaca
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
+CHOSEN, REJECTED = ("chosen", "preferred_output"), ("rejected", "non_preferred_output")
+"""Usual names of the columns with the better and the worse answer: TRL's and OpenAI's."""
+
+
 class Columns(Schema):
     """Which column holds what; a name left out is found by its usual names.
 

@@ -10,7 +10,7 @@ from pipeline.core.errors import ConfigError, DataError
 from pipeline.data.names import nearest, quoted
 from pipeline.data.rows import SourceRow
 from pipeline.data.text import words
-from schemas.data import Columns, DataOptions
+from schemas.data import CHOSEN, REJECTED, Columns, DataOptions
 
 Slot = Literal[
     "prompt",
@@ -33,8 +33,8 @@ USUAL_NAMES: Final[dict[Slot, tuple[str, ...]]] = {
     "prompt": ("prompt", "question", "query", "instruction", "input"),
     "completion": ("completion", "response", "answer", "output", "target"),
     "messages": ("messages", "conversations", "conversation"),
-    "chosen": ("chosen", "preferred_output"),
-    "rejected": ("rejected", "non_preferred_output"),
+    "chosen": CHOSEN,
+    "rejected": REJECTED,
     "text": ("text", "utterance", "sentence", "message", "content"),
     "label": ("label", "category", "intent", "class"),
     "group": ("group",),

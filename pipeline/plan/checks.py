@@ -10,7 +10,7 @@ from pipeline.core.errors import ConfigError, DataError
 from pipeline.plan.adapter import adapts
 from pipeline.plan.architecture import Architecture
 from pipeline.plan.profile import Lengths
-from schemas.data import DataOptions
+from schemas.data import CHOSEN, REJECTED, DataOptions
 from schemas.methods import METHODS, TrainMethod
 from schemas.train import TrainSpec
 
@@ -81,9 +81,11 @@ def check_rows(method: TrainMethod, options: DataOptions, sample: Iterable[dict[
     """
     if not METHODS[method].compares:
         return
-    wanted = [options.columns.chosen or "chosen", options.columns.rejected or "rejected"]
+    named = ((options.columns.chosen, CHOSEN), (options.columns.rejected, REJECTED))
+    wanted = [usual if name is None else (name,) for name, usual in named]
     columns = list(dict.fromkeys(str(name) for row in sample for name in row))
-    missing = [name for name in wanted if name.casefold() not in {column.casefold() for column in columns}]
+    known = {column.casefold() for column in columns}
+    missing = [names[0] for names in wanted if known.isdisjoint(name.casefold() for name in names)]
     if columns and missing:
         raise DataError(
             f"train.method {method} learns from pairs, and there is no column {' and '.join(map(repr, missing))}; "

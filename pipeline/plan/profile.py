@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from pipeline.core.errors import ConfigError
-from schemas.data import DataOptions
+from schemas.data import CHOSEN, REJECTED, DataOptions
 from schemas.plan import DataProfile
 
 MARKUP_TOKENS = 6
@@ -16,7 +16,7 @@ MARKUP_TOKENS = 6
 
 _USUAL = frozenset({
     "prompt", "completion", "question", "answer", "query", "instruction", "input", "output", "response", "target",
-    "messages", "conversations", "conversation", "chosen", "rejected", "text", "utterance", "sentence", "message",
+    "messages", "conversations", "conversation", *CHOSEN, *REJECTED, "text", "utterance", "sentence", "message",
     "content", "label", "category", "intent", "class", "tools",
 })  # fmt: skip
 """Columns that usually become part of a conversation, in lower case."""

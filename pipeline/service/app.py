@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
 from fastapi import FastAPI
@@ -49,6 +50,21 @@ class Parts:
     transport: httpx.AsyncBaseTransport | None = None
 
 
+class _Described(FastAPI):
+    """Describes its routes as they answer: what does not fit is a 400 here, not FastAPI's 422."""
+
+    def openapi(self) -> dict[str, Any]:
+        """Return the description, made when it is first asked for."""
+        if self.openapi_schema is None:
+            described = super().openapi()
+            for operations in described["paths"].values():
+                for operation in operations.values():
+                    operation["responses"].pop("422", None)
+            for name in ("HTTPValidationError", "ValidationError"):
+                described["components"]["schemas"].pop(name, None)
+        return super().openapi()
+
+
 def service_app(parts: Parts) -> FastAPI:
     """Return the application."""
     client = upstream(parts.transport)
@@ -61,7 +77,7 @@ def service_app(parts: Parts) -> FastAPI:
         await run_in_threadpool(parts.supervisor.stop)
         await run_in_threadpool(parts.engines.close)
 
-    app = FastAPI(
+    app = _Described(
         title="hone",
         version=CODE_VERSION,
         summary="Fine-tuning in OpenAI's shapes",
@@ -76,19 +92,8 @@ def service_app(parts: Parts) -> FastAPI:
     app.include_router(model_routes(parts.records, parts.engines, parts.keyring, organization, client))
     _add_health(app, parts.records)
     add_handlers(app)
-    _describe(app)
     app.add_middleware(Protection, limit=_limit(parts.max_file_bytes))
     return app
-
-
-def _describe(app: FastAPI) -> None:
-    """Describe the routes in OpenAPI as they answer: what does not fit is a 400 here, not FastAPI's 422."""
-    described = app.openapi()
-    for operations in described["paths"].values():
-        for operation in operations.values():
-            operation["responses"].pop("422", None)
-    for name in ("HTTPValidationError", "ValidationError"):
-        described["components"]["schemas"].pop(name, None)
 
 
 def _open(parts: Parts) -> None:

@@ -16,35 +16,11 @@ from pipeline.control.job_checkpoints import WEIGHTS
 from pipeline.core.workspace import Store
 from schemas.base import ArtifactRef
 from tests.support.live_service import LiveService, live_service, wait_for
+from tests.support.small_jobs import conversations, small_spec
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 STEPS = 40
-SPEC = {
-    "evaluate": {
-        "max_items": 8,
-        "baselines": {"few_shot": 0, "tfidf": False},
-        "generation": {"max_new_tokens": 8},
-        "retention_waived": "a test",
-    },
-    "train": {"max_steps": STEPS, "save_steps": 4, "lora": {"r": 4}},
-    "data": {"split": {"by": "random"}, "deduplicate": {"near": False}},
-}
-
-
-def rows(count: int = 120) -> bytes:
-    """Return conversations that differ in more than a word."""
-    words = ("lamp", "door", "heater", "blind", "fan", "radio", "oven", "alarm")
-    made = [
-        {
-            "messages": [
-                {"role": "user", "content": f"{words[n % 8]} {n} in room {n * 7 % 11} is {words[n * 3 % 8]} {n * n}"},
-                {"role": "assistant", "content": words[n % 8]},
-            ]
-        }
-        for n in range(count)
-    ]
-    return "".join(json.dumps(row) + "\n" for row in made).encode()
 
 
 @dataclass(frozen=True)
@@ -65,7 +41,7 @@ class Story:
 @pytest.fixture(scope="module")
 def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     """Order two jobs and cancel one; kill the service while it trains the other, then pause it, and see it through."""
-    content = rows()
+    content = conversations()
     with live_service(tmp_path_factory.mktemp("service") / "workspace") as service:
         client = service.start()
         file = client.files.create(file=("rows.jsonl", content), purpose="fine-tune")
@@ -77,7 +53,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
             seed=5,
             method=method,
             metadata={"team": "home"},
-            extra_body={"spec": SPEC},
+            extra_body={"spec": small_spec(STEPS)},
         )
         waiting = client.fine_tuning.jobs.create(model="hone:tiny", training_file=file.id)
         waiting = client.fine_tuning.jobs.cancel(waiting.id)

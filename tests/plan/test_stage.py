@@ -220,6 +220,21 @@ def test_preferences_are_not_learned_from_labels(tmp_path: Path, base: BaseModel
         plan(tmp_path / "a", config(base, rows, train=TrainSpec(method="dpo")))
 
 
+def test_preferences_may_have_openais_names(tmp_path: Path, base: BaseModelRef) -> None:
+    """The same turns are as long under either names: 3 turns (prompt, chosen, rejected) of the same text."""
+
+    def longest(folder: str, prompt: str, chosen: str, rejected: str, wrap: bool) -> int:
+        turns = [[{"role": role, "content": "order " * 9}] for role in ("user", "assistant", "assistant")]
+        rows = [{prompt: {"messages": turns[0]} if wrap else turns[0], chosen: turns[1], rejected: turns[2]}] * 30
+        path = tmp_path / f"{folder}.jsonl"
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        made = plan(tmp_path / folder, config(base, path, task="generation", train=TrainSpec(method="dpo")))
+        return made.profile.max_tokens
+
+    usual = longest("trl", "prompt", "chosen", "rejected", wrap=False)
+    assert longest("openai", "input", "preferred_output", "non_preferred_output", wrap=True) == usual
+
+
 def test_the_longest_of_all_rows_fits(tmp_path: Path, base: BaseModelRef) -> None:
     path = tmp_path / "rows.jsonl"
     texts = [f"order {number}" for number in range(1200)]
