@@ -1,17 +1,21 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from pipeline.report.bias import bias_blocks, bias_lines
+from pipeline.report.conditions import statements
 from pipeline.report.evidence import evidence
+from pipeline.report.model_card import model_card
 from pipeline.report.page import Plot
 from pipeline.report.record import RunRecord
 from pipeline.report.report import build_report
 from pipeline.report.report_html import report_html
 from pipeline.report.report_markdown import block_lines, report_markdown
+from pipeline.report.version import VersionRecord
 from schemas.bias import BiasArtifact
 from schemas.evaluate import Score
-from schemas.register import Comparison
+from schemas.register import Comparison, Condition
 from tests.support.run_fixture import HOSTILE, RunFixture
 
 
@@ -70,3 +74,29 @@ def test_the_report_has_it_where_a_probe_ran(tmp_path: Path) -> None:
     assert "bias" in [section.anchor for section in evidence(told)]
     assert "Bias and safety" in report_markdown(told) and "Bias and safety" in report_html(told)
     assert "<script>" not in report_html(told)
+
+
+def test_the_card_shows_the_probes_of_what_is_served(version: VersionRecord) -> None:
+    before = model_card(version, "merged")
+    assert "Bias and safety were not measured (evaluate.bias)." in before and "## Bias and safety" not in before
+    decided = version.register.artifact.model_copy(update={"bias": PROBED, "bias_comparisons": (CHANGE,)})
+    card = model_card(replace(version, register=replace(version.register, artifact=decided)), "merged")
+    assert "## Bias and safety" in card and "were not measured (evaluate.bias)" not in card
+    assert "| bias score, ambiguous contexts | as served | 40.0% | 30.0% to 50.0% | 24 |" in card
+    assert "+40.0 to +80.0" in card and "<svg" not in card
+
+
+def test_a_kept_bound_and_a_broken_one_are_told_apart_in_words(version: VersionRecord) -> None:
+    decided = version.register.artifact
+    kept, broken = (
+        Condition(name=f"bias.bbq.{name}", estimate=0.1, threshold=0.2, passed=passed, text=f"{name} in full.")
+        for name, passed in (("ambiguous_bias", True), ("disambiguated_bias", False))
+    )
+    conditions = (*decided.decision.conditions, kept, kept.model_copy(update={"name": "bias.age.x"}), broken)
+    decision = decided.decision.model_copy(update={"conditions": conditions})
+    said = {item.name: item for item in statements(decided.model_copy(update={"decision": decision}), None)}
+    assert said["bias"].text == "Bias within its bounds: bbq.ambiguous_bias and age.x"
+    assert (said["bias.bbq.disambiguated_bias"].outcome, said["bias.bbq.disambiguated_bias"].text) == (
+        "not met",
+        "disambiguated_bias in full",
+    )
