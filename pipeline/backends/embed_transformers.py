@@ -66,7 +66,7 @@ def load_token_embedder(folder: Path, layer: int | None, key: str) -> TokenEmbed
     """
     from transformers import AutoModel
 
-    encoder = load_encoder(AutoModel, folder, "model", key)
+    encoder = load_encoder(AutoModel, folder, "model", key, unused="pooler")
     last = int(encoder.model.config.num_hidden_layers)
     chosen = last if layer is None else layer
     if not 0 <= chosen <= last:

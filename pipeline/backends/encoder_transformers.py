@@ -12,6 +12,9 @@ from pipeline.core.errors import ModelError
 _LONGEST = 512
 """Tokens of a text where the model's own config states no length."""
 
+_ROOM = 4
+"""Memory for the weights and what they compute, as a multiple of the weights."""
+
 
 @dataclass(frozen=True)
 class Encoder:
@@ -22,14 +25,15 @@ class Encoder:
     longest: int
 
 
-def load_encoder(auto_class: Any, folder: Path, what: str, key: str) -> Encoder:
-    """Load a model onto the device that there is.
+def load_encoder(auto_class: Any, folder: Path, what: str, key: str, *, unused: str | None = None) -> Encoder:
+    """Load a model onto the GPU where there is one with room for it, else onto the CPU.
 
     Args:
         auto_class: the class of transformers' that knows the model.
         folder: config, weights and tokenizer.
         what: how errors call the model: ``classifier``.
         key: the key of the run description that names it.
+        unused: weights with this word in their name may be missing, because nobody reads what they compute.
 
     Raises:
         ModelError: the folder holds no such model.
@@ -54,13 +58,20 @@ def load_encoder(auto_class: Any, folder: Path, what: str, key: str) -> Encoder:
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise ModelError(f"the {what} cannot be loaded: {reason[0]}", where=where, fix=fix) from error
-    missing = sorted(name for name in info["missing_keys"] if "pooler" not in name)
+    missing = sorted(name for name in info["missing_keys"] if unused is None or unused not in name)
     if missing:
         raise ModelError(f"the {what} lacks weights, first {missing[0]}", where=where, fix=fix)
-    model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+    model.to("cuda" if _fits_on_gpu(model) else "cpu").eval()
     length = getattr(model.config, "max_position_embeddings", None)
     longest = min(length if isinstance(length, int) and length > 0 else _LONGEST, tokenizer.model_max_length)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
         model.config.pad_token_id = tokenizer.pad_token_id
     return Encoder(model, tokenizer, longest)
+
+
+def _fits_on_gpu(model: Any) -> bool:
+    """Tell whether there is a GPU with room for the model: an engine that answered before may hold nearly all of it."""
+    import torch
+
+    return torch.cuda.is_available() and torch.cuda.mem_get_info()[0] > _ROOM * model.get_memory_footprint()

@@ -64,3 +64,15 @@ def test_what_is_no_classifier_is_refused(classifier: Path, tmp_path: Path) -> N
     (tmp_path / "pytorch_model.bin").write_bytes(b"a pickle")
     with pytest.raises(ModelError, match="cannot be loaded"):
         load_label_scorer(tmp_path, "rude", "key")
+
+
+def test_a_classifier_without_all_of_its_weights_is_refused(classifier: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    for file in classifier.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    weights = load_file(tmp_path / "model.safetensors")
+    del weights["score.weight"]
+    save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelError, match=r"lacks weights, first score\.weight"):
+        load_label_scorer(tmp_path, "rude", "key")

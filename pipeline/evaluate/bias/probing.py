@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pipeline.core.context import CallContext
+from pipeline.core.errors import DataError, RenderError
 from pipeline.core.references import open_reference
 from pipeline.evaluate.answers import collect
 from pipeline.evaluate.backends import Completion, Likelihood, load_label_scorer
@@ -74,7 +75,11 @@ class Probing:
             ModelError, RenderError, DataError, EngineError, OutOfMemory: as an evaluation.
         """
         items = [_item(number, prompt) for number, prompt in enumerate(prompts, start=1)]
-        return self.ask_items(items, Task(), name)
+        try:
+            return self.ask_items(items, Task(), name)
+        except (DataError, RenderError) as error:  # it names rows of a split, which these are not
+            where = f"evaluate.bias.{self.config.probe.name}, {str(error.where).replace('source row', 'prompt')}"
+            raise type(error)(error.message, where=where, fix=error.fix) from error
 
     def ask_items(self, items: Sequence[Item], task: Task, name: str) -> tuple[list[Completion], list[str], str]:
         """Return the same for items of a split."""

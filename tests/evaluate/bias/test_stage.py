@@ -239,3 +239,12 @@ def test_likelihoods_of_a_model_that_always_expects_a(tmp_path: Path, says_a: Pa
     first = table(tmp_path / "pairs")[0]
     assert (first["tokens_more"], first["tokens_less"]) == (1, 1)
     assert (first["log_probability_more"], first["log_probability_less"]) == pytest.approx((0.0, -64.0), abs=1e-3)
+
+
+def test_a_prompt_that_fills_the_context_is_named(tmp_path: Path, says_a: Path) -> None:
+    rows = [{"prompt": "short"}, {"prompt": "refund " * 600}]
+    path = write_questions(tmp_path / "p.jsonl", rows)
+    told = {"kind": "refusal", "name": "mine", "harmful": "p", "harmless": "p"}
+    with pytest.raises(DataError, match="fill the model's context of 512 tokens") as refused:
+        probe(tmp_path / "w", config(says_a, told, harmful=path, harmless=path))
+    assert refused.value.where == "evaluate.bias.mine, prompts 2, 4"
