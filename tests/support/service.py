@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
+from sqlalchemy import create_engine, text
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.testclient import TestClient
 
-from pipeline.core.errors import Cancelled, HoneError, RegistryError
+from pipeline.core.errors import Cancelled, ConfigError, HoneError, RegistryError
 from pipeline.service.api.keys import Keyring, create_key
 from pipeline.service.app import Parts, service_app
 from pipeline.service.files.shelf import Shelf
@@ -25,6 +28,9 @@ from schemas.api import Scope
 from schemas.job import JobMessage, JobOrder, JobResult
 
 MAX_FILE_BYTES = 200_000
+
+POSTGRES = "HONE_TEST_POSTGRES"
+"""The variable with the address of a PostgreSQL server, without a database, on which these tests run as well."""
 
 ROWS = b'{"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "ho"}]}\n'
 
@@ -99,17 +105,35 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
     await answer(scope, receive, send)
 
 
+def database_of(root: Path) -> str:
+    """Return the address of a folder's database: SQLite there, or one on the server that `POSTGRES` names."""
+    server = os.environ.get(POSTGRES)
+    if server is None:
+        return sqlite_url(root / "service" / "service.db")
+    name = f"hone_{hashlib.sha256(str(root).encode()).hexdigest()[:16]}"
+    engine = create_engine(f"{server}/postgres", isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        if connection.execute(text(f"SELECT 1 FROM pg_database WHERE datname = '{name}'")).scalar() is None:
+            connection.execute(text(f"CREATE DATABASE {name}"))
+    engine.dispose()
+    return f"{server}/{name}"
+
+
 class Service:
     """The application over a folder; opened again, it finds what was there."""
 
     def __init__(self, root: Path, runner: Script | None = None, operator: str | None = None) -> None:
         self.root = root
         (root / "service").mkdir(parents=True, exist_ok=True)
-        self.records = Records.open(sqlite_url(root / "service" / "service.db"))
+        self.records = Records.open(database_of(root))
         self.shelf = Shelf(root / "service" / "files").open()
         self.runner = runner or Script()
         self.supervisor = Supervisor(self.records, self.shelf, self.runner, root, "acme")
-        keyring = Keyring(self.records.keys, operator)
+        try:
+            keyring = Keyring(self.records.keys, operator)
+        except ConfigError:
+            self.records.close()
+            raise
         self.engines = Echo()
         transport = httpx.ASGITransport(echo)
         parts = Parts(self.records, self.shelf, keyring, self.supervisor, self.engines, MAX_FILE_BYTES, transport)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from pipeline.core.errors import ConfigError
 from pipeline.service.api.keys import Keyring
+from pipeline.service.store.tables import metadata
 from schemas.api import Scope
 from tests.support.service import Service
 
@@ -43,9 +45,13 @@ def test_a_revoked_key_is_nobodys(service: Service) -> None:
 
 def test_the_database_holds_no_key(service: Service) -> None:
     key = service.key()
-    secret = key.split("_", 2)[2].encode()
+    secret = key.split("_", 2)[2]
+    with service.records.engine.connect() as connection:
+        rows = [str(connection.execute(select(table)).all()) for table in metadata.sorted_tables]
+    assert any(key.split("_")[1] in row for row in rows)
+    assert not any(secret in row for row in rows)
     files = [path for path in (service.root / "service").rglob("*") if path.is_file()]
-    assert files and not any(secret in path.read_bytes() for path in files)
+    assert not any(secret.encode() in path.read_bytes() for path in files)
 
 
 def test_the_operators_key_may_do_everything(tmp_path: Path) -> None:
