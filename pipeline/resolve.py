@@ -16,13 +16,13 @@ from pipeline.core.paths import expand
 from pipeline.core.references import unresolved
 from pipeline.core.registry import RegisteredVersion, Registry, resolve
 from pipeline.core.workspace import Store
-from pipeline.evaluate.harness_file import is_task_file, named_files, read_task
+from pipeline.evaluate.harness_file import harness_config
 from pipeline.execute import load, load_held, load_version
 from schemas.artifacts import Stored
 from schemas.base import ArtifactRef, Reference
 from schemas.bias import BiasProbe
 from schemas.data import DataFiles, DataOptions
-from schemas.evaluate import HarnessConfig, HarnessOptions, MetricSpec
+from schemas.evaluate import HarnessOptions, MetricSpec
 from schemas.judge import JudgeSpec
 from schemas.optimize import only_vllm
 from schemas.plan import Task
@@ -295,17 +295,9 @@ class Resolver:
     def _harness(self, task: HarnessTask) -> ResolvedRetention:
         key = f"evaluate.harness.{task.name}.task"
         options = {name: getattr(task, name) for name in HarnessOptions.model_fields}
-        if not is_task_file(task.task):
-            config = HarnessConfig(**options, task=task.task)
-        else:
-            file = self._source(task.task, key)
-            path = Path(file.location)
-            found = named_files(read_task(path, allow_code=task.allow_code), path.parent)
-            files = {
-                name: Reference(location=str(path.resolve()), digest=self._cache().digest(path))
-                for name, path in found.items()
-            }
-            config = HarnessConfig(**options, file=file, files=files)
+        config = harness_config(
+            task.task, HarnessOptions(**options), lambda text: self._source(text, key), self._cache().digest
+        )
         return ResolvedRetention(
             name=task.name, metric=MetricSpec(name=task.metric), margin=task.margin, harness=config
         )

@@ -10,6 +10,7 @@ from local_runner.cli import (
     ablate,
     data,
     environments,
+    harness,
     helm,
     human,
     init,
@@ -59,6 +60,7 @@ app.command()(run.run)
 app.command()(run.demo)
 app.command()(ablate.ablate)
 app.command()(judge.judge)
+app.command()(harness.harness)
 app.add_typer(human.app, name="human")
 app.add_typer(helm.app, name="helm")
 app.command()(run.status)

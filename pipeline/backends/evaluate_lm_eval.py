@@ -1,4 +1,4 @@
-"""Tasks of lm-evaluation-harness on a model that transformers loads: its prompts, its filters, its scores per item."""
+"""Tasks of lm-evaluation-harness: its prompts, its filters, its scores per item, of a model loaded here or served."""
 
 from __future__ import annotations
 
@@ -15,13 +15,17 @@ from types import ModuleType
 from typing import Any
 
 from pipeline.backends.bars import no_bars
-from pipeline.backends.model_transformers import load_causal_lm
+from pipeline.backends.model_transformers import load_causal_lm, read_facts
+from pipeline.backends.openai_http import OpenAIAddress
 from pipeline.backends.tokenizer_transformers import load_tokenizer
+from pipeline.core.context import CallContext
 from pipeline.core.errors import ConfigError, DataError, SourceError
 from pipeline.core.models import ModelFiles
 from schemas.evaluate import GenerationConfig, HarnessOptions
 
 _LEAST_CHOICES = 2
+_CONTEXT = 2048
+"""Tokens where a model states no length."""
 
 
 @dataclass(frozen=True)
@@ -36,16 +40,51 @@ class Sample:
     score: float
 
 
-def engine_name() -> str:
-    """Return libraries and versions."""
-    return f"lm_eval {version('lm_eval')}, transformers {version('transformers')}"
+@dataclass(frozen=True)
+class Asked:
+    """A model to be asked: its name with that of what runs it, and what opens it for lm_eval."""
+
+    engine: str
+    open: Callable[[], Any]
+
+
+def loaded_here(files: ModelFiles, generation: GenerationConfig) -> Asked:
+    """Return a model that transformers loads; opening it raises ModelError where it cannot be."""
+
+    def open_() -> Any:
+        from lm_eval.models.huggingface import HFLM
+
+        tokenizer: Any = _tokenizer(files)
+        model = load_causal_lm(files, dtype=generation.dtype)
+        return HFLM(pretrained=model, tokenizer=tokenizer, batch_size=generation.batch_size)
+
+    return Asked(f"lm_eval {version('lm_eval')}, transformers {version('transformers')}", open_)
+
+
+def served_at(at: OpenAIAddress, files: ModelFiles, generation: GenerationConfig, context: CallContext) -> Asked:
+    """Return a model behind a completions address; of ``files`` only the tokenizer and the config are read."""
+
+    def open_() -> Any:
+        from pipeline.backends.evaluate_lm_eval_endpoint import EndpointLM
+
+        length = read_facts(files).context_length or _CONTEXT
+        return EndpointLM(at, _tokenizer(files), length, generation.batch_size, context)
+
+    return Asked(f"lm_eval {version('lm_eval')}, OpenAI-compatible endpoint", open_)
+
+
+def _tokenizer(files: ModelFiles) -> Any:
+    return load_tokenizer(
+        files.tokenizer,
+        revision=files.revision if files.tokenizer == files.weights else None,
+        trust_remote_code=files.trust_remote_code,
+    )
 
 
 def run_task(
     task: str | Mapping[str, Any],
-    files: ModelFiles,
+    asked: Asked,
     options: HarnessOptions,
-    generation: GenerationConfig,
     *,
     seed: int,
     cache: Path,
@@ -54,32 +93,23 @@ def run_task(
 
     Args:
         task: a name that lm_eval knows, or a task's keys with paths and functions in place.
-        files: the model.
+        asked: the model; lengths and stops of answers are the task's own.
         options: how it is asked.
-        generation: dtype and batch size; lengths and stops of answers are the task's own.
         seed: of few-shot examples and of sampling.
         cache: where the data of a local task are kept while they are read.
 
     Raises:
         ConfigError: there is no such task, metric or filter, or it is none of a single item in [0, 1].
         SourceError: the task's data cannot be had.
-        ModelError: the model cannot be loaded.
+        ModelError, EngineError: the model cannot be loaded, or its address does not answer.
     """
-    from lm_eval.models.huggingface import HFLM
-
     local = not isinstance(task, str)
     templates = _sandboxed() if local and not options.allow_code else _as_they_are()
     with no_bars(), _quiet(), templates, _told_of_templates(_name(task)):
         loaded = _load(task, options, seed, cache)
         name, found = next(iter(loaded["tasks"].items()))
         _check_metric(name, found, options)
-        tokenizer: Any = load_tokenizer(
-            files.tokenizer,
-            revision=files.revision if files.tokenizer == files.weights else None,
-            trust_remote_code=files.trust_remote_code,
-        )
-        model = load_causal_lm(files, dtype=generation.dtype)
-        lm = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=generation.batch_size)
+        lm = asked.open()
         _seed(seed)
         samples = _evaluate(lm, loaded, options)[name]
     return _samples(name, samples, options)

@@ -8,20 +8,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, assert_never
 
 from pipeline.backends.generation import Advance, Completion, Generator, Likelihood, Question
+from pipeline.core.context import CallContext
 from pipeline.core.models import ModelFiles
 from pipeline.render import Tokenizer
-from schemas.evaluate import GenerationConfig, HarnessOptions
+from schemas.evaluate import EndpointSubject, GenerationConfig, HarnessOptions
 
 if TYPE_CHECKING:
     from pipeline.backends.baseline_sklearn import TextClassifier
     from pipeline.backends.classify_transformers import LabelScorer
     from pipeline.backends.embed_transformers import TokenEmbedder
-    from pipeline.backends.evaluate_lm_eval import Sample
+    from pipeline.backends.evaluate_lm_eval import Asked, Sample
     from pipeline.backends.generate_openai import ChatEndpoint
     from pipeline.backends.model_transformers import ModelFacts
 
 __all__ = [
     "Advance",
+    "Asked",
     "Completion",
     "Generator",
     "Likelihood",
@@ -31,7 +33,8 @@ __all__ = [
     "classifier_name",
     "engine_name",
     "find_topics",
-    "harness_name",
+    "harness_endpoint",
+    "harness_model",
     "load_label_scorer",
     "load_task_function",
     "load_token_embedder",
@@ -160,19 +163,32 @@ def load_label_scorer(folder: Path, label: str, key: str) -> LabelScorer:
     return load(folder, label, key)
 
 
+def harness_model(files: ModelFiles, generation: GenerationConfig) -> Asked:
+    """Return a model that is loaded here, for lm-evaluation-harness."""
+    from pipeline.backends.evaluate_lm_eval import loaded_here
+
+    return loaded_here(files, generation)
+
+
+def harness_endpoint(
+    endpoint: EndpointSubject, files: ModelFiles, generation: GenerationConfig, context: CallContext
+) -> Asked:
+    """Return a model behind a completions address, with the tokenizer of ``files``, for lm-evaluation-harness."""
+    from pipeline.backends.evaluate_lm_eval import served_at
+    from pipeline.backends.openai_http import OpenAIAddress
+
+    key = context.secret(endpoint.api_key_secret) if endpoint.api_key_secret else None
+    at = OpenAIAddress(endpoint.base_url, endpoint.model, key, endpoint.api_key_secret, "the endpoint")
+    return served_at(at, files, generation, context)
+
+
 def run_harness_task(
-    task: str | Mapping[str, Any],
-    files: ModelFiles,
-    options: HarnessOptions,
-    generation: GenerationConfig,
-    *,
-    seed: int,
-    cache: Path,
+    task: str | Mapping[str, Any], asked: Asked, options: HarnessOptions, *, seed: int, cache: Path
 ) -> list[Sample]:
     """Ask a model the items of a task of lm-evaluation-harness."""
     from pipeline.backends.evaluate_lm_eval import run_task
 
-    return run_task(task, files, options, generation, seed=seed, cache=cache)
+    return run_task(task, asked, options, seed=seed, cache=cache)
 
 
 def load_task_function(path: Path, name: str) -> Callable[..., Any]:
@@ -180,13 +196,6 @@ def load_task_function(path: Path, name: str) -> Callable[..., Any]:
     from pipeline.backends.evaluate_lm_eval import load_function
 
     return load_function(path, name)
-
-
-def harness_name() -> str:
-    """Return library and version of the harness."""
-    from pipeline.backends.evaluate_lm_eval import engine_name as name
-
-    return name()
 
 
 def _first_version(*distributions: str) -> str:

@@ -18,7 +18,7 @@ from pipeline.evaluate.scoring import NO_INTERVAL, item_clusters
 from pipeline.evaluate.table import write_table
 from pipeline.statistics import score_interval
 from schemas.data import Message
-from schemas.evaluate import EvaluateArtifact, EvaluateConfig, HarnessConfig, Score
+from schemas.evaluate import EndpointSubject, EvaluateArtifact, EvaluateConfig, HarnessConfig, Score
 
 if TYPE_CHECKING:
     from pipeline.evaluate.backends import Sample
@@ -29,17 +29,23 @@ def measure(
 ) -> EvaluateArtifact:
     """Ask a model the items of a harness task.
 
-    ``name`` is how reports call the model.
+    ``name`` is how reports call the model. Of an endpoint ``files`` has the tokenizer.
 
     Raises:
         ConfigError, DataError, SourceError: the task cannot be read, built or scored.
         IntegrityError: one of its files changed since the run began.
-        ModelError: the model cannot be loaded.
+        ModelError, EngineError: the model cannot be loaded, or its address does not answer.
     """
     context.check()
     context.emit("log", f"asking {harness.task or 'a local task'} by lm-evaluation-harness")
+    subject = config.subject
+    asked = (
+        backends.harness_endpoint(subject, files, config.generation, context)
+        if isinstance(subject, EndpointSubject)
+        else backends.harness_model(files, config.generation)
+    )
     samples = backends.run_harness_task(
-        _task(harness), files, harness, config.generation, seed=config.seed, cache=out.scratch / "datasets"
+        _task(harness), asked, harness, seed=config.seed, cache=out.scratch / "datasets"
     )
     if not samples:
         raise DataError("the task has no items", where="evaluate.harness", fix="check its test split")
@@ -60,7 +66,7 @@ def measure(
         truncated=0,
         prompt_tokens=0,
         completion_tokens=0,
-        engine=backends.harness_name(),
+        engine=asked.engine,
     )
 
 

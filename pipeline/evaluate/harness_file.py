@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core.errors import ConfigError, DataError, SourceError
+from schemas.base import Reference
+from schemas.evaluate import HarnessConfig, HarnessOptions
 
 FILE_FORMATS = ("json", "csv", "parquet", "text")
 """What ``dataset_path`` says where the data are files."""
@@ -33,6 +35,29 @@ class FunctionName(str):
 def is_task_file(name: str) -> bool:
     """Tell whether ``name`` is that of a file, and not of a task that lm_eval has."""
     return name.endswith(_SUFFIXES)
+
+
+def harness_config(
+    task: str, options: HarnessOptions, source: Callable[[str], Reference], digest: Callable[[Path], str]
+) -> HarnessConfig:
+    """Return a task as it is measured: its file and all that this names with their digests, or its name.
+
+    Args:
+        task: a name that lm_eval knows, or a YAML file.
+        options: how it is asked.
+        source: finds the file and digests it.
+        digest: of a file beside it.
+
+    Raises:
+        ConfigError, DataError, SourceError: the file, or one that it names, cannot be read, or runs code.
+    """
+    if not is_task_file(task):
+        return HarnessConfig(**options.model_dump(), task=task)
+    file = source(task)
+    path = Path(file.location)
+    found = named_files(read_task(path, allow_code=options.allow_code), path.parent)
+    files = {name: Reference(location=str(one.resolve()), digest=digest(one)) for name, one in found.items()}
+    return HarnessConfig(**options.model_dump(), file=file, files=files)
 
 
 def read_task(path: Path, *, allow_code: bool) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.backends import generate_openai
+from pipeline.backends import openai_http
 from pipeline.backends.generate_openai import ChatEndpoint
 from pipeline.backends.generation import Question
 from pipeline.core.context import CallContext
@@ -47,7 +47,7 @@ class Served:
 
 
 @contextmanager
-def endpoint(reply: Callable[[dict[str, Any], int], Reply]) -> Iterator[Served]:
+def endpoint(reply: Callable[[dict[str, Any], int], Reply], path: str = "chat/completions") -> Iterator[Served]:
     lock = threading.Lock()
 
     class Handler(BaseHTTPRequestHandler):
@@ -62,7 +62,7 @@ def endpoint(reply: Callable[[dict[str, Any], int], Reply]) -> Iterator[Served]:
                 served.most_together = max(served.most_together, served.together)
                 seen = len(served.bodies)
             try:
-                status, content, headers = reply(body, seen) if self.path == "/v1/chat/completions" else (404, "", {})
+                status, content, headers = reply(body, seen) if self.path == f"/v1/{path}" else (404, "", {})
             finally:
                 with lock:
                     served.together -= 1
@@ -90,7 +90,7 @@ def endpoint(reply: Callable[[dict[str, Any], int], Reply]) -> Iterator[Served]:
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(generate_openai, "FIRST_DELAY", 0.01)
+    monkeypatch.setattr(openai_http, "FIRST_DELAY", 0.01)
 
 
 def questions(count: int) -> list[Question]:
@@ -163,7 +163,7 @@ def test_an_endpoint_that_stays_busy_is_an_error_with_its_words() -> None:
     with endpoint(lambda *_: (503, {"error": {"message": "overloaded today"}}, {})) as served:
         with pytest.raises(EngineError, match="no answer in 6 attempts; last: 503 overloaded today"):
             ask(served)
-        assert len(served.bodies) == generate_openai.ATTEMPTS
+        assert len(served.bodies) == openai_http.ATTEMPTS
 
 
 def test_nobody_listening_is_an_error(unused_port: int) -> None:
