@@ -156,10 +156,9 @@ class Resolver:
 
     def _metric(self, metric: MetricSpec) -> MetricSpec:
         if ":" not in metric.name:
-            from pipeline.metrics import get_metric, metric_names
+            from pipeline.evaluate.scoring import check_metric
 
-            if metric.name not in metric_names():
-                get_metric(metric.name)  # raises with the nearest name
+            check_metric(metric)
             if isinstance(folder := metric.params.get("model"), str):
                 model = self._source(folder, f"evaluate.metrics.{metric.name}.model")
                 # What the model is counts, not where it lies.

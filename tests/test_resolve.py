@@ -202,3 +202,19 @@ def test_the_model_of_a_metric_is_held_by_its_content(fixture: RunFixture, tmp_p
         resolver(fixture).resolve(
             spec("triage@1", evaluate={"metrics": [{"name": "bert_score", "params": {"model": "brt"}}]})
         )
+
+
+@pytest.mark.parametrize(
+    ("metric", "says"),
+    [
+        ({"name": "json_schema", "params": {"schema": {"type": 7}}}, "no JSON schema"),
+        ({"name": "code_execution", "params": {"timeout": 0}}, "is no limit"),
+        ({"name": "exact_match", "params": {"strict": True}}, "do not fit"),
+        ("exact_macth", "no such metric"),
+    ],
+)
+def test_a_metric_that_cannot_be_built_is_refused_before_anything_is_made(
+    fixture: RunFixture, metric: Any, says: str
+) -> None:
+    with pytest.raises(ConfigError, match=says):
+        resolver(fixture).resolve(spec("triage@1", evaluate={"metrics": [metric]}))

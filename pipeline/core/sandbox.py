@@ -49,12 +49,17 @@ def run_sandboxed(program: str, limits: Limits = Limits()) -> Outcome:
     Raises:
         EnvironmentMissing: this machine cannot isolate a program.
     """
-    _check_machine()
+    check_machine()
     return _run(program, limits)
 
 
 @cache
-def _check_machine() -> None:
+def check_machine() -> None:
+    """Refuse a machine on which no program can be isolated.
+
+    Raises:
+        EnvironmentMissing: it is one.
+    """
     if sys.platform != "linux":
         raise EnvironmentMissing(
             "programs of a model are run on Linux only, where they can be isolated",

@@ -16,7 +16,7 @@ from pipeline.core.references import open_reference
 from pipeline.evaluate import backends
 from pipeline.evaluate.items import Item
 from pipeline.evaluate.slices import take
-from pipeline.metrics import BertScore, CorpusMetric, Metric, get_metric
+from pipeline.metrics import BertScore, CodeExecution, CorpusMetric, Metric, get_metric
 from pipeline.statistics import Interval, bootstrap_interval, score_interval
 from schemas.evaluate import MetricSpec, Score
 
@@ -40,6 +40,7 @@ def load_metrics(specs: Sequence[MetricSpec], labels: Sequence[str] | None) -> d
 
     Raises:
         ConfigError: two have the same name, or one cannot be built.
+        EnvironmentMissing: programs are to be run, and this machine cannot isolate them.
         SourceError: a user's file cannot be read.
         ModelError: the model of a metric cannot be loaded.
         IntegrityError: a user's file, or a metric's model, changed since the run began.
@@ -54,8 +55,22 @@ def load_metrics(specs: Sequence[MetricSpec], labels: Sequence[str] | None) -> d
         metric = get_metric(spec.name, root=_code_root(spec), **params)
         if isinstance(metric, BertScore) and spec.model is not None:
             metric.connect(backends.load_token_embedder, open_reference(spec.model))
+        if isinstance(metric, CodeExecution):
+            metric.check_machine()
         metrics[spec.name] = metric
     return metrics
+
+
+def check_metric(spec: MetricSpec) -> None:
+    """Refuse a metric of the table that cannot be built, before anything is made.
+
+    Raises:
+        ConfigError: there is no such metric, or its parameters are wrong.
+    """
+    params = dict(spec.params)
+    if spec.name in WITH_LABELS:
+        params.setdefault("labels", ["any"])
+    get_metric(spec.name, **params)
 
 
 def score_all(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pipeline.metrics.base import CorpusMetric, Metric, item_scores
 from pipeline.metrics.bert_score import BertScore
 from pipeline.metrics.calibration_error import CalibrationError
+from pipeline.metrics.code_execution import CodeExecution
 from pipeline.metrics.confusion import Confusion, FieldErrors, field_confusions, worst_confusions
 from pipeline.metrics.json_text import read_object
 from pipeline.metrics.measure import Measure, Probabilities
@@ -13,6 +14,7 @@ from pipeline.metrics.registry import get_measure, get_metric, measure_names, me
 __all__ = [
     "BertScore",
     "CalibrationError",
+    "CodeExecution",
     "Confusion",
     "CorpusMetric",
     "FieldErrors",

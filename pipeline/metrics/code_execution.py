@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Iterator
 
 from pipeline.core.errors import ConfigError
-from pipeline.core.sandbox import Limits, run_sandboxed
+from pipeline.core.sandbox import Limits, check_machine, run_sandboxed
 from pipeline.metrics.base import ItemMean
 
 _OPENS = re.compile(r"\s*(```+|~~~+)\s*([\w+-]*)[^`]*$")
@@ -24,7 +24,7 @@ class CodeExecution(ItemMean):
 
     Raises:
         ConfigError: a limit that no program could keep, or none at all.
-        EnvironmentMissing: this machine cannot isolate a program; raised by ``item``.
+        EnvironmentMissing: this machine cannot isolate a program; raised by ``item`` and ``check_machine``.
     """
 
     name = "code_execution"
@@ -37,6 +37,10 @@ class CodeExecution(ItemMean):
                 raise ConfigError(f"{value!r} is no limit", where=f"code_execution.{key}", fix=told)
         cpu_seconds = max(1, round(timeout + 0.5))
         self._limits = Limits(seconds=timeout, cpu_seconds=cpu_seconds, memory_bytes=int(memory_mb) << 20)
+
+    def check_machine(self) -> None:
+        """Refuse a machine that cannot isolate a program, before anything is asked."""
+        check_machine()
 
     def item(self, prediction: str, reference: str) -> float:
         """Return 1.0 or 0.0."""
