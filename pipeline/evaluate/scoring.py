@@ -70,7 +70,7 @@ def check_metric(spec: MetricSpec) -> None:
     params = dict(spec.params)
     if spec.name in WITH_LABELS:
         params.setdefault("labels", ["any"])
-    get_metric(spec.name, **params)
+    get_metric(spec.name, root=None, **params)
 
 
 def score_all(
