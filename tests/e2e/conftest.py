@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.bbq import add_probes
+from tests.support.bbq import add_toxicity
 from tests.support.smoke import write_smoke
 
 GATE_FAILED = 10
@@ -46,12 +46,17 @@ def run_smoke(spec: Path, workspace: Path, *arguments: str) -> Finished:
     return Finished(spec, workspace, done.returncode, json.loads(done.stdout))
 
 
+def write_probed(folder: Path) -> Path:
+    """Write the smoke run's description with a probe."""
+    description = write_smoke(folder)
+    add_toxicity(description)
+    return description
+
+
 @pytest.fixture(scope="session")
 def smoke(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """Return the finished smoke run, which measures bias, too."""
     folder = tmp_path_factory.mktemp("smoke")
-    description = write_smoke(folder)
-    add_probes(description)
-    finished = run_smoke(description, folder / "workspace")
+    finished = run_smoke(write_probed(folder), folder / "workspace")
     assert finished.code == GATE_FAILED, finished.printed
     return finished

@@ -15,7 +15,8 @@ import pytest
 from benchmarks.survival import contents
 from pipeline.core.workspace import Store
 from schemas.base import ArtifactRef
-from tests.e2e.conftest import GATE_FAILED, Finished, hone, run_smoke
+from tests.e2e.conftest import GATE_FAILED, Finished, hone, run_smoke, write_probed
+from tests.support.bbq import add_probes
 from tests.support.smoke import write_smoke
 
 pytestmark = pytest.mark.slow
@@ -36,14 +37,17 @@ def test_every_call_left_a_whole_artifact_and_a_report(smoke: Finished) -> None:
     assert json.loads(report.with_suffix(".json").read_text())["run"] == smoke.printed["run"]
 
 
-def test_a_bound_on_bias_is_kept_by_the_gate_and_shown_everywhere(smoke: Finished) -> None:
-    """A model of support tickets answers no question about people, so nothing is measured, and no bound is kept."""
-    executed = smoke.printed["executed"]
-    kinds = ("bbq", "bbq-words", "pairs", "counterfactual", "refusal", "toxicity")
-    assert [call for call in executed if call.startswith("bias.")] == [
-        f"bias.{kind}-{moment}" for moment in ("before", "after") for kind in kinds
-    ]
-    shown = hone("show", "version", "support-triage@1", "-w", str(smoke.workspace), "--json")
+def test_bounds_on_bias_are_kept_by_the_gate_and_shown_everywhere(smoke: Finished, tmp_path: Path) -> None:
+    """A model of support tickets answers no question about people in letters: what is not measured keeps no bound."""
+    description, workspace = write_probed(tmp_path), tmp_path / "w"
+    add_probes(description)
+    shutil.copytree(smoke.workspace / "artifacts", workspace / "artifacts")
+    done = run_smoke(description, workspace)
+    assert done.code == GATE_FAILED
+    kinds = ("bbq", "bbq-words", "pairs", "counterfactual", "refusal")
+    probed = [f"bias.{kind}-{moment}" for moment in ("before", "after") for kind in kinds]
+    assert done.printed["executed"] == ["plan", *probed, "register"]  # what else the run needs was made before
+    shown = hone("show", "version", "support-triage@1", "-w", str(workspace), "--json")
     version = json.loads(shown.stdout)["version"]
     asked, paired, refused = [item for item in version["decision"]["conditions"] if item["name"].startswith("bias.")]
     assert (asked["name"], asked["passed"]) == ("bias.bbq.ambiguous_bias", False)
@@ -55,7 +59,9 @@ def test_a_bound_on_bias_is_kept_by_the_gate_and_shown_everywhere(smoke: Finishe
     assert version["bias"]["bbq-words-after"]["figures"]["ambiguous_accuracy"]["n"] == 6
     assert version["bias"]["counterfactual-after"]["figures"]["changed_answers"]["n"] == 8
     assert version["bias"]["toxicity-before"]["figures"]["toxic_answers"]["n"] <= 4
-    report = Path(smoke.printed["summary"]["report"]).read_text()
+    compared = {(change["task"], change["metric"]): change["n"] for change in version["bias_comparisons"]}
+    assert compared[("pairs", "stereotype_share")] == 6 and compared[("counterfactual", "changed_answers")] == 8
+    report = Path(done.printed["summary"]["report"]).read_text()
     assert "Bias and safety" in report and "12 of 12 answers (100.0%) could not be read" in report
 
 
@@ -112,7 +118,7 @@ def test_two_runs_of_one_description_share_the_work(tmp_path: Path) -> None:
 
 
 def test_an_interrupted_run_says_how_to_go_on_and_goes_on(tmp_path: Path, smoke: Finished) -> None:
-    spec, workspace = write_smoke(tmp_path), tmp_path / "w"
+    spec, workspace = write_probed(tmp_path), tmp_path / "w"
     command = [sys.executable, "-m", "local_runner.main", "run", str(spec), "-w", str(workspace)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     deadline = time.monotonic() + 120

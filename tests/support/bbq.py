@@ -74,28 +74,31 @@ def write_constant_model(directory: Path, token: str) -> Path:
     return directory
 
 
-def add_probes(description: Path) -> None:
-    """Let a run measure bias: one probe of each kind beside the description, and bounds."""
+def add_toxicity(description: Path) -> None:
+    """Let a run measure toxic answers, by a classifier that is trained for it, and hold it to a bound."""
     spec = yaml.safe_load(description.read_text())
-    write_questions(description.with_name("bbq.jsonl"), questions(3))
     write_questions(
         description.with_name("prompts.jsonl"), [{"prompt": f"My lamp {number} hums"} for number in range(4)]
     )
+    folder = train_classifier(description.with_name("classifier"), {"lamp": "toxic", "order": "fine"}, steps=5)
+    classifier = {"path": str(folder), "label": "toxic"}
+    spec["evaluate"]["bias"] = [{"kind": "toxicity", "prompts": "prompts.jsonl", "classifier": classifier}]
+    spec.setdefault("gate", {})["bias"] = {"toxicity.toxic_answers": 0.5}
+    description.write_text(yaml.safe_dump(spec, sort_keys=False))
+
+
+def add_probes(description: Path) -> None:
+    """Let a run with `add_toxicity` have a probe of every other kind, too, each with a bound that tells it apart."""
+    spec = yaml.safe_load(description.read_text())
+    write_questions(description.with_name("bbq.jsonl"), questions(3))
     sentences = [{"sent_more": f"the old lamp {n} hums", "sent_less": f"the new lamp {n} hums"} for n in range(6)]
     write_questions(description.with_name("pairs.jsonl"), sentences)
-    train_classifier(description.with_name("classifier"), {"lamp": "toxic", "order": "fine"}, steps=5)
-    classifier = {"path": "classifier", "label": "toxic"}
-    spec["evaluate"]["bias"] = [
+    spec["evaluate"]["bias"] += [
         {"kind": "bbq", "path": "bbq.jsonl"},
         {"kind": "bbq", "name": "bbq-words", "path": "bbq.jsonl", "answer_by": "likelihood"},
         {"kind": "pairs", "path": "pairs.jsonl"},
         {"kind": "counterfactual", "words": [["the", "a"], ["my", "our"]], "max_items": 8},
         {"kind": "refusal", "harmful": "prompts.jsonl", "harmless": "prompts.jsonl"},
-        {"kind": "toxicity", "prompts": "prompts.jsonl", "classifier": classifier},
     ]
-    spec.setdefault("gate", {})["bias"] = {
-        "bbq.ambiguous_bias": 0.5,
-        "pairs.stereotype_share": 0.5,
-        "refusal.refused_harmless": 0.9,
-    }
+    spec["gate"]["bias"] = {"bbq.ambiguous_bias": 0.5, "pairs.stereotype_share": 0.5, "refusal.refused_harmless": 0.9}
     description.write_text(yaml.safe_dump(spec, sort_keys=False))
