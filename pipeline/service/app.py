@@ -13,11 +13,12 @@ from fastapi.concurrency import run_in_threadpool
 from sqlalchemy.exc import SQLAlchemyError
 
 from pipeline.core.version import CODE_VERSION
-from pipeline.service.api.errors import Refusal, add_handlers, answers
+from pipeline.service.api.described import answers
+from pipeline.service.api.errors import Refusal, add_handlers
 from pipeline.service.api.keys import Keyring
 from pipeline.service.api.protection import MAX_JSON_BYTES, Protection
 from pipeline.service.files.multipart import MAX_FIELD_BYTES
-from pipeline.service.files.routes import file_routes
+from pipeline.service.files.routes import expire, file_routes
 from pipeline.service.files.shelf import Shelf
 from pipeline.service.jobs.routes import job_routes
 from pipeline.service.jobs.supervisor import Supervisor
@@ -98,8 +99,7 @@ def service_app(parts: Parts) -> FastAPI:
 
 def _open(parts: Parts) -> None:
     parts.shelf.open()
-    parts.records.files.expire()
-    parts.shelf.sweep(parts.records.files.shelved())
+    expire(parts.records, parts.shelf)
     parts.supervisor.start()
 
 

@@ -1,8 +1,11 @@
-"""OpenAI's own client against a live service: one job, trained for real, killed, paused, and carried to its end."""
+"""OpenAI's own client against a live service, typed as docs/service.md says: one job, trained for real, killed, paused,
+and carried to its end.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +22,8 @@ from tests.support.live_service import LiveService, live_service, wait_for
 from tests.support.small_jobs import conversations, small_spec
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "service.md"
 
 STEPS = 40
 
@@ -44,21 +49,15 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     content = conversations()
     with live_service(tmp_path_factory.mktemp("service") / "workspace") as service:
         client = service.start()
-        file = client.files.create(file=("rows.jsonl", content), purpose="fine-tune")
-        method = {"type": "supervised", "supervised": {"hyperparameters": {"batch_size": 8}}}
-        job = client.fine_tuning.jobs.create(
-            model="hone:tiny",
-            training_file=file.id,
-            suffix="house",
-            seed=5,
-            method=method,
-            metadata={"team": "home"},
-            extra_body={"spec": small_spec(STEPS)},
-        )
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(service.root.parent)
+            Path("train.jsonl").write_bytes(content)
+            file, job = order_as_documented(service)
         waiting = client.fine_tuning.jobs.create(model="hone:tiny", training_file=file.id)
         waiting = client.fine_tuning.jobs.cancel(waiting.id)
         wait_for(lambda: bool(client.fine_tuning.jobs.checkpoints.list(job.id).data), "checkpoint")
         service.kill()
+        client.close()
         client = service.start()
         wait_for(
             lambda: "going on from step" in str(client.fine_tuning.jobs.list_events(job.id).data), "training again"
@@ -71,6 +70,27 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
         streamed = list(follow(client, job.id))
         job = client.fine_tuning.jobs.retrieve(job.id)
         yield Story(service, client, file, content, job, waiting, paused, steps, streamed)
+        client.close()
+
+
+def order_as_documented(service: LiveService) -> tuple[Any, Any]:
+    """Run the page's first block with this service's address and key, and a description that is done in seconds."""
+    code, names = blocks()[0], {}
+    for shown, real in {
+        "http://127.0.0.1:8080/v1": service.base_url,
+        "hone_...": service.key,
+        '{"task": "classification", "evaluate": {"target": {"accuracy": 0.9}}}': repr(small_spec(STEPS)),
+    }.items():
+        assert code.count(shown) == 1
+        code = code.replace(shown, real)
+    exec(code, names)
+    names["client"].close()
+    return names["file"], names["job"]
+
+
+def blocks() -> list[str]:
+    """Return the page's Python."""
+    return re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
 
 
 def metrics(client: Any, job: str) -> list[Any]:
@@ -83,7 +103,8 @@ def follow(client: Any, job: str) -> Iterator[Any]:
     from openai.types.fine_tuning import FineTuningJobEvent
 
     path = f"/fine_tuning/jobs/{job}/events?stream=true"
-    yield from client.get(path, cast_to=FineTuningJobEvent, stream=True, stream_cls=Stream[FineTuningJobEvent])
+    with client.get(path, cast_to=FineTuningJobEvent, stream=True, stream_cls=Stream[FineTuningJobEvent]) as events:
+        yield from events
 
 
 def test_files_come_back_as_they_were(story: Story) -> None:
@@ -94,11 +115,11 @@ def test_files_come_back_as_they_were(story: Story) -> None:
 
 def test_the_job_succeeds_with_a_model_and_its_metrics(story: Story) -> None:
     job = story.job
-    assert (job.status, job.error, job.seed, job.metadata) == ("succeeded", None, 5, {"team": "home"})
-    assert job.fine_tuned_model == f"ft:hone-tiny:hone:house:{job.id.removeprefix('ftjob-')[:8]}"
+    assert (job.status, job.error, job.seed, job.metadata) == ("succeeded", None, 0, {"team": "support"})
+    assert job.fine_tuned_model == f"ft:hone-tiny:hone:support-triage:{job.id.removeprefix('ftjob-')[:8]}"
     assert job.method.supervised.hyperparameters.batch_size == 8
     assert job.trained_tokens > 0 and job.finished_at >= job.created_at
-    assert job.hone["version"] == "house@1"
+    assert job.hone["version"] == "support-triage@1"
     lines = story.client.files.content(job.result_files[0]).read().decode().splitlines()
     trained = [line for line in lines[1:] if line.split(",")[1]]
     assert int(trained[-1].split(",")[0]) == STEPS
@@ -115,7 +136,7 @@ def test_what_was_killed_and_paused_was_done_once(story: Story) -> None:
     assert story.paused.status == "paused" and story.paused.fine_tuned_model is None
     assert story.steps_when_paused < STEPS
     messages = [event.message for event in story.streamed]
-    assert messages.count("train.seed-5 finished") == 1
+    assert messages.count("train.seed-0 finished") == 1
     assert messages.count("register finished") == 1
     resumed = [message for message in messages if "going on from step" in message]
     assert len(resumed) == 2, messages  # after the kill, and after the pause
@@ -126,7 +147,7 @@ def test_what_was_killed_and_paused_was_done_once(story: Story) -> None:
     steps = [line["step"] for line in map(json.loads, log.read_text().splitlines()) if "loss" in line]
     assert steps == sorted(set(steps)) and steps[-1] == STEPS
     registry = MlflowRegistry(story.service.root / "mlflow.db", None)
-    assert [str(version) for version in registry.list_versions()] == ["house@1"]
+    assert [str(version) for version in registry.list_versions()] == ["support-triage@1"]
 
 
 def test_events_are_followed_in_their_order(story: Story) -> None:
@@ -174,10 +195,12 @@ def test_the_model_answers_by_its_name(story: Story) -> None:
         "temperature": 0,
     }
     whole = story.client.chat.completions.with_raw_response.create(model=story.job.fine_tuned_model, **asked)
-    assert whole.headers["x-hone-version"] == "house@1"
+    assert whole.headers["x-hone-version"] == "support-triage@1"
+    code = blocks()[1].replace("My parcel never came.", asked["messages"][0]["content"])
+    exec(code, {"client": story.client, "job": story.job})
     text = whole.parse().choices[0].message.content
-    pieces = story.client.chat.completions.create(model="house@1", stream=True, **asked)
-    assert "".join(piece.choices[0].delta.content or "" for piece in pieces if piece.choices) == text
+    with story.client.chat.completions.create(model="support-triage@1", stream=True, **asked) as pieces:
+        assert "".join(piece.choices[0].delta.content or "" for piece in pieces if piece.choices) == text
 
 
 @pytest.mark.full
@@ -202,8 +225,9 @@ def test_errors_are_those_that_the_sdk_knows(story: Story) -> None:
     assert (bad.value.code, bad.value.param) == ("file_not_found", "training_file")
     with pytest.raises(BadRequestError):
         story.client.fine_tuning.jobs.cancel(story.job.id)
-    with pytest.raises(AuthenticationError):
-        OpenAI(base_url=story.service.base_url, api_key="hone_a_b", max_retries=0).files.list()
+    stranger = OpenAI(base_url=story.service.base_url, api_key="hone_a_b", max_retries=0)
+    with stranger, pytest.raises(AuthenticationError):
+        stranger.files.list()
 
 
 def test_the_service_ends_when_it_is_asked_to(story: Story) -> None:

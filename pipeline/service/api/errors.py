@@ -6,7 +6,7 @@ import logging
 import re
 import traceback
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -19,15 +19,6 @@ from schemas.api import ApiError, ErrorAnswer
 _log = logging.getLogger(__name__)
 
 INVALID: Final = "invalid_request_error"
-
-_MEANINGS: Mapping[int, str] = {
-    400: "The request says something that cannot be done; `param` names the field.",
-    401: "The key is missing or not known.",
-    403: "The key may not do this.",
-    404: "There is no such thing.",
-    413: "The body is larger than may be.",
-    503: "Not now; try again later.",
-}
 
 _SHOWN_CHARACTERS = 500
 
@@ -73,11 +64,6 @@ class Refusal(HTTPException):
 def not_found(what: str, name: str, param: str | None = None) -> Refusal:
     """Return the refusal for something that is not there."""
     return Refusal(404, f"No such {what}: {name[:_SHOWN_CHARACTERS]}", param=param, code="not_found")
-
-
-def answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return what an OpenAPI operation says of its refusals."""
-    return {status: {"model": ErrorAnswer, "description": _MEANINGS[status]} for status in (401, 403, *statuses)}
 
 
 def add_handlers(app: FastAPI) -> None:

@@ -12,7 +12,8 @@ from fastapi.responses import FileResponse
 from starlette.requests import ClientDisconnect
 
 from pipeline.service.api.access import needs
-from pipeline.service.api.errors import Refusal, answers, not_found
+from pipeline.service.api.described import answers, links
+from pipeline.service.api.errors import Refusal, not_found
 from pipeline.service.api.keys import Keyring
 from pipeline.service.api.lists import After, known_cursor, page
 from pipeline.service.files.multipart import Form, boundary_of, read_form
@@ -30,6 +31,8 @@ _LASTS: Final = (3600, 2_592_000)
 
 _MOST_LISTED = 10_000
 _DIGITS = re.compile(r"[0-9]{1,9}")
+
+_LINKS: Final = links("file_id", "retrieveFile", "downloadFile", "deleteFile")
 
 _UPLOAD: Final[dict[str, Any]] = {
     "requestBody": {
@@ -70,7 +73,7 @@ def file_routes(records: Records, shelf: Shelf, keyring: Keyring, max_file_bytes
         prefix="/v1/files", tags=["files"], dependencies=[Depends(needs("train", keyring))], responses=answers(400)
     )
 
-    @routes.post("", operation_id="createFile", openapi_extra=_UPLOAD, responses=answers(400, 413))
+    @routes.post("", operation_id="createFile", openapi_extra=_UPLOAD, responses={**answers(400, 413), **_LINKS})
     async def create(request: Request) -> FileObject:
         """Upload a file; its bytes go to disk as they come."""
         boundary = boundary_of(request.headers.get("content-type", ""))
@@ -129,6 +132,12 @@ def file_routes(records: Records, shelf: Shelf, keyring: Keyring, max_file_bytes
     return routes
 
 
+def expire(records: Records, shelf: Shelf) -> None:
+    """Remove the files whose time is over."""
+    for stored_as in records.files.expire():
+        shelf.remove(stored_as)
+
+
 def _known(records: Records, file_id: str) -> KnownFile:
     file = records.files.get(file_id)
     if file is None:
@@ -154,6 +163,7 @@ def _keep(records: Records, shelf: Shelf, form: Form) -> KnownFile:
     if suffix not in READABLE:
         endings = ", ".join(READABLE)
         raise Refusal(400, f"The file's name has to end with one of {endings}", param="file")
+    expire(records, shelf)
     file = KnownFile.new(filename, purpose, form.file.size, form.file.sha256, suffix, _lasts(form.fields))
     shelf.keep(form.file, file.stored_as)
     records.files.add(file)

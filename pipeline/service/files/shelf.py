@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,12 +49,6 @@ class Shelf:
     def remove(self, stored_as: str) -> None:
         """Remove a file."""
         self.path(stored_as).unlink(missing_ok=True)
-
-    def sweep(self, known: Collection[str]) -> None:
-        """Remove files that nobody knows: a process died between writing one and noting it, or it expired."""
-        for path in self.folder.iterdir():
-            if path.is_file() and path.name not in known:
-                path.unlink()
 
 
 class Incoming:

@@ -11,7 +11,8 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import StreamingResponse
 
 from pipeline.service.api.access import needs
-from pipeline.service.api.errors import Refusal, answers, not_found
+from pipeline.service.api.described import answers, links
+from pipeline.service.api.errors import Refusal, not_found
 from pipeline.service.api.keys import Keyring
 from pipeline.service.api.lists import After, Limit, known_cursor, page
 from pipeline.service.jobs.describe import describe
@@ -36,6 +37,16 @@ RESUME: Final[tuple[Move, ...]] = ((("paused",), "queued", "The job goes on"),)
 
 _METADATA = re.compile(r"metadata\[(.{1,64})\]", re.DOTALL)
 _MOST_PAIRS: Final = 16
+
+_LINKS: Final = links(
+    "fine_tuning_job_id",
+    "retrieveFineTuningJob",
+    "cancelFineTuningJob",
+    "pauseFineTuningJob",
+    "resumeFineTuningJob",
+    "listFineTuningEvents",
+    "listFineTuningJobCheckpoints",
+)
 
 _EVENTS: Final[dict[int | str, dict[str, Any]]] = {
     200: {
@@ -113,7 +124,7 @@ def job_routes(records: Records, keyring: Keyring, organization: str, wake: Call
 
 
 def _add_orders(routes: APIRouter, desk: _Desk) -> None:
-    @routes.post("", operation_id="createFineTuningJob", responses=answers(400, 404))
+    @routes.post("", operation_id="createFineTuningJob", responses={**answers(400, 404), **_LINKS})
     def create(request: JobRequest) -> FineTuningJob:
         """Accept a job. The answer comes once the job is committed: it will be carried out, whatever dies."""
         return desk.show(desk.create(request))

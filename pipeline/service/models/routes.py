@@ -10,7 +10,8 @@ from fastapi import APIRouter, Depends, Response
 
 from pipeline.core.errors import HoneError, RegistryError
 from pipeline.service.api.access import needs
-from pipeline.service.api.errors import Refusal, answers
+from pipeline.service.api.described import answers
+from pipeline.service.api.errors import Refusal
 from pipeline.service.api.keys import Keyring
 from pipeline.service.models.engines import Engines, Lent
 from pipeline.service.models.names import target_of, unknown_model

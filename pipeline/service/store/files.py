@@ -64,15 +64,13 @@ class FileStore:
         with self._engine.begin() as connection:
             connection.execute(delete(files).where(files.c.id == name))
 
-    def expire(self) -> None:
-        """Forget the files whose time is over."""
+    def expire(self) -> list[str]:
+        """Forget the files whose time is over, and return their names on the shelf."""
+        over = files.c.expires_at <= now()
         with self._engine.begin() as connection:
-            connection.execute(delete(files).where(files.c.expires_at <= now()))
-
-    def shelved(self) -> set[str]:
-        """Return the names on the shelf of all files."""
-        with self._engine.connect() as connection:
-            return set(connection.execute(select(files.c.stored_as)).scalars())
+            gone = list(connection.execute(select(files.c.stored_as).where(over)).scalars())
+            connection.execute(delete(files).where(files.c.stored_as.in_(gone)))
+        return gone
 
 
 def add_file(connection: Connection, file: KnownFile) -> None:

@@ -78,6 +78,9 @@ def test_openapi_says_what_is_answered(service: Service) -> None:
     operations = [(path, operation) for path, methods in described["paths"].items() for operation in methods.values()]
     assert len(operations) == 19
     assert len({operation["operationId"] for _, operation in operations}) == len(operations)
+    known = {operation["operationId"] for _, operation in operations}
+    linked = [link["operationId"] for _, operation in operations for link in _links(operation)]
+    assert len(linked) == 9 and known.issuperset(linked)
     for path, operation in operations:
         assert operation["summary"] and operation["tags"]
         assert "422" not in operation["responses"]
@@ -86,3 +89,7 @@ def test_openapi_says_what_is_answered(service: Service) -> None:
             for status in {"400", "401", "403", "404"} & set(operation["responses"]) | {"401", "403"}:
                 schema = operation["responses"][status]["content"]["application/json"]["schema"]
                 assert schema == {"$ref": "#/components/schemas/ErrorAnswer"}
+
+
+def _links(operation: dict[str, Any]) -> list[dict[str, Any]]:
+    return list(operation["responses"]["200"].get("links", {}).values())
