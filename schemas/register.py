@@ -126,13 +126,14 @@ class Comparison(Schema):
 
 
 class Condition(Schema):
-    """One condition of the gate as a measured number. ``required`` false: reported, does not decide."""
+    """One condition of the gate as a measured number, of ``n`` items. ``required`` false: reported, does not decide."""
 
     name: str
     estimate: float | None
     low: float | None = None
     high: float | None = None
     threshold: float | None
+    n: int | None = None
     passed: bool
     required: bool = True
     text: str

@@ -69,6 +69,7 @@ def _condition(name: str, bound: float, found: BiasArtifact, score: Score, befor
         low=score.low,
         high=score.high,
         threshold=bound,
+        n=score.n,
         passed=kept and complete,
         text=f"{'; '.join(notes)}.",
     )

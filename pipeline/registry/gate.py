@@ -143,6 +143,7 @@ def _gain(evidence: Evidence, candidate: Candidate) -> Condition:
         low=gain.low,
         high=gain.high,
         threshold=gate.minimum_gain,
+        n=gain.n,
         passed=shown and enough,
         text=f"{versus}: {verdict}.{_uninstructed(evidence)}",
     )
@@ -180,6 +181,7 @@ def _target(evidence: Evidence, candidate: Candidate, metric: str) -> Condition:
         low=score.low,
         high=score.high,
         threshold=wanted,
+        n=score.n,
         passed=reached,
         required=required,
         text=f"{metric} of {candidate.name} is {percent(score.value)} (interval {percent(score.low)} to "
@@ -197,6 +199,7 @@ def _contamination(evidence: Evidence) -> Condition:
         name="contamination",
         estimate=share,
         threshold=cap,
+        n=found.rows,
         passed=kept,
         text=f"{percent(share)} of {found.rows:,} test rows repeat or nearly repeat a training row "
         f"({found.copies:,} word for word); at most {percent(cap)} may (gate.max_contamination)"
@@ -242,6 +245,7 @@ def _parity(evidence: Evidence) -> Iterator[Condition]:
             name="parity.prompts",
             estimate=serve.prompt_mismatches,
             threshold=0,
+            n=serve.prompts,
             passed=same and serve.prompts > 0,
             text=f"{serve.prompt_mismatches} of {serve.prompts} prompts reached {serve.engine} with token ids other "
             f"than those of training{'' if same else ': the chat template or tokenizer differs'}.",
@@ -252,6 +256,7 @@ def _parity(evidence: Evidence) -> Iterator[Condition]:
             name="parity.answers",
             estimate=serve.answer_mismatches,
             threshold=allowed,
+            n=serve.prompts,
             passed=serve.answer_mismatches <= allowed,
             text=f"{serve.answer_mismatches} of {serve.prompts} served greedy answers differ from the evaluated ones; "
             f"{allowed} may.",
@@ -269,6 +274,7 @@ def _seeds(evidence: Evidence) -> Iterator[Condition]:
         low=seeds.low,
         high=seeds.high,
         threshold=gain.reference_value,
+        n=gain.n,
         passed=above == len(seeds.values),
         required=False,
         text=f"{above} of {len(seeds.values)} seeds score above the best baseline, {gain.reference}; their mean "

@@ -55,6 +55,7 @@ def _condition(judged: JudgeArtifact, minimum: float | None) -> Condition:
         low=found.low,
         high=found.high,
         threshold=least,
+        n=found.n,
         passed=passed,
         required=minimum is not None,
         text=f"{'; '.join(notes)}.",

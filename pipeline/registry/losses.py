@@ -52,6 +52,7 @@ def _condition(loss: Loss, name: str, what: str, alpha: float) -> Condition:
         estimate=comparison.difference,
         low=low,
         threshold=-loss.margin,
+        n=comparison.n,
         passed=passed,
         text=f"{what}: {percent(comparison.reference_value)} with {comparison.reference}, "
         f"{percent(comparison.candidate_value)} with {comparison.candidate} by {comparison.metric} on the same "

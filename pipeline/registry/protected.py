@@ -87,6 +87,7 @@ def protected_conditions(protected: Sequence[Protected], alpha: float) -> Iterat
             low=compared.low,
             high=compared.high,
             threshold=0.0,
+            n=compared.n,
             passed=not worse,
             text=f"{compared.candidate} scores {percent(compared.candidate_value)} and {compared.reference} "
             f"{percent(compared.reference_value)} {where if each.kind == SLICE else f'by {each.name}'}: "

@@ -1,4 +1,4 @@
-"""What tuning fixed and broke, from the per-item results of the best baseline and the tuned model."""
+"""What tuning fixed and broke, and what it still gets wrong, from per-item results."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ from typing import Any
 
 from pipeline.core.errors import IntegrityError
 from pipeline.report.record import Finished, RunRecord
-from pipeline.report.types import ChangedItem, ItemChanges
+from pipeline.report.types import ChangedItem, ItemChanges, SliceChanges, WorstItem
 from schemas.evaluate import EvaluateArtifact
 
 EXAMPLES = 5
 """Examples shown of each kind."""
 
-_COLUMNS = ("id", "prompt", "reference", "prediction")
+CHAMPION = "champion"
+"""The baseline that is the version which serves now."""
+
+_COLUMNS = ("id", "prompt", "reference", "prediction", "slices")
 
 
 def item_changes(record: RunRecord, baseline: str | None, metric: str) -> ItemChanges | None:
@@ -41,7 +44,48 @@ def item_changes(record: RunRecord, baseline: str | None, metric: str) -> ItemCh
         broken=len(broken),
         fixed_examples=tuple(_example(pair) for pair in fixed[:EXAMPLES]),
         broken_examples=tuple(_example(pair) for pair in broken[:EXAMPLES]),
+        slices=_by_slice(pairs, score),
     )
+
+
+def worst_items(record: RunRecord, metric: str) -> tuple[WorstItem, ...]:
+    """Return the items that the shipped model scores lowest on, none that has the best score; ties keep their order.
+
+    Raises:
+        IntegrityError: its file cannot be read.
+    """
+    evaluation = record.evaluations.get(record.shipped)
+    if evaluation is None:
+        return ()
+    score = f"score.{metric}"
+    rows = sorted(_items(evaluation, metric), key=lambda row: row[score])
+    return tuple(
+        WorstItem(
+            id=str(row["id"]),
+            prompt=row["prompt"],
+            reference=row["reference"],
+            tuned=row["prediction"],
+            score=row[score],
+        )
+        for row in rows[:EXAMPLES]
+        if row[score] < 1.0
+    )
+
+
+def _by_slice(pairs: list[tuple[dict[str, Any], dict[str, Any]]], score: str) -> tuple[SliceChanges, ...]:
+    counts: dict[str, list[int]] = {}
+    for before, after in pairs:
+        for name in after["slices"] or ():
+            counted = counts.setdefault(name, [0, 0, 0])
+            counted[0] += 1
+            counted[1] += after[score] > before[score]
+            counted[2] += after[score] < before[score]
+    found = [
+        SliceChanges(name=name, n=n, fixed=fixed, broken=broken)
+        for name, (n, fixed, broken) in counts.items()
+        if fixed or broken
+    ]
+    return tuple(sorted(found, key=lambda each: (-each.fixed - each.broken, each.name)))
 
 
 def _items(evaluation: Finished[EvaluateArtifact], metric: str) -> list[dict[str, Any]]:

@@ -12,11 +12,12 @@ from pipeline.report.conditions import outcome_text
 from pipeline.report.front_page import score_plot
 from pipeline.report.human import human_blocks
 from pipeline.report.judged import judged_blocks
-from pipeline.report.page import Block, Bullets, Example, Paragraph, Plot, Section, Table, filled
+from pipeline.report.mistakes import changes, confusions, worst
+from pipeline.report.page import Block, Bullets, Paragraph, Plot, Section, Table, filled
 from pipeline.report.plots import IntervalRow, Mark, interval_plot, mark_plot
 from pipeline.report.slices import slices
-from pipeline.report.types import ChangedItem, Report, SubjectScores, VariantRow
-from pipeline.report.wording import clip, count, difference_range, level, score_range, score_text, size
+from pipeline.report.types import Report, VariantRow
+from pipeline.report.wording import difference_range, level, score_range, score_text, size
 from schemas.evaluate import Score
 from schemas.register import Comparison, Condition
 
@@ -41,8 +42,9 @@ def evidence(report: Report) -> Iterator[Section]:
             ("retention", "What the base could do before", _retention(report)),
             ("bias", TITLE, bias_blocks(report.bias, report.bias_comparisons, report.alpha)),
             ("variants", "Variants: size and score", _variants(report)),
-            ("confusions", "Worst confusions", _confusions(report)),
-            ("changes", "What tuning fixed and broke", _changes(report)),
+            ("confusions", "Worst confusions", confusions(report)),
+            ("changes", "What tuning fixed and broke", changes(report)),
+            ("worst", "Worst items", worst(report)),
         )
     )
 
@@ -54,7 +56,7 @@ def score_cells(score: Score | None) -> tuple[str, str, str]:
 
 def _gate(report: Report) -> Iterator[Block]:
     if report.conditions:
-        numeric = ("Estimate", "Bounds", "Threshold")
+        numeric = ("Estimate", "Bounds", "n", "Threshold")
         yield Table(
             "As measured; a condition that does not decide is marked",
             ("Condition", "Outcome", *numeric),
@@ -82,7 +84,8 @@ def _condition_row(condition: Condition) -> tuple[str, ...]:
         else ""
     )
     estimate = written(condition.estimate) or "not measured"
-    return condition.name, outcome_text(condition), estimate, bounds, written(condition.threshold)
+    n = f"{condition.n:,}" if condition.n is not None else ""
+    return condition.name, outcome_text(condition), estimate, bounds, n, written(condition.threshold)
 
 
 def _scores(report: Report) -> Iterator[Block]:
@@ -223,52 +226,3 @@ def _variant_plot(rows: Sequence[VariantRow], letters: dict[str, str], metric: s
     )
     alternative = f"Size and {metric} of the variants. {spoken}."
     return Plot("Size and score with 95% intervals", mark_plot(marks, "MB", f"{metric} in %", alternative), alternative)
-
-
-def _confusions(report: Report) -> Iterator[Block]:
-    if not report.confusions:
-        return
-    total = next((s.n for s in report.subjects if s.role == "tuned"), 0)
-    yield Table(
-        f"Of the tuned model on {count(total, 'test item')}",
-        ("Field", "Expected", "Answered", "Items"),
-        tuple(
-            (
-                item.field or "whole answer",
-                clip(item.expected, _CONFUSION_LENGTH),
-                clip(item.predicted, _CONFUSION_LENGTH) or "(nothing)",
-                f"{item.count:,}",
-            )
-            for item in report.confusions
-        ),
-        frozenset({"Items"}),
-    )
-
-
-def _changes(report: Report) -> Iterator[Block]:
-    changes = report.changes
-    if changes is None:
-        return
-    yield Paragraph(
-        f"Against {_title(report.subjects, changes.baseline)}, by {changes.metric}: {changes.fixed:,} of "
-        f"{count(changes.n, 'item')} became better and {changes.broken:,} worse."
-    )
-    for kind, items in (("Fixed", changes.fixed_examples), ("Broken", changes.broken_examples)):
-        for number, item in enumerate(items, start=1):
-            yield _example(f"{kind}, example {number}", item)
-
-
-def _title(subjects: Sequence[SubjectScores], name: str) -> str:
-    return next((subject.title for subject in subjects if subject.name == name), name)
-
-
-def _example(title: str, item: ChangedItem) -> Example:
-    return Example(
-        f"{title} (item {clip(item.id, 40)})",
-        (
-            ("Prompt", clip(item.prompt, _PROMPT_LENGTH)),
-            ("Expected", clip(item.reference, _ANSWER_LENGTH)),
-            ("Before", clip(item.baseline, _ANSWER_LENGTH) or "(nothing)"),
-            ("After", clip(item.tuned, _ANSWER_LENGTH) or "(nothing)"),
-        ),
-    )

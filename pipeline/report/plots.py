@@ -52,6 +52,35 @@ class Mark:
     high: float
 
 
+@dataclass(frozen=True)
+class CountRow:
+    """A bar to the ``right`` for one count and to the ``left`` for another, 0 where there is none."""
+
+    label: str
+    right: int
+    left: int = 0
+
+
+def count_plot(rows: Sequence[CountRow], alternative: str) -> str:
+    """Draw one labeled bar per row on a common scale; counts to the left of its zero line are dashed outlines."""
+    most_left, most_right = max(row.left for row in rows), max(row.right for row in rows)
+    scale = (_RIGHT - 14) / max(1, most_left + most_right)
+    zero = 14 + most_left * scale
+    height = _ROW * len(rows) + 6
+    parts = []
+    for index, row in enumerate(rows):
+        y = _ROW * index + 26
+        told = f"{row.left:,} / {row.right:,}" if most_left else f"{row.right:,}"
+        parts.append(_text(12, y - 9, clip(row.label, _ROW_LABEL_LENGTH), "label", "start"))
+        parts.append(_text(_RIGHT, y - 9, told, "label", "end"))
+        for start, length, kind in ((zero - row.left * scale, row.left, "baseline"), (zero, row.right, "tuned")):
+            if length:
+                place = f'x="{start:.1f}" y="{y - 4}" width="{length * scale:.1f}" height="8"'
+                parts.append(f'<rect class="bar {kind}" {place}/>')
+    parts.append(f'<line class="grid" x1="{zero:.1f}" y1="4" x2="{zero:.1f}" y2="{height - 2:.1f}"/>')
+    return _svg(height, alternative, parts)
+
+
 def interval_plot(rows: Sequence[IntervalRow], alternative: str) -> str:
     """Draw one labeled strip per row on a common axis from 0% to 100%."""
     height = _ROW * len(rows) + 24

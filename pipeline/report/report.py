@@ -8,7 +8,7 @@ from typing import Any
 from pipeline.core.errors import IntegrityError
 from pipeline.core.registry import LOSS_CURVE
 from pipeline.report import findings
-from pipeline.report.changes import item_changes
+from pipeline.report.changes import CHAMPION, item_changes, worst_items
 from pipeline.report.configuration import configuration_rows
 from pipeline.report.costs import gpu_estimate, planned_and_measured, stage_costs
 from pipeline.report.human import human_evaluations
@@ -79,6 +79,8 @@ def build_report(record: RunRecord, registration: Registration | None = None) ->
         ),
         confusions=tuned.artifact.confusions if tuned is not None else (),
         changes=item_changes(record, best, metric),
+        champion_changes=item_changes(record, CHAMPION, metric) if best != CHAMPION else None,
+        worst=worst_items(record, metric),
         parity=_parity(record.serve) if record.serve is not None else None,
         calls=call_rows(record),
         configuration=configuration_rows(record),

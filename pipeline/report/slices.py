@@ -92,7 +92,9 @@ def _rows(report: Report, tuned: SubjectScores) -> Iterator[_Row]:
 
 
 def _cells(row: _Row) -> tuple[str, ...]:
-    other = percent(row.baseline.value) if row.baseline is not None else "not measured"
+    other = "not measured"
+    if row.baseline is not None:
+        other = f"{percent(row.baseline.value)} ({score_range(row.baseline)})"
     gained = "" if row.baseline is None else points(row.tuned.value - row.baseline.value).removesuffix(" points")
     return (
         clip(row.name, _NAME_LENGTH),

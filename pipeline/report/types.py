@@ -182,8 +182,20 @@ class ChangedItem(Schema):
     tuned: str
 
 
+class SliceChanges(Schema):
+    """Of the ``n`` items of a slice, how many were fixed and how many broken."""
+
+    name: str
+    n: int
+    fixed: int
+    broken: int
+
+
 class ItemChanges(Schema):
-    """What tuning fixed and broke, counted over all items, with the first examples of each."""
+    """What tuning fixed and broke against one baseline, counted over all items, with the first examples of each.
+
+    ``slices`` has those in which something changed, the most changed first.
+    """
 
     baseline: str
     tuned: str
@@ -193,6 +205,17 @@ class ItemChanges(Schema):
     broken: int
     fixed_examples: tuple[ChangedItem, ...]
     broken_examples: tuple[ChangedItem, ...]
+    slices: tuple[SliceChanges, ...] = ()
+
+
+class WorstItem(Schema):
+    """One of the items that the tuned model scores lowest on, by the metric that decides."""
+
+    id: str
+    prompt: str
+    reference: str
+    tuned: str
+    score: float
 
 
 class Parity(Schema):
@@ -276,6 +299,8 @@ class Report(Schema):
     training: tuple[Training, ...]
     confusions: tuple[Confusion, ...]
     changes: ItemChanges | None
+    champion_changes: ItemChanges | None = None
+    worst: tuple[WorstItem, ...] = ()
     parity: Parity | None
     calls: tuple[CallRow, ...]
     configuration: tuple[ConfigRow, ...]

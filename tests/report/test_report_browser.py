@@ -85,7 +85,7 @@ def test_nothing_overflows_and_everything_can_be_read(browser: Page, report: Pat
     assert browser.run(TOO_FAINT) == []
     background = browser.run("return getComputedStyle(document.documentElement).backgroundColor")
     drawn = browser.run("return [...document.querySelectorAll('svg')].map(one => one.getBoundingClientRect().width)")
-    assert len(drawn) == 5 and all(0 < each <= width for each in drawn), (background, drawn)
+    assert len(drawn) == 7 and all(0 < each <= width for each in drawn), (background, drawn)
     assert browser.picture().startswith(b"\x89PNG")
 
 

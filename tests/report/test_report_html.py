@@ -84,7 +84,7 @@ def test_nothing_outside_the_file_is_referred_to(html: str) -> None:
 def test_every_plot_has_a_text_alternative_with_its_numbers(html: str) -> None:
     page = outline(html)
     plots = [attributes for tag, attributes in page.elements if tag == "svg"]
-    assert len(plots) == 5  # scores, reliability, retention, variants, loss
+    assert len(plots) == 7  # scores, reliability, retention, variants, confusions, changes, loss
     for attributes in plots:
         assert attributes["role"] == "img"
         assert re.search(r"\d", attributes["aria-label"] or "")

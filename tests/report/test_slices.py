@@ -38,7 +38,7 @@ def test_the_worst_kinds_come_first_beside_the_best_baseline(record: RunRecord) 
     assert weak.rows == (("near_train", "5", "-20.0", "-35.0 to -5.0", "0.012"),)
     assert [row[0] for row in table.rows] == ["label login", "long", "short"]
     assert table.rows[0][:4] == ("label login", "40", "50.0%", "40.0% to 60.0%")
-    assert table.rows[0][4:6] == ("75.0%", "-25.0")
+    assert table.rows[0][4:6] == ("75.0% (65.0% to 85.0%)", "-25.0")
     assert table.rows[1][4:6] == ("not measured", "")
     assert "label login: 50.0%" in plot.alternative and "all items" in plot.alternative
     assert not table.folded

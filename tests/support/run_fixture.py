@@ -588,6 +588,7 @@ def items_parquet(right: frozenset[int]) -> bytes:
             "id": f"t{index}",
             "cluster": index,
             "near_train": index < 5,
+            "slices": ["near_train" if index < 5 else "clean"],
             "prompt": f"message {index}",
             "reference": f"answer {index}",
             **dict.fromkeys(("prediction", "answer"), f"answer {index}" if index in right else HOSTILE),
