@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any, Protocol, TypeVar
 
 from fastapi import Query
 
-from pipeline.service.api.errors import Refusal
+from pipeline.service.api.errors import not_found
 from pipeline.service.store.database import UnknownCursor
 from schemas.api import Page
 
@@ -34,9 +34,9 @@ def page(values: Sequence[T], more: bool) -> Page[T]:
 
 
 @contextmanager
-def known_cursor() -> Any:
+def known_cursor() -> Iterator[None]:
     """Refuse an ``after`` that is nowhere in the list."""
     try:
         yield
     except UnknownCursor as error:
-        raise Refusal(400, f"after: there is no {str(error)[:64]} in this list", param="after") from None
+        raise not_found("object in this list", str(error), "after") from None

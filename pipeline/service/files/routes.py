@@ -23,8 +23,11 @@ from pipeline.service.store.files import KnownFile
 from pipeline.service.store.records import Records
 from schemas.api import FileDeleted, FileObject, Page, Purpose, UploadPurpose
 
-READABLE: Final = (".jsonl", ".json", ".csv", ".tsv", ".parquet", ".arrow")
-"""Endings of files that a run reads rows from."""
+JSON_LINES: Final = ".jsonl"
+READABLE: Final = (JSON_LINES, ".json", ".csv", ".tsv", ".parquet", ".arrow")
+"""Endings of files that a run reads rows from. A name without one of them says nothing: then it is JSON lines, as
+OpenAI has it (its package calls bytes ``upload``).
+"""
 
 _LASTS: Final = (3600, 2_592_000)
 """Seconds that a file may be told to last: an hour to thirty days, as OpenAI has it."""
@@ -42,6 +45,11 @@ _UPLOAD: Final[dict[str, Any]] = {
                 "schema": {
                     "type": "object",
                     "required": ["file", "purpose"],
+                    "additionalProperties": False,
+                    "dependentRequired": {
+                        "expires_after[anchor]": ["expires_after[seconds]"],
+                        "expires_after[seconds]": ["expires_after[anchor]"],
+                    },
                     "properties": {
                         "file": {"type": "string", "format": "binary"},
                         "purpose": {"type": "string", "enum": list(get_args(UploadPurpose))},
@@ -87,7 +95,7 @@ def file_routes(records: Records, shelf: Shelf, keyring: Keyring, max_file_bytes
         finally:
             form.discard()
 
-    @routes.get("", operation_id="listFiles")
+    @routes.get("", operation_id="listFiles", responses=answers(404))
     def list_files(
         after: After = None,
         limit: Annotated[int, Query(ge=1, le=_MOST_LISTED)] = _MOST_LISTED,
@@ -158,11 +166,8 @@ def _keep(records: Records, shelf: Shelf, form: Form) -> KnownFile:
         raise Refusal(400, f"{name}: Unrecognized request argument", param=name)
     filename = _filename(form.filename or "")
     suffix = PurePath(filename).suffix.lower()
-    if purpose == "batch" and suffix != ".jsonl":
-        raise Refusal(400, "A batch is a file of JSON lines: its name ends with .jsonl", param="file")
-    if suffix not in READABLE:
-        endings = ", ".join(READABLE)
-        raise Refusal(400, f"The file's name has to end with one of {endings}", param="file")
+    if purpose == "batch" or suffix not in READABLE:
+        suffix = JSON_LINES
     expire(records, shelf)
     file = KnownFile.new(filename, purpose, form.file.size, form.file.sha256, suffix, _lasts(form.fields))
     shelf.keep(form.file, file.stored_as)
@@ -182,7 +187,7 @@ def _filename(given: str) -> str:
     """Return the last part of the sender's name for the file, without what is no text."""
     name = PurePath(given.replace("\\", "/")).name
     kept = "".join(character for character in name if character.isprintable())
-    return kept[-255:] or "file.jsonl"
+    return kept[-255:] or "upload"
 
 
 def _lasts(fields: dict[str, str]) -> int | None:

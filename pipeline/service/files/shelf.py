@@ -39,12 +39,11 @@ class Shelf:
         incoming.path.rename(self.path(stored_as))
         fsync_directory(self.folder)
 
-    def put(self, stored_as: str, content: bytes) -> str:
-        """Write a whole file and return its sha256 (hexadecimal)."""
+    def put(self, stored_as: str, content: bytes) -> None:
+        """Write a whole file."""
         incoming = self.begin(stored_as)
         incoming.write(content)
         self.keep(incoming, stored_as)
-        return incoming.sha256
 
     def remove(self, stored_as: str) -> None:
         """Remove a file."""

@@ -66,7 +66,7 @@ def describe(request: JobRequest, job: str, located: Located, tuned: Callable[[s
     if request.validation_file is not None:
         data["validation_path"] = located(request.validation_file, "validation_file")
     seed = request.seed or 0
-    train = {**_trained(request.chosen, seed), **values.get("train", {})}
+    train = _joined(_trained(request.chosen, seed), values.get("train", {}), request.chosen)
     described = {
         "name": _registered_name(request, job),
         "task": DEFAULT_TASK,
@@ -121,6 +121,17 @@ def _trained(method: Method, seed: int) -> dict[str, Any]:
     if isinstance(chosen, DpoHyperparameters) and chosen.beta != "auto":
         train["dpo"] = {"beta": chosen.beta}
     return train
+
+
+def _joined(chosen: dict[str, Any], own: dict[str, Any], method: Method) -> dict[str, Any]:
+    """Return what both places say of training. Raises a Refusal where both say the same key."""
+    twice = sorted(chosen.keys() & own.keys())
+    if "learning_rate" in own and method.hyperparameters.learning_rate_multiplier != "auto":
+        twice.append("learning_rate")
+    if twice:
+        key = f"spec.train.{twice[0]}"
+        raise Refusal(400, f"{key}: a hyperparameter of method says this as well; keep one of the two", param=key)
+    return {**chosen, **own}
 
 
 def _registered_name(request: JobRequest, job: str) -> str:

@@ -129,7 +129,7 @@ def _add_orders(routes: APIRouter, desk: _Desk) -> None:
         """Accept a job. The answer comes once the job is committed: it will be carried out, whatever dies."""
         return desk.show(desk.create(request))
 
-    @routes.get("", operation_id="listPaginatedFineTuningJobs", openapi_extra=_FILTER)
+    @routes.get("", operation_id="listPaginatedFineTuningJobs", openapi_extra=_FILTER, responses=answers(404))
     def list_jobs(request: Request, after: After = None, limit: Limit = 20) -> Page[FineTuningJob]:
         """List jobs, the newest first."""
         with known_cursor():

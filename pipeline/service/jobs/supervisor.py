@@ -7,6 +7,7 @@ twice. One process does this for a workspace; a lock keeps a second one out.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import threading
 import time
@@ -93,26 +94,32 @@ class Supervisor:
 
     def _work(self) -> None:
         while not self._stopping.is_set():
-            job = None
-            try:
-                job = self.records.jobs.claim()
-                if job is not None:
-                    self._carry_out(job)
-            except Exception as error:  # noqa: BLE001 - the database may be away; the next turn tries again
-                _log.error("jobs: %s", type(error).__name__)
-                time.sleep(POLL_SECONDS)
+            job = self._claim()
             if job is None:
                 self._news.wait(POLL_SECONDS)
                 self._news.clear()
+                continue
+            try:
+                self._carry_out(job)
+            except SQLAlchemyError as error:
+                _log.error("%s: the database does not answer: %s", job.id, type(error).__name__)
+                self._queue_again(job)
+
+    def _claim(self) -> Job | None:
+        """Take a job; None where there is none, or the database is away."""
+        try:
+            return self.records.jobs.claim()
+        except SQLAlchemyError as error:
+            _log.error("the database does not answer: %s", type(error).__name__)
+            return None
 
     def _carry_out(self, job: Job) -> None:
+        """Carry a job out and note how it ended. Raises SQLAlchemyError where that cannot be noted."""
         telling = _Telling(self, job)
         try:
             result = self.runner.carry_out(self._order(job), telling, _Stop(self, job.id))
-        except SQLAlchemyError as error:
-            _log.error("%s: the database does not answer: %s", job.id, type(error).__name__)
-            self._queue_again(job)
-            return
+        except SQLAlchemyError:
+            raise
         except Exception as error:  # noqa: BLE001 - whatever a runner raises is how the job ended
             result = JobResult(error=as_hone_error(error).record())
             if not isinstance(error, HoneError):
@@ -158,8 +165,9 @@ class Supervisor:
     def _succeed(self, job: Job, result: JobResult) -> None:
         """Note the version, whatever the gate said of it; the metrics' file is on the shelf before it is known."""
         content = step_metrics_csv(result.steps)
-        file = KnownFile.new(FILENAME, "fine-tune-results", len(content), "", ".csv")
-        file = KnownFile(**{**file.__dict__, "sha256": self.shelf.put(file.stored_as, content)})
+        digest = hashlib.sha256(content).hexdigest()
+        file = KnownFile.new(FILENAME, "fine-tune-results", len(content), digest, ".csv")
+        self.shelf.put(file.stored_as, content)
         if result.verdict == "refused":
             because = "; ".join(result.refused_because)
             told = NewEvent(f"The gate refused {result.version}, so it does not become champion: {because}", "warn")

@@ -86,8 +86,6 @@ def test_a_file_that_is_too_large_leaves_nothing(service: Service, client: TestC
     ("how", "param"),
     [
         ({"content": b""}, "file"),
-        ({"name": "rows.exe"}, "file"),
-        ({"name": "rows.csv", "purpose": "batch"}, "file"),
         ({"purpose": "assistants"}, "purpose"),
         ({"color": "red"}, "color"),
         ({"expires_after[anchor]": "created_at", "expires_after[seconds]": "60"}, "expires_after"),
@@ -107,6 +105,19 @@ def test_a_name_leads_nowhere(service: Service, client: TestClient) -> None:
     assert shelved(service) == [service.shelf.folder / f"{made['id']}.jsonl"]
     for path in ("..%2F..%2Fservice.db", "../service.db", "%2e%2e/service.db"):
         assert client.get(f"/v1/files/{path}/content").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("name", "purpose", "suffix"),
+    [("upload", "fine-tune", ".jsonl"), ("a.txt", "fine-tune", ".jsonl"), ("a.CSV", "fine-tune", ".csv"),
+     ("a.parquet", "fine-tune", ".parquet"), ("a.csv", "batch", ".jsonl")],
+)  # fmt: skip
+def test_a_name_says_how_rows_are_read(
+    service: Service, client: TestClient, name: str, purpose: str, suffix: str
+) -> None:
+    made = upload(client, name=name, purpose=purpose).json()
+    assert made["filename"] == name
+    assert shelved(service) == [service.shelf.folder / f"{made['id']}{suffix}"]
 
 
 def test_a_file_expires(service: Service, client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:

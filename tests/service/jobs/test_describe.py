@@ -123,6 +123,20 @@ def test_nothing_leads_out_of_the_service(spec: dict[str, Any], param: str) -> N
     assert refused(spec=spec).error.param == param
 
 
+@pytest.mark.parametrize(
+    ("hyperparameters", "train", "key"),
+    [
+        ({"n_epochs": 2}, {"num_train_epochs": 3}, "num_train_epochs"),
+        ({"batch_size": 2}, {"gradient_accumulation_steps": 4}, "gradient_accumulation_steps"),
+        ({"learning_rate_multiplier": 2.0}, {"learning_rate": 1e-4}, "learning_rate"),
+        ({"beta": 0.2}, {"dpo": {"label_smoothing": 0.1}}, "dpo"),
+    ],
+)
+def test_nothing_is_said_twice(hyperparameters: dict[str, Any], train: dict[str, Any], key: str) -> None:
+    method = {"type": "dpo", "dpo": {"hyperparameters": hyperparameters}}
+    assert refused(method=method, spec={"train": train}).error.param == f"spec.train.{key}"
+
+
 def test_files_of_other_sections_are_found_by_their_ids() -> None:
     spec = described(
         spec={

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from pipeline.core.errors import DataError
 from pipeline.service.store.jobs import Job
@@ -165,6 +166,27 @@ def test_a_service_that_died_left_nothing_under_way(tmp_path: Path, left: Any, t
     until(service, job, "succeeded", "paused")
     service.close()
     assert len(service.runner.asked) == then
+
+
+@pytest.mark.parametrize("when", ["telling", "the end"])
+def test_a_database_that_was_away_loses_no_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str) -> None:
+    """The job is queued again, and ends the second time."""
+    service = Service(tmp_path, Script(finish))
+    job = order(service.client(service.key())).json()["id"]
+    target = (service.records.events, "add") if when == "telling" else (service.records.jobs, "move")
+    whole, failed = getattr(*target), []
+
+    def away(*given: Any, **values: Any) -> Any:
+        if not failed and (when == "telling" or given[2] == "succeeded"):
+            failed.append(when)
+            raise OperationalError("", {}, Exception())
+        return whole(*given, **values)
+
+    monkeypatch.setattr(*target, away)
+    service.supervisor.start()
+    until(service, job, "succeeded")
+    assert failed and len(service.runner.asked) == 2
+    service.close()
 
 
 def test_no_job_is_taken_twice(service: Service) -> None:
