@@ -15,6 +15,7 @@ from local_runner.cli import (
     human,
     init,
     judge,
+    key,
     plan,
     predict,
     report,
@@ -68,7 +69,7 @@ app.command()(predict.predict)
 app.command()(predict.chat)
 app.command()(serve.serve)
 app.command()(service.service)
-app.add_typer(service.app, name="key")
+app.add_typer(key.app, name="key")
 app.command()(versions.promote)
 app.command()(versions.rollback)
 app.add_typer(environments.app, name="env")

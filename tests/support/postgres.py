@@ -8,6 +8,7 @@ import pwd
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -59,7 +60,5 @@ def _wait(process: subprocess.Popen[bytes], port: int, user: str | None) -> None
         assert process.poll() is None, "the server ended"
         if subprocess.run(ready, capture_output=True, check=False, user=user, cwd="/").returncode == 0:
             return
-        import time
-
         time.sleep(0.1)
     raise AssertionError("the server does not answer")

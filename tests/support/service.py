@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,8 +51,6 @@ class Script:
 
 
 def wait_for_stop(order: JobOrder, tell: Callable[[JobMessage], None], stopped: Callable[[], bool]) -> JobResult:
-    import time
-
     while not stopped():
         time.sleep(0.01)
     return JobResult(error=Cancelled("stopped").record())

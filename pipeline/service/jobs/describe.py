@@ -1,13 +1,9 @@
-"""From a request in OpenAI's shape to a run description: what it says, and nothing that leads out of the service.
-
-A description may name files, addresses, code and secrets of the machine that it runs on. Whoever sends one over the
-network has no business there: files are named by their ids, and everything else of the kind is refused.
-"""
+"""From a request in OpenAI's shape to a run description; `pipeline.service.jobs.confined` says what it may name."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,6 +13,7 @@ from pipeline.core.errors import ConfigError
 from pipeline.core.spec import validate_spec
 from pipeline.embedded import EMBEDDED
 from pipeline.service.api.errors import Refusal
+from pipeline.service.jobs.confined import HUB_ID, Located, check_confined, locate_files
 from schemas.fine_tuning import DpoHyperparameters, JobRequest, Method
 from schemas.run import RunSpec
 
@@ -28,13 +25,9 @@ SECTIONS: Final = (
 
 DEFAULT_TASK: Final = "generation"
 
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 _VERSION = re.compile(r"[a-z0-9][a-z0-9._-]*@(champion|candidate|[0-9]{1,9})", re.ASCII)
 _NOT_IN_A_SLUG = re.compile(r"[^a-z0-9_-]+")
 _NAME_LENGTH = 40
-
-Located = Callable[[str, str], str]
-"""From a file's id and the key that names it to where its rows lie; raises a Refusal where there is none."""
 
 
 @dataclass(frozen=True)
@@ -58,13 +51,16 @@ def describe(request: JobRequest, job: str, located: Located, tuned: Callable[[s
     Raises:
         Refusal: it names something that is not there or may not be named, or says something that does not fit.
     """
-    values = _own_keys(request.spec or {})
-    given = dict(values.get("data", {}))
-    if "test_path" in given:
-        given["test_path"] = located(str(given["test_path"]), "spec.data.test_path")
-    data = {**given, "path": located(request.training_file, "training_file")}
+    places: set[str] = set()
+
+    def found(name: str, key: str) -> str:
+        places.add(place := located(name, key))
+        return place
+
+    values = locate_files(_own_keys(request.spec or {}), found)
+    data = {**values.get("data", {}), "path": found(request.training_file, "training_file")}
     if request.validation_file is not None:
-        data["validation_path"] = located(request.validation_file, "validation_file")
+        data["validation_path"] = found(request.validation_file, "validation_file")
     seed = request.seed or 0
     train = _joined(_trained(request.chosen, seed), values.get("train", {}), request.chosen)
     described = {
@@ -76,12 +72,11 @@ def describe(request: JobRequest, job: str, located: Located, tuned: Callable[[s
         "data": data,
         "train": train,
     }
-    _locate_named(described, located)
     try:
         spec = validate_spec(described, "spec")
     except ConfigError as error:
         raise Refusal.of(error, param="spec") from None
-    _refuse_outside(spec)
+    check_confined(spec, places)
     multiplier = request.chosen.hyperparameters.learning_rate_multiplier
     return Description(spec, seed, None if multiplier == "auto" else multiplier)
 
@@ -149,7 +144,7 @@ def _base(model: str, tuned: Callable[[str], str | None]) -> str:
         version = tuned(model)
         if version is not None:
             return version
-    elif model in EMBEDDED or _VERSION.fullmatch(model) or _HUB_ID.fullmatch(model):
+    elif model in EMBEDDED or _VERSION.fullmatch(model) or HUB_ID.fullmatch(model):
         return model
     known = ", ".join(sorted(EMBEDDED))
     message = (
@@ -157,52 +152,3 @@ def _base(model: str, tuned: Callable[[str], str | None]) -> str:
         "a registered version (name@champion), or the fine_tuned_model of a job"
     )
     raise Refusal(404, message, param="model", code="model_not_found")
-
-
-def _locate_named(described: dict[str, Any], located: Located) -> None:
-    """Put the places of files for the ids that the other sections name."""
-    preflight = described.get("preflight", {})
-    if isinstance(preflight.get("benchmarks"), list):
-        benchmarks = [located(str(name), "spec.preflight.benchmarks") for name in preflight["benchmarks"]]
-        described["preflight"] = {**preflight, "benchmarks": benchmarks}
-    retention = described.get("evaluate", {}).get("retention")
-    if isinstance(retention, list):
-        tasks = [_located_task(task, located) for task in retention]
-        described["evaluate"] = {**described["evaluate"], "retention": tasks}
-
-
-def _located_task(task: Any, located: Located) -> Any:
-    data = task.get("data") if isinstance(task, dict) else None
-    if not isinstance(data, dict):
-        return task  # the description's own validation says what is wrong with it
-    key = "spec.evaluate.retention.data"
-    paths = {
-        name: located(str(data[name]), f"{key}.{name}")
-        for name in ("path", "validation_path", "test_path")
-        if data.get(name) is not None
-    }
-    return {**task, "data": {**data, **paths, "revision": None}}
-
-
-def _refuse_outside(spec: RunSpec) -> None:
-    """Refuse what leads out of the service.
-
-    Raises:
-        Refusal: the description names code, addresses, secrets or files of the machine.
-    """
-    for key, what in _outside(spec):
-        raise Refusal(400, f"spec.{key}: {what} may not be named here", param=f"spec.{key}")
-
-
-def _outside(spec: RunSpec) -> Iterator[tuple[str, str]]:
-    evaluate = spec.evaluate
-    for metric in (*evaluate.metrics, *(task.metric for task in evaluate.retention or ())):
-        if ":" in metric.name or metric.code is not None:
-            yield "evaluate.metrics", "code"
-    if evaluate.baselines.endpoint is not None:
-        yield "evaluate.baselines.endpoint", "an address"
-    if evaluate.judge is not None:
-        yield "evaluate.judge", "an address"
-    for task in evaluate.harness:
-        if task.allow_code or not task.task.replace("_", "").replace("-", "").isalnum():
-            yield "evaluate.harness", "a file"

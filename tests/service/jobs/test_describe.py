@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 
 from pipeline.service.api.errors import Refusal
+from pipeline.service.jobs.confined import _outside
 from pipeline.service.jobs.describe import describe, tuned_name
+from schemas.base import NotFingerprinted, Schema
 from schemas.fine_tuning import JobRequest
 from schemas.run import RunSpec
 
@@ -108,14 +110,28 @@ def test_no_other_model_is(model: str) -> None:
         ({"train": {"learning_rat": 1}}, "spec"),
         ({"evaluate": {"metrics": ["./mine.py:score"]}}, "spec.evaluate.metrics"),
         ({"evaluate": {"baselines": {"endpoint": {"base_url": "http://10.0.0.1/v1", "model": "m"}}}},
-         "spec.evaluate.baselines.endpoint"),
+         "spec.evaluate.baselines.endpoint.base_url"),
         ({"evaluate": {"judge": {"base_url": "http://10.0.0.1/v1", "model": "m", "api_key_secret": "HF_TOKEN"}}},
-         "spec.evaluate.judge"),
-        ({"evaluate": {"harness": [{"name": "t", "task": "./t.yaml"}]}}, "spec.evaluate.harness"),
-        ({"evaluate": {"harness": [{"name": "t", "task": "arc_easy", "allow_code": True}]}}, "spec.evaluate.harness"),
+         "spec.evaluate.judge.base_url"),
+        ({"evaluate": {"harness": [{"name": "t", "task": "./t.yaml"}]}}, "spec.evaluate.harness.task"),
+        ({"evaluate": {"harness": [{"name": "t", "task": "arc_easy", "allow_code": True}]}},
+         "spec.evaluate.harness.task"),
         ({"evaluate": {"retention": [{"name": "t", "data": {"path": "/etc"}}]}}, "spec.evaluate.retention.data.path"),
         ({"evaluate": {"retention": [{"name": "t", "data": {"path": "file-a"},
-                                      "metric": {"name": "./m.py:f"}}]}}, "spec.evaluate.metrics"),
+                                      "metric": {"name": "./m.py:f"}}]}}, "spec.evaluate.retention.metric"),
+        ({"evaluate": {"retention": [{"name": "t", "data": {"path": "file-a", "revision": "main"}}]}},
+         "spec.evaluate.retention.data.revision"),
+        ({"evaluate": {"metrics": [{"name": "bertscore", "params": {"model": "/srv/model"}}]}},
+         "spec.evaluate.metrics.params.model"),
+        ({"evaluate": {"metrics": [{"name": "bertscore", "params": {"model": "../model"}}]}},
+         "spec.evaluate.metrics.params.model"),
+        ({"evaluate": {"metrics": [{"name": "accuracy", "model": {"location": "/srv"}}]}},
+         "spec.evaluate.metrics.model"),
+        ({"evaluate": {"measures": [{"name": "./mine.py:score"}]}}, "spec.evaluate.measures"),
+        ({"evaluate": {"bias": [{"kind": "bbq", "name": "b", "path": "/etc/passwd"}]}}, "spec.evaluate.bias.path"),
+        ({"evaluate": {"bias": [{"kind": "toxicity", "name": "b", "prompts": "file-a",
+                                 "classifier": {"path": "/srv/model", "label": "toxic"}}]}},
+         "spec.evaluate.bias.classifier.path"),
         ({"preflight": {"benchmarks": ["/etc/passwd"]}}, "spec.preflight.benchmarks"),
     ],
 )  # fmt: skip
@@ -148,3 +164,15 @@ def test_files_of_other_sections_are_found_by_their_ids() -> None:
     assert spec.evaluate.retention[0].data.path == "file-c.jsonl"
     assert spec.evaluate.retention[0].data.test_path == "file-d.jsonl"
     assert spec.preflight.benchmarks == ("file-e.jsonl",)
+
+
+def test_a_key_that_leads_somewhere_is_refused_unless_it_is_known() -> None:
+    """Whatever a description may name one day: a place that nobody gave is refused, not let through."""
+
+    class Later(Schema):
+        somewhere: Annotated[str, NotFingerprinted()] = "/etc"
+        several: Annotated[tuple[str, ...], NotFingerprinted()] = ("file-a.jsonl",)
+        fingerprinted: str = "/etc"
+
+    found = list(_outside(Later(), "later", {"file-a.jsonl"}))
+    assert found == [("later.somewhere", "a place of the machine")]
