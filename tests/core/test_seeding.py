@@ -19,6 +19,7 @@ print(random.random(), numpy.random.rand(), torch.rand(1).item())
 """
 
 
+@pytest.mark.slow
 def test_torch_is_seeded_whether_or_not_it_was_imported_before() -> None:
     drawn = [
         subprocess.run([sys.executable, "-c", DRAW, order], capture_output=True, text=True, check=True).stdout

@@ -55,6 +55,7 @@ def _rates_equal(first: list[dict[str, float]], second: list[dict[str, float]], 
     assert [line.get("loss") for line in first] == pytest.approx([line.get("loss") for line in second], rel=tolerance)
 
 
+@pytest.mark.slow
 def test_accumulation_does_not_change_the_loss(tiny: BaseModelRef, rows: Stored[DataArtifact], tmp_path: Path) -> None:
     whole = train_config(tiny, per_device_train_batch_size=4, gradient_accumulation_steps=1)
     parts = train_config(tiny, per_device_train_batch_size=1, gradient_accumulation_steps=4)
@@ -75,6 +76,7 @@ def test_gradient_checkpointing_does_not_change_the_loss(
         _rates_equal(first.log[:-1], second.log[:-1], 1e-5)
 
 
+@pytest.mark.slow
 def test_packed_rows_have_the_loss_of_rows_apart(tiny: BaseModelRef, tmp_path: Path) -> None:
     """One batch of all rows, packed and not: equal mean loss per trained token, so no document sees another."""
     data = data_artifact(tmp_path / "data", [conversation(n) for n in range(8)])
@@ -85,6 +87,7 @@ def test_packed_rows_have_the_loss_of_rows_apart(tiny: BaseModelRef, tmp_path: P
     assert first.log[0]["loss"] == pytest.approx(second.log[0]["loss"], rel=1e-5)
 
 
+@pytest.mark.slow
 def test_guards_do_not_change_what_trl_trains(tiny: BaseModelRef, work: Path, tmp_path: Path) -> None:
     """The weights are those of a plain TRL script over the same tokens, bit for bit."""
     import torch

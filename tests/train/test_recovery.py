@@ -21,6 +21,7 @@ from tests.support.tiny_model import tiny_tokenizer
 from tests.support.training import conversation, data_artifact, run_stage, train_config
 
 
+@pytest.mark.slow
 def test_divergence_rolls_back_once_and_then_stops(tiny: BaseModelRef, rows: Stored[DataArtifact], work: Path) -> None:
     # A rate of 1e30 makes the weights overflow at the first step that uses it: warmup leaves step 1 at 0.
     config = train_config(tiny, adapter="full", learning_rate=1e30)
@@ -113,6 +114,7 @@ def test_out_of_memory_keeps_the_effective_batch(tiny: BaseModelRef, work: Path,
     assert [line["loss"] for line in outcome.log] == pytest.approx([line["loss"] for line in whole.log], rel=1e-4)
 
 
+@pytest.mark.slow
 def test_one_row_that_does_not_fit_is_an_error(tiny: BaseModelRef, work: Path) -> None:
     from pipeline.backends.training.loop import run_training
 

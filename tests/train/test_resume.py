@@ -112,6 +112,7 @@ def test_a_stop_saves_first(tiny: BaseModelRef, rows: Stored[DataArtifact], tmp_
     assert [path.name for path in (tmp_path / "scratch/checkpoints").iterdir()] == ["step-00000004"]
 
 
+@pytest.mark.slow
 def test_a_finished_training_is_only_exported_again(
     tiny: BaseModelRef, rows: Stored[DataArtifact], tmp_path: Path
 ) -> None:
@@ -252,6 +253,7 @@ def test_every_process_leaves_the_same_bytes(
     assert len(digests) == 1, digests
 
 
+@pytest.mark.slow
 def test_the_targets_of_an_adapter_are_stored_in_order(
     tiny: BaseModelRef, rows: Stored[DataArtifact], work: Path
 ) -> None:

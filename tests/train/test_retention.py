@@ -15,6 +15,8 @@ from schemas.distributed import Processes
 from schemas.train import BaseModelRef
 from tests.support.training import Trained, conversation, data_artifact, reloaded_loss, run_stage, train_config
 
+pytestmark = pytest.mark.slow
+
 METHODS: dict[str, dict[str, Any]] = {
     "l2_sp": {"method": "l2_sp", "weight": 0.5},
     "ewc": {"method": "ewc", "weight": 0.5, "rows": 4},
@@ -27,6 +29,9 @@ METHODS: dict[str, dict[str, Any]] = {
     "lower_rate": {"method": "lower_rate", "factor": 0.5},
     "replay": {"method": "replay"},
 }
+
+LONG = ("linear", "dare_linear", "dare_ties")
+"""Ways of merging that share all but a library's argument with ``ties``."""
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +46,9 @@ def plain(tiny: BaseModelRef, rows: Stored[DataArtifact], tmp_path_factory: pyte
     return run_stage(tmp_path_factory.mktemp("plain"), train_config(tiny), rows)
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.full if name in LONG else ()) for name in METHODS]
+)
 def test_a_method_trains_otherwise_and_resumes_to_the_same_bytes(
     tiny: BaseModelRef,
     rows: Stored[DataArtifact],

@@ -80,6 +80,7 @@ def test_full_training_keeps_tied_embeddings_and_reloads(
     assert math.isclose(trained.artifact.eval_loss, reloaded_loss(str(model), None, rows), rel_tol=1e-5)
 
 
+@pytest.mark.slow
 def test_equal_calls_leave_equal_bytes_that_name_no_place(
     tiny: BaseModelRef, rows: Stored[DataArtifact], tmp_path: Path
 ) -> None:
