@@ -3,8 +3,9 @@
     python -m benchmarks.forgetting [DATA] [--folder FOLDER] [--only NAME ...] [--json FILE] [--plot FILE]
 
 The base knows the intents of CLINC150 and SNIPS and is tuned on Banking77, by plain LoRA and with each method of
-`train.retention`; both tasks are then measured on all of their test rows. The best method is run once more with a gate
-that asks for nine tenths of the base's score. FOLDER keeps the workspace, so that an interrupted round goes on.
+`train.retention`; both tasks are then measured on all of their test rows. The first method of the table that reaches
+what is asked is run once more with a gate that asks for nine tenths of the base's score. FOLDER keeps the workspace, so
+that an interrupted round goes on. Methods measured by ``--only`` without plain LoRA are compared with nothing.
 """
 
 from __future__ import annotations
@@ -148,13 +149,12 @@ def carry_out(
         good = [name for name in names if name != PLAIN and reaches(outcomes[name], outcomes[PLAIN], before)]
         figures["reached_by"] = good
         if good:
-            best = max(good, key=lambda name: mean(outcomes[name].target))
-            figures["promoted"] = {best: promoted(folder, best, seeds[0], before)}
+            figures["promoted"] = {good[0]: promoted(folder, good[0], seeds[0], before)}
     return figures, outcomes, before
 
 
 def main() -> int:
-    """Measure, and return 1 where no method reaches what is asked or the gate refuses the best of them."""
+    """Measure, and return 1 where no method reaches what is asked or the gate refuses the one that does."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, nargs="?", default=Path(os.environ.get("HONE_DATA", "../shared/data")))
     parser.add_argument("--folder", type=Path, help="keep the workspace here")
@@ -170,7 +170,7 @@ def main() -> int:
         arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
     if arguments.plot and PLAIN in outcomes:
         draw(outcomes, before, arguments.plot)
-    return int(not (figures.get("reached_by") and all(figures.get("promoted", {"": False}).values())))
+    return int(PLAIN in outcomes and not all(figures.get("promoted", {"": False}).values()))
 
 
 if __name__ == "__main__":
