@@ -144,8 +144,13 @@ def _seeds(report: Report) -> Iterator[Block]:
     seeds = report.seeds
     if seeds is None:
         return
-    values = ", ".join(f"{name}: {percent(value)}" for name, value in seeds.values.items())
-    yield Paragraph(f"{report.primary_metric} on the test items by seed: {values}.")
+    by_name = {subject.name: subject.scores.get(report.primary_metric) for subject in report.subjects}
+    yield Table(
+        f"{report.primary_metric} on the test items",
+        ("Seed", *_SCORE),
+        tuple((name, *score_cells(by_name.get(name))) for name in seeds.values),
+        frozenset(_SCORE),
+    )
     if seeds.standard_deviation is not None and seeds.low is not None and seeds.high is not None:
         interval = f"{level(report.alpha)} t-interval of the mean {percent(seeds.low)} to {percent(seeds.high)}"
         spread = points(seeds.standard_deviation).lstrip("+")

@@ -65,10 +65,18 @@ def _biases(distinct: Mapping[str, JudgeArtifact], alpha: float) -> Table:
     rows = []
     for name, judged in distinct.items():
         rows += [(name, what, *_cells(score)) for what, score in bias_figures(judged.biases)]
-        rows.append((name, "no readable verdict", percent(judged.unjudged_share), "", f"{judged.items:,}"))
+        if judged.items:
+            rows.append((name, "no readable verdict", *_cells(_unjudged(judged, alpha))))
     numeric = ("Share", f"{level(alpha)} interval", "n")
     caption = "What moves the judge beside the answers; 50% of decided verdicts for the first shown is no position bias"
     return Table(caption, ("On", "Figure", *numeric), tuple(rows), frozenset(numeric))
+
+
+def _unjudged(judged: JudgeArtifact, alpha: float) -> Score:
+    from pipeline.statistics import wilson_interval
+
+    found = wilson_interval(judged.unjudged, judged.items, alpha=alpha)
+    return Score(value=found.estimate, low=found.low, high=found.high, n=judged.items, method="Wilson")
 
 
 def bias_figures(found: Biases) -> Iterator[tuple[str, Score]]:

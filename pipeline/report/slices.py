@@ -95,16 +95,21 @@ def _cells(row: _Row) -> tuple[str, ...]:
     other = "not measured"
     if row.baseline is not None:
         other = f"{percent(row.baseline.value)} ({score_range(row.baseline)})"
-    gained = "" if row.baseline is None else points(row.tuned.value - row.baseline.value).removesuffix(" points")
     return (
         clip(row.name, _NAME_LENGTH),
         f"{row.tuned.n:,}",
         percent(row.tuned.value),
         score_range(row.tuned),
         other,
-        gained,
-        difference_range(row.compared) if row.compared is not None else "",
+        *_gained(row.compared),
     )
+
+
+def _gained(compared: Comparison | None) -> tuple[str, str]:
+    """Return difference and bounds; a difference that was not tested has none, and is not shown without."""
+    if compared is None:
+        return "not compared", ""
+    return points(compared.difference).removesuffix(" points"), difference_range(compared)
 
 
 def _plot(caption: str, rows: list[_Row], overall: Score) -> Plot:

@@ -45,7 +45,7 @@ def test_what_the_judge_says_in_words_and_numbers() -> None:
     assert "| merged | base | 64.0% | 55.0% to 72.0% | 0.002 | 100 | 51 / 26 / 23 | exact sign test" in text
     assert "| base | verdict changed with the order | 12.8% | 2.8% to 22.8% | 94 |" in text
     assert "| labels | longer answer preferred by people | 52.0% | 42.0% to 62.0% | 40 |" in text
-    assert "| base | no readable verdict | 2.9% |  | 103 |" in text
+    assert "| base | no readable verdict | 2.9% | 1.0% to 8.2% | 103 |" in text  # Wilson, 3 of 103
     assert "70.0% of 40 verdicts are the same" in text
     assert "Cohen's kappa 0.455, 95% interval 0.200 to 0.700" in text
     assert "The judge is org/tiny, which is under test" in text

@@ -8,6 +8,12 @@ from pipeline.report.report import build_report
 from pipeline.report.slices import slices
 from pipeline.report.types import Report
 from schemas.evaluate import Score
+from schemas.register import Comparison
+
+WORSE = Comparison(
+    candidate="seed-0", reference="base", metric="exact_match", n=40, candidate_value=0.5, reference_value=0.75,
+    difference=-0.25, low=-0.4, high=-0.1, p_value=0.01, test="exact McNemar", interval="bootstrap", part="label login",
+)  # fmt: skip
 
 
 def score(value: float, n: int = 40) -> Score:
@@ -32,14 +38,15 @@ def test_the_worst_kinds_come_first_beside_the_best_baseline(record: RunRecord) 
         build_report(record),
         tuned={"short": 0.9, "label login": 0.5, "long": 0.7},
         baseline={"short": 0.6, "label login": 0.75},
-    )
+    ).model_copy(update={"protected_comparisons": (WORSE,)})
     plot, table, weak = slices(report)
     assert isinstance(plot, Plot) and isinstance(table, Table) and isinstance(weak, Table)
     assert weak.rows == (("near_train", "5", "-20.0", "-35.0 to -5.0", "0.012"),)
     assert [row[0] for row in table.rows] == ["label login", "long", "short"]
     assert table.rows[0][:4] == ("label login", "40", "50.0%", "40.0% to 60.0%")
-    assert table.rows[0][4:6] == ("75.0% (65.0% to 85.0%)", "-25.0")
-    assert table.rows[1][4:6] == ("not measured", "")
+    assert table.rows[0][4:] == ("75.0% (65.0% to 85.0%)", "-25.0", "-40.0 to -10.0")
+    assert table.rows[1][4:] == ("not measured", "not compared", "")
+    assert table.rows[2][4:] == ("60.0% (50.0% to 70.0%)", "not compared", "")
     assert "label login: 50.0%" in plot.alternative and "all items" in plot.alternative
     assert not table.folded
 

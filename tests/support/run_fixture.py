@@ -449,7 +449,14 @@ class RunFixture:
         few_shot = comparison("seed-0", "few-shot", TUNED_RIGHT, frozenset(range(3)) | {19})
         conditions = (
             Condition(
-                name="gain", estimate=0.7, low=0.45, high=0.9, threshold=0.0, passed=True, text="A significant gain."
+                name="gain",
+                estimate=0.7,
+                low=0.45,
+                high=0.9,
+                threshold=0.0,
+                n=ITEMS,
+                passed=True,
+                text="A significant gain.",
             ),
             Condition(
                 name="target.exact_match",
@@ -457,6 +464,7 @@ class RunFixture:
                 low=0.699,
                 high=0.9721,
                 threshold=0.8,
+                n=ITEMS,
                 passed=True,
                 text="exact_match is 90.0%, above the target of 80.0%.",
             ),
@@ -465,10 +473,13 @@ class RunFixture:
                 estimate=-0.05,
                 low=-0.15 if self.promoted else -0.35,
                 threshold=-0.2,
+                n=ITEMS,
                 passed=self.promoted,
                 text=f"The base's own task commands lost {'little' if self.promoted else 'too much'}.",
             ),
-            Condition(name="parity.prompts", estimate=0, threshold=0, passed=True, text="0 of 20 prompts differ."),
+            Condition(
+                name="parity.prompts", estimate=0, threshold=0, n=20, passed=True, text="0 of 20 prompts differ."
+            ),
         )
         names = {
             "model.seed-0": "evaluate.seed-0",
