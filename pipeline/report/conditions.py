@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pipeline.core.numbers import percent, points
 from pipeline.report.types import Outcome, Statement
-from pipeline.report.wording import listed
+from pipeline.report.wording import difference_range, listed
 from schemas.register import Comparison, Condition, RegisterArtifact
 
 WORDS: dict[Outcome, str] = {
@@ -92,7 +92,8 @@ class _Writer:
             return self.waived if condition.passed and self.waived is not None else condition.text
         scores = f"{task} {percent(compared.reference_value)} before, {percent(compared.candidate_value)} after"
         if outcome(condition) == "waived":
-            return f"{self.waived} ({scores})"
+            return f"{self.waived} ({scores}; {_change(compared)})"
+        scores = f"{scores} ({_change(compared)})"
         if condition.passed:
             return f"What the base could do before is kept: {scores}"
         kept = "lost" if compared.difference < condition.threshold else "not shown to be kept"
@@ -108,7 +109,9 @@ class _Writer:
     def _worse_variant(self, name: str, condition: Condition, compared: Comparison | None) -> str:
         if compared is None or condition.low is None or condition.threshold is None:
             return condition.text
-        scores = f"{percent(compared.candidate_value)} against {percent(compared.reference_value)}"
+        scores = (
+            f"{percent(compared.candidate_value)} against {percent(compared.reference_value)} ({_change(compared)})"
+        )
         shown = "worse than" if compared.difference < condition.threshold else "not shown to be as good as"
         return f"{name} is {shown} the model that it comes from: {scores}; {_possible_loss(condition)}"
 
@@ -124,6 +127,11 @@ def _numbers(group: Sequence[Condition], written: Callable[[float], str]) -> str
     """Return what was measured of the model, and of the form that is served where that is another number."""
     numbers = [written(condition.estimate) for condition in group if condition.estimate is not None]
     return numbers[0] if len(set(numbers)) == 1 else f"{numbers[0]} ({numbers[1]} as served)"
+
+
+def _change(compared: Comparison) -> str:
+    """Return a difference with its interval and n: ``-5.0 points, interval -30.0 to +15.0, n = 20``."""
+    return f"{points(compared.difference)}, interval {difference_range(compared)}, n = {compared.n:,}"
 
 
 def _gain(worst: Condition, group: Sequence[Condition]) -> str:

@@ -57,7 +57,9 @@ def test_a_waived_condition_is_not_met_but_waived_with_its_reason(record: RunRec
     )
     [statement] = statements(decided(record, measured), WAIVED)
     assert statement.outcome == "waived"
-    assert statement.text == f"{WAIVED} (commands 80.0% before, 75.0% after)"
+    assert (
+        statement.text == f"{WAIVED} (commands 80.0% before, 75.0% after; -5.0 points, interval -30.0 to +15.0, n = 20)"
+    )
 
 
 def test_variants_that_held_are_named_together_and_others_apart(record: RunRecord) -> None:
@@ -66,8 +68,8 @@ def test_variants_that_held_are_named_together_and_others_apart(record: RunRecor
     first, second = statements(decided(record, held, lost), None)
     # 17/20 against 18/20
     assert first.text == (
-        "w4a16 is worse than the model that it comes from: 85.0% against 90.0%; the loss may be 10.0 points, "
-        "at most 2.0 points are allowed"
+        "w4a16 is worse than the model that it comes from: 85.0% against 90.0% (-5.0 points, interval "
+        "-30.0 to +15.0, n = 20); the loss may be 10.0 points, at most 2.0 points are allowed"
     )
     assert (second.outcome, second.text) == ("met", "As good as the model that they come from: merged")
 

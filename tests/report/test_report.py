@@ -90,8 +90,8 @@ def test_a_refusal_says_first_what_was_not_met(fixture: RunFixture) -> None:
     assert report.answer == "do not ship"
     # 16/20 before, 15/20 after; the condition's bound is -35 points and its threshold -20
     assert report.reasons[0] == (
-        "Not met: What the base could do before is not shown to be kept: commands 80.0% before, 75.0% after; "
-        "the loss may be 35.0 points, at most 20.0 points are allowed."
+        "Not met: What the base could do before is not shown to be kept: commands 80.0% before, 75.0% after "
+        "(-5.0 points, interval -30.0 to +15.0, n = 20); the loss may be 35.0 points, at most 20.0 points are allowed."
     )
     assert len([reason for reason in report.reasons if reason.startswith("Met:")]) == 3
 
