@@ -89,8 +89,8 @@ def _table(found: Ablation) -> Table:
             numbers = (percent(score), points(difference).removesuffix(" points"), bounds, p_value(p))
             rows.append((effect.setting, *numbers, effect.verdict(found.alpha)))
     caption = (
-        f"{found.metric}; differences in percentage points with {level(found.alpha)} intervals for other seeds and "
-        "items; p corrected by Holm's method"
+        f"{found.metric} on {count(found.items, 'item')}; differences in percentage points with {level(found.alpha)} "
+        "intervals for other seeds and items; p corrected by Holm's method"
     )
     return Table(caption, ("Setting", *_NUMBERS, "Shown"), tuple(rows), frozenset(_NUMBERS))
 

@@ -84,6 +84,7 @@ def test_the_page_tells_what_matters_and_what_failed(tmp_path: Path) -> None:
     assert "1 of 3 settings shown to matter" in text and "<svg" in text
     assert "train.lora.r=4 is worse." in ablation_page(FOUND).summary
     assert "train.learning_rate=10.0: the loss is not a number" in text
+    assert "exact_match on 80 items; differences in percentage points" in text
     markdown = (tmp_path / "ablation.md").read_text()
     assert "| train.lora.r=4 | 40.0% | -10.0 | -15.0 to -5.0 | p = 0.004 | worse |" in markdown.replace("\\", "")
     assert [effect["verdict"] for effect in json.loads((tmp_path / "ablation.json").read_text())["effects"]] == [
