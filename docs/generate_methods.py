@@ -12,13 +12,12 @@ from schemas.train import TrainOptions
 TARGET = Path(__file__).parent / "methods.md"
 
 _INTRODUCTION = """\
-`train.method` names one; its options stand under its name, as TRL has them (`train.dpo.beta`). All of them train LoRA, QLoRA
-or all weights, keep checkpoints from which a killed training goes on to the same bytes, recover from a lack of memory and from
-divergence, and leave what vLLM serves. What compares answers trains without dropout, so that they differ by training alone.
-A pair is two sequences in memory where its method holds both at once.
+`train.method` names one; its options stand under its name, as TRL has them (`train.dpo.beta`). All of them train an
+adapter or all weights, keep checkpoints from which a killed training goes on to the same bytes, and recover from a lack
+of memory and from divergence. What compares answers trains without dropout, so that they differ by training alone.
 
-A method that learns from preferences takes rows with a chosen and a rejected answer; `kto` takes each side as an answer by
-itself. The reference is the base: the model with its adapter switched off, or a copy where all weights are trained."""
+A method that learns from preferences takes rows with a chosen and a rejected answer; `kto` takes each side as an answer
+by itself. The reference is the base: the model with its adapter switched off, or a copy where all weights are trained."""
 
 
 def methods_markdown() -> str:
@@ -45,7 +44,7 @@ def _options(name: str, method: Method) -> str:
     rows = ["| option | by default |", "|---|---|"]
     rows += [f"| `{key}` | {_shown(field.default)} |" for key, field in options.model_fields.items()]
     text = " ".join((options.__doc__ or "").split()).replace("``", "`")
-    return f"## {name}\n\n{method.title.capitalize()} ({method.source}). {text}\n\n" + "\n".join(rows)
+    return f"## {name}\n\n{method.title[:1].upper()}{method.title[1:]} ({method.source}). {text}\n\n" + "\n".join(rows)
 
 
 def _shown(value: Any) -> str:
