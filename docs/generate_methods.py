@@ -17,7 +17,7 @@ adapter or all weights, keep checkpoints from which a killed training goes on to
 of memory and from divergence. What compares answers trains without dropout, so that they differ by training alone.
 
 A method that learns from preferences takes rows with a chosen and a rejected answer; `kto` takes each side as an answer
-by itself. The reference is the base: the model with its adapter switched off, or a copy where all weights are trained."""
+by itself. The reference is the base: the model without its adapter, or a copy where all weights are trained."""
 
 
 def methods_markdown() -> str:
