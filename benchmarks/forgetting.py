@@ -106,7 +106,7 @@ def promoted(folder: Path, name: str, seed: int, before: float) -> bool:
         folder,
         name,
         seed,
-        evaluate={"retention": tasks, "baselines": {"few_shot": 0, "tfidf": False}},
+        evaluate={"retention": tasks, "baselines": {"few_shot": 0, "tfidf": False, "champion": False}},
         variants=["merged"],
         serve={"variant": "merged"},
     )
