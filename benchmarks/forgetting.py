@@ -127,7 +127,7 @@ def draw(outcomes: Mapping[str, Outcome], before: float, path: Path) -> None:
     axes.axvline(100 * KEPT * before, color="0.6", linewidth=0.8)
     axes.axhline(100 * (mean(outcomes[PLAIN].target) - LOST), color="0.6", linewidth=0.8)
     axes.set(xlabel="base's own task (CLINC150) after tuning, % exact match", ylabel="Banking77, % exact match")
-    axes.legend(fontsize=8, loc="lower left")
+    axes.legend(fontsize=8, loc="lower right")
     figure.tight_layout()
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, metadata={"Software": None})
