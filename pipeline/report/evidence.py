@@ -200,8 +200,8 @@ def _variants(report: Report) -> Iterator[Block]:
     numeric = ("Size", "Of parent", "Bytes per weight", "Logit difference", *_SCORE)
     yield Table(
         f"{report.primary_metric} by variant; logit difference to the parent, relative to its largest logit",
-        ("", "Variant", "Scheme", *numeric),
-        tuple((letters.get(row.name, ""), *_variant_cells(row)) for row in report.variants),
+        ("Variant", "Mark", "Scheme", *numeric),
+        tuple(_variant_cells(row, letters.get(row.name, "")) for row in report.variants),
         frozenset(numeric),
     )
     plot = _variant_plot([row for row in report.variants if row.name in letters], letters, report.primary_metric)
@@ -209,9 +209,10 @@ def _variants(report: Report) -> Iterator[Block]:
         yield plot
 
 
-def _variant_cells(row: VariantRow) -> tuple[str, ...]:
+def _variant_cells(row: VariantRow, letter: str) -> tuple[str, ...]:
     return (
         row.name,
+        letter,
         row.scheme,
         size(row.size_bytes),
         percent(row.size_bytes / row.parent_size_bytes) if row.parent_size_bytes else "",

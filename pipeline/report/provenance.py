@@ -60,13 +60,16 @@ def _data(report: Report) -> Iterator[Block]:
     if data.findings:
         yield Table(
             "What the preflight found before anything was trained",
-            ("Class", "", "Where", "What, and what became of it"),
+            ("Class", "Standing", "Where", "What, and what became of it"),
             tuple((one.code, standing(one), place_of(one), without_place(one)) for one in data.findings),
         )
-    for caption, counts in (("Personal data found, by kind", data.personal_data), ("Leaks found", data.leaked)):
+    for caption, kind, counts in (
+        ("Personal data found, by kind", "Kind", data.personal_data),
+        ("Leaks found", "Split", data.leaked),
+    ):
         if counts:
             rows = tuple((name.replace("_", " "), f"{number:,}") for name, number in counts.items())
-            yield Table(caption, ("", "Count"), rows, frozenset({"Count"}))
+            yield Table(caption, (kind, "Count"), rows, frozenset({"Count"}))
 
 
 def _training(report: Report) -> Iterator[Block]:
@@ -158,7 +161,7 @@ def _costs(report: Report) -> Iterator[Block]:
     if report.planned:
         yield Table(
             "Planned and measured; measured memory is the whole process with its libraries",
-            ("", *_PLANNED),
+            ("Quantity", *_PLANNED),
             tuple(_planned_row(row) for row in report.planned),
             frozenset(_PLANNED),
         )
