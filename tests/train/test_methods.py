@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from schemas.adapters import ADAPTERS
 from schemas.artifacts import Stored
 from schemas.data import DataArtifact
 from schemas.render import RenderOptions
@@ -195,11 +196,8 @@ def test_qlora_learns_on_a_cpu_and_resumes(tiny: BaseModelRef, rows: Stored[Data
 @pytest.mark.parametrize(
     "lora",
     [
-        {"use_dora": True},
-        {"use_rslora": True},
-        {"init_lora_weights": "pissa"},
+        *(adapter.options for adapter in ADAPTERS.values() if adapter.options),
         {"init_lora_weights": "pissa", "use_rslora": True, "rank_pattern": {"q_proj": 2}},
-        {"init_lora_weights": "olora"},
         {"init_lora_weights": "gaussian"},
         {"target_modules": ["q_proj", "v_proj"], "rank_pattern": {"q_proj": 2}},
         {"target_modules": r".*mlp\.(up|down)_proj"},
