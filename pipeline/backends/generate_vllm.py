@@ -142,7 +142,10 @@ class VllmGenerator:
         context: CallContext,
         advance: Advance | None = None,
     ) -> list[Likelihood]:
-        """Return how likely the model finds each continuation; see `Generator`. Each sequence is read as a prompt.
+        """Return how likely the model finds each continuation; see `Generator`.
+
+        Each sequence is read as a prompt, behind which vLLM generates one token: of one that fills the context the last
+        token is left out.
 
         Raises:
             EngineError: the model is an adapter beside its base, or vLLM fails.
@@ -156,14 +159,16 @@ class VllmGenerator:
                 where="evaluate.generation.backend",
                 fix="set it to transformers, or evaluate the merged variant",
             )
-        check_continuations(prompts, continuations, self._max_model_len - 1)  # one token is always generated
+        check_continuations(prompts, continuations, self._max_model_len)
+        most = self._max_model_len - 1  # one token is always generated
         from vllm import SamplingParams
 
         found: list[Likelihood] = []
         size = _WAVE * batch_size
         for first in range(0, len(prompts), size):
             context.check()
-            wave = [[*prompt, *more] for prompt, more in zip(prompts, continuations, strict=True)][first : first + size]
+            both = zip(prompts[first : first + size], continuations[first : first + size], strict=True)
+            wave = [[*prompt, *more][:most] for prompt, more in both]
             read = self._run(wave, SamplingParams(max_tokens=1, temperature=0.0, prompt_logprobs=0, detokenize=False))
             for place, (tokens, output) in enumerate(zip(wave, read, strict=True), start=first):
                 start = len(prompts[place])

@@ -15,7 +15,7 @@ from pipeline.evaluate.items import Item
 from pipeline.evaluate.respondents import LocalRespondent
 from pipeline.evaluate.scoring import item_clusters
 from pipeline.metrics import CalibrationError, Measure, Probabilities, get_measure
-from pipeline.statistics import bootstrap_interval
+from pipeline.statistics import absolute_sum_interval, bootstrap_interval
 from schemas.evaluate import EvaluateConfig, MetricSpec, Reliability, Score
 
 
@@ -107,8 +107,11 @@ def _nats(told: Sequence[Likelihood]) -> Any:
 
 def _figure(measure: Measure, found: Probabilities, items: Sequence[Item], seed: int) -> Score | None:
     """Return the figure with its interval; None where there is one independent item, which has none."""
-    statistic, clusters = measure.statistic(found), item_clusters(items)
+    clusters = item_clusters(items)
     if len(items) == 1 or (clusters is not None and len(set(clusters)) == 1):
         return None
-    interval = bootstrap_interval(statistic, len(items), clusters=clusters, seed=seed)
+    if isinstance(measure, CalibrationError):
+        interval = absolute_sum_interval(*measure.gaps(found), clusters=clusters, seed=seed)
+    else:
+        interval = bootstrap_interval(measure.statistic(found), len(items), clusters=clusters, seed=seed)
     return Score(value=interval.estimate, low=interval.low, high=interval.high, n=interval.n, method=interval.method)

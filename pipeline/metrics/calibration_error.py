@@ -29,7 +29,7 @@ class CalibrationError:
     ``bins`` hold equally many answers (Nixon et al., Measuring Calibration in Deep Learning, 2019), because most
     probabilities lie near 1; ties keep the items' order. p is the probability of the whole answer, up to and with its
     end, and the score that of the metric that decides. The estimate is above 0 for a calibrated model too, the more so
-    the fewer items there are.
+    the fewer items there are; the interval allows for that (`pipeline.statistics.absolute`), and is wide for few items.
 
     Raises:
         ConfigError: fewer than one bin.
@@ -48,9 +48,7 @@ class CalibrationError:
         """Return the calibration error of each set of items; see `Measure`. Items keep the bin that all items gave."""
         import numpy as np
 
-        assert found.answers is not None, "a measure is given what it needs"
-        gaps = found.scores - found.answers
-        bins = self._bins(found)
+        gaps, bins = self.gaps(found)
 
         def error(counts: Counts) -> Values:
             apart = sum(np.abs(counts[:, places] @ gaps[places]) for places in bins)
@@ -58,6 +56,11 @@ class CalibrationError:
             return values
 
         return error
+
+    def gaps(self, found: Probabilities) -> tuple[Values, list[Counts]]:
+        """Return score minus probability of each answer, and the places of the answers of each bin."""
+        assert found.answers is not None, "a measure is given what it needs"
+        return found.scores - found.answers, self._bins(found)
 
     def reliability(self, found: Probabilities) -> tuple[ReliabilityBin, ...]:
         """Return the bins, from the least probable answers to the most probable."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pipeline.statistics.absolute import absolute_sum_interval
 from pipeline.statistics.agreement import cohen_kappa, fleiss_kappa
 from pipeline.statistics.agreement_alpha import Level, krippendorff_alpha
 from pipeline.statistics.contrast import Contrast, contrast
@@ -37,6 +38,7 @@ __all__ = [
     "SeedsEffect",
     "TwoRates",
     "WinRate",
+    "absolute_sum_interval",
     "benjamini_hochberg",
     "bootstrap_interval",
     "bootstrap_mean_interval",
