@@ -17,8 +17,8 @@ names, a pattern, or `all-linear`, and `rank_pattern` and `alpha_pattern` give r
 PiSSA and OLoRA move a part of the base into the adapter. What training leaves is plain LoRA of twice the rank, which
 fits the base as it is. They fit neither a quantized base nor DoRA.
 
-What vLLM does not serve as an adapter it serves merged: write `merged` among the variants. Trained biases
-(`bias`) and modules trained whole (`modules_to_save`) are not served beside an adapter either."""
+DoRA is served merged: write `merged` among the variants. Trained biases (`bias`) and modules trained whole
+(`modules_to_save`) are not served beside a base."""
 
 
 def adapters_markdown() -> str:
