@@ -203,12 +203,17 @@ def read(path: Path) -> RunSpec:
     return RunSpec.model_validate(values)
 
 
-CASES = [
-    (path, key)
-    for path in SHIPPED
-    for key, _ in leaves(read(path).model_dump(mode="json"))
-    if not key.startswith(("hardware.", "train.distributed"))
-]
+def cases() -> Iterator[Any]:
+    """Yield every key of every description; one that an earlier description has, too, is a slow case."""
+    seen: set[str] = set()
+    for path in SHIPPED:
+        for key, _ in leaves(read(path).model_dump(mode="json")):
+            if not key.startswith(UNREAD):
+                yield pytest.param(path, key, marks=[pytest.mark.slow] if key in seen else [], id=f"{path.stem}-{key}")
+                seen.add(key)
+
+
+UNREAD = ("hardware.", "train.distributed")
 """Hardware and how processes share a training are no part of a run; tests/train/test_sharing.py has the latter."""
 
 PROBES: dict[str, dict[str, tuple[Any, Any]]] = {
@@ -264,7 +269,7 @@ HARDWARE: dict[str, Any] = {"gpu": "B200:8", "cpu": 3, "memory": 5120, "timeout"
 """Another value for each key of a kind of work."""
 
 
-@pytest.mark.parametrize(("path", "key"), CASES, ids=lambda value: value.stem if isinstance(value, Path) else value)
+@pytest.mark.parametrize(("path", "key"), cases())
 def test_saying_something_else_changes_the_run(path: Path, key: str, world: World, tmp_path: Path) -> None:
     spec = read(path)
     full = spec.model_dump(mode="json")
