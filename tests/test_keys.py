@@ -269,7 +269,7 @@ HARDWARE: dict[str, Any] = {"gpu": "B200:8", "cpu": 3, "memory": 5120, "timeout"
 """Another value for each key of a kind of work."""
 
 
-@pytest.mark.parametrize(("path", "key"), cases())
+@pytest.mark.parametrize(("path", "key"), list(cases()))
 def test_saying_something_else_changes_the_run(path: Path, key: str, world: World, tmp_path: Path) -> None:
     spec = read(path)
     full = spec.model_dump(mode="json")
