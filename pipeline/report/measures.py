@@ -31,7 +31,7 @@ def measure_blocks(subjects: Sequence[SubjectScores]) -> Iterator[Block]:
     if drawn is not None:
         yield _diagram(drawn.title, drawn.reliability)
         yield Paragraph(
-            "Each dot holds equally many answers. On the line an answer is right as often as its probability says; "
+            "Each corner of the line holds equally many answers. On the diagonal an answer is right as often as its probability says; "
             "below it the model is surer than it should be."
         )
 
@@ -51,5 +51,5 @@ def _diagram(title: str, bins: Sequence[Reliability]) -> Plot:
     series = (Series("as right as probable", ((0.0, 0.0), (100.0, 100.0)), "baseline"), Series(title, points, "tuned"))
     spoken = "; ".join(f"{percent(part.confidence)}: {percent(part.score)} (n = {part.n:,})" for part in bins)
     alternative = f"Score of answers by their probability, {title}. {spoken}."
-    drawn = line_plot(series, "probability of the answer, %", "score, %", alternative)
+    drawn = line_plot(series, "probability of the answer, %", "score, %", alternative, y_digits=0)
     return Plot("Reliability: score of answers by their probability", drawn, alternative)

@@ -77,7 +77,7 @@ def count_plot(rows: Sequence[CountRow], alternative: str) -> str:
             if length:
                 place = f'x="{start:.1f}" y="{y - 4}" width="{length * scale:.1f}" height="8"'
                 parts.append(f'<rect class="bar {kind}" {place}/>')
-    parts.append(f'<line class="grid" x1="{zero:.1f}" y1="4" x2="{zero:.1f}" y2="{height - 2:.1f}"/>')
+        parts.append(f'<line class="grid" x1="{zero:.1f}" y1="{y - 6}" x2="{zero:.1f}" y2="{y + 6}"/>')
     return _svg(height, alternative, parts)
 
 
@@ -119,12 +119,12 @@ def effect_plot(rows: Sequence[IntervalRow], alternative: str) -> str:
     return _svg(height, alternative, parts)
 
 
-def line_plot(series: Sequence[Series], x_label: str, y_label: str, alternative: str) -> str:
+def line_plot(series: Sequence[Series], x_label: str, y_label: str, alternative: str, *, y_digits: int = 2) -> str:
     """Draw lines over a common pair of axes; a series of one point is a dot."""
     xs = [x for line in series for x, _ in line.points]
     ys = [y for line in series for _, y in line.points]
     x_range, y_range = (min(xs), max(xs)), (min(0.0, *ys), max(ys))
-    parts = _axes(x_range, y_range, x_label, y_label, digits=(0, 2))
+    parts = _axes(x_range, y_range, x_label, y_label, digits=(0, y_digits))
     for index, line in enumerate(series):
         placed = [(_place(x, x_range, _LEFT, _RIGHT), _place(y, y_range, _BOTTOM, _TOP)) for x, y in line.points]
         if len(placed) == 1:
