@@ -31,8 +31,8 @@ def measure_blocks(subjects: Sequence[SubjectScores]) -> Iterator[Block]:
     if drawn is not None:
         yield _diagram(drawn.title, drawn.reliability)
         yield Paragraph(
-            "Each corner of the line holds equally many answers. On the diagonal an answer is right as often as its probability says; "
-            "below it the model is surer than it should be."
+            "Each corner of the line holds equally many answers. On the diagonal an answer is right as often as its "
+            "probability says; below it the model is surer than it should be."
         )
 
 
