@@ -64,16 +64,13 @@ def _named(spec: RunSpec) -> Iterator[tuple[str, str]]:
         yield from _data(f"evaluate.retention.{number}.data", task.data)
         if ":" in task.metric.name:
             yield f"evaluate.retention.{number}.metric.name", task.metric.name
-    for number, metric in enumerate(spec.evaluate.metrics):
-        if ":" in metric.name:
-            yield f"evaluate.metrics.{number}.name", metric.name
-        if isinstance(folder := metric.params.get("model"), str):
-            yield f"evaluate.metrics.{number}.params.model", folder
+    yield from _metrics(spec)
     for number, harness in enumerate(spec.evaluate.harness):
         yield f"evaluate.harness.{number}.task", harness.task
     for number, probe in enumerate(spec.evaluate.bias):
         for name, path in probe.paths.items():
             yield f"evaluate.bias.{number}.{name}", path
+    yield from _judge(spec)
     for number, path in enumerate(spec.preflight.benchmarks):
         yield f"preflight.benchmarks.{number}", path
     base = spec.base_model
@@ -81,6 +78,21 @@ def _named(spec: RunSpec) -> Iterator[tuple[str, str]]:
         yield "base_model.name", base.name
     if base.init is not None and isinstance(base.init.tokenizer, str):
         yield "base_model.init.tokenizer", base.init.tokenizer
+
+
+def _metrics(spec: RunSpec) -> Iterator[tuple[str, str]]:
+    for number, metric in enumerate(spec.evaluate.metrics):
+        if ":" in metric.name:
+            yield f"evaluate.metrics.{number}.name", metric.name
+        if isinstance(folder := metric.params.get("model"), str):
+            yield f"evaluate.metrics.{number}.params.model", folder
+
+
+def _judge(spec: RunSpec) -> Iterator[tuple[str, str]]:
+    judge = spec.evaluate.judge
+    for name in ("template", "labels") if judge is not None else ():
+        if (path := getattr(judge, name)) is not None:
+            yield f"evaluate.judge.{name}", path
 
 
 def _data(key: str, data: DataSpec) -> Iterator[tuple[str, str]]:

@@ -161,7 +161,11 @@ def _described(request: RetrainRequest, origin: RunFile, version: RegisteredVers
     values["constraints"] |= request.constraints.model_dump(mode="json", exclude_none=True)
     evaluate = values["evaluate"]
     named = {metric.name: _metric_name(metric.name, metric.code) for metric in origin.metrics}
+    models = {metric.name: metric.model for metric in origin.metrics if metric.model is not None}
+    told = {metric.name: metric.params for metric in origin.spec.evaluate.metrics}
     for metric in evaluate["metrics"]:
+        if metric["name"] in models and metric["params"] == told.get(metric["name"]):
+            metric["params"]["model"] = models[metric["name"]].location
         metric["name"] = named.get(metric["name"], metric["name"])
     evaluate["target"] = {named.get(name, name): value for name, value in evaluate["target"].items()}
     retention = {task.name: task for task in origin.retention}
@@ -171,7 +175,17 @@ def _described(request: RetrainRequest, origin: RunFile, version: RegisteredVers
         harness = retention[task["name"]].harness
         if harness is not None and harness.file is not None:
             task["task"] = harness.file.location
+    if origin.judge is not None and evaluate["judge"] is not None:
+        _name_judge_files(origin, evaluate["judge"])
     return set_keys(values, dict(_probe_files(origin, evaluate["bias"])))
+
+
+def _name_judge_files(origin: RunFile, asked: dict[str, Any]) -> None:
+    """Say where the judge's files are; one that was overridden stays."""
+    for name in ("template", "labels"):
+        file = getattr(origin.judge, name)
+        if file is not None and asked[name] == getattr(origin.spec.evaluate.judge, name):
+            asked[name] = file.location
 
 
 def _probe_files(origin: RunFile, asked: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:

@@ -132,11 +132,15 @@ def test_relative_names_lead_to_the_same_files_from_elsewhere(tmp_path: Path) ->
     task = {"name": "commands", "metric": "exact_match", "data": {"path": "c.jsonl", "test_path": "d.jsonl"}}
     probes = [{"kind": "bbq", "path": "c.jsonl"}, {"kind": "refusal", "harmful": "c.jsonl", "harmless": "d.jsonl"}]
     evaluate = {
-        "metrics": ["./score.py:score"],
+        "metrics": ["./score.py:score", {"name": "bert_score", "params": {"model": "bert"}}],
         "target": {"./score.py:score": 0.5},
         "retention": [task],
         "bias": probes,
+        "judge": {"base_url": "http://127.0.0.1:1/v1", "model": "j", "template": "judge.txt"},
     }
+    (tmp_path / "judge.txt").write_text("Which is better?")
+    (tmp_path / "bert").mkdir()
+    (tmp_path / "bert" / "config.json").write_text("{}")
     trained = Trained(tmp_path, messages(60), evaluate=evaluate, preflight={"benchmarks": ["d.jsonl"]})
     for name in ("c", "d"):
         trained._write(f"{name}.jsonl", [{"prompt": name, "completion": "x"}])
@@ -146,6 +150,8 @@ def test_relative_names_lead_to_the_same_files_from_elsewhere(tmp_path: Path) ->
     first = trained.resolved()
     assert canonical(run.retention[0].files) == canonical(first.retention[0].files)
     assert run.metrics[0].code == first.metrics[0].code
+    assert run.metrics[1].model == first.metrics[1].model
+    assert run.judge == first.judge and first.judge is not None and first.judge.template is not None
     assert canonical(run.bias) == canonical(first.bias)
     assert [probe.paths["harmless"] for probe in made.spec.evaluate.bias[1:]] == [str(tmp_path / "d.jsonl")]
     assert canonical(run.benchmarks) == canonical(first.benchmarks)

@@ -64,6 +64,7 @@ def described(**changes: Any) -> RunSpec:
                 {"kind": "bbq", "path": "rows.jsonl"},
                 {"kind": "toxicity", "prompts": "org/no", "classifier": {"path": "base", "label": "toxic"}},
             ],
+            "judge": {"base_url": "http://127.0.0.1:1/v1", "model": "j", "template": "own.py", "labels": "rows.jsonl"},
             "retention": [{"name": "old", "data": {"path": "rows.jsonl"}, "metric": "own.py:score"}],
         },
         "preflight": {"benchmarks": ["rows.jsonl", "org/items"]},
@@ -81,6 +82,8 @@ def test_every_key_that_names_something_here_is_found_and_no_other(here: Path) -
         "evaluate.retention.0.data.path": ("rows.jsonl", ""),
         "evaluate.retention.0.metric.name": ("own.py", ":score"),
         "evaluate.bias.0.path": ("rows.jsonl", ""),
+        "evaluate.judge.template": ("own.py", ""),
+        "evaluate.judge.labels": ("rows.jsonl", ""),
         "evaluate.bias.1.classifier.path": ("base", ""),
         "preflight.benchmarks.0": ("rows.jsonl", ""),
     }
