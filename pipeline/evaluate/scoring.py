@@ -122,7 +122,7 @@ def score_set(
     references = [item.reference for item in items]
     if clusters is not None and len(set(clusters)) == 1:
         value = metric.corpus(predictions, references)
-        return Score(value=value, low=0.0, high=1.0, n=len(items), method=NO_INTERVAL)
+        return Score(value=value, low=metric.least, high=1.0, n=len(items), method=NO_INTERVAL)
     if isinstance(metric, CorpusMetric):
         statistic = metric.statistic(predictions, references)
         return _as_score(bootstrap_interval(statistic, len(items), clusters=clusters, seed=seed))

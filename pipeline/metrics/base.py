@@ -23,12 +23,14 @@ class Metric(Protocol):
     Attributes:
         name: how specs and reports call it.
         higher_is_better: whether a larger score is a better model.
+        least: the smallest score of a set that there can be; the largest is 1.
         binary: whether every item's score is 0 or 1 and the metric is their mean, so that McNemar's test fits.
         decomposable: whether ``corpus`` is the mean of ``item``; otherwise the metric is a ``CorpusMetric``.
     """
 
     name: str
     higher_is_better: bool
+    least: float
     binary: bool
     decomposable: bool
 
@@ -36,7 +38,7 @@ class Metric(Protocol):
         """Return the score of one prediction, in [0, 1]."""
 
     def corpus(self, predictions: Sequence[str], references: Sequence[str]) -> float:
-        """Return the score of a set of one or more items, in [0, 1]; the order of items does not matter.
+        """Return the score of a set of one or more items, in [``least``, 1]; the order of items does not matter.
 
         Raises:
             DataError: no items, or unequal lengths.
@@ -61,6 +63,7 @@ class ItemMean(ABC):
     """What decomposable metrics share: the score of a set is the mean over its items."""
 
     higher_is_better = True
+    least = 0.0
     decomposable = True
 
     @abstractmethod

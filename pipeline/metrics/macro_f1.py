@@ -25,6 +25,7 @@ class MacroF1:
 
     name = "macro_f1"
     higher_is_better = True
+    least = 0.0
     binary = False
     decomposable = False
 

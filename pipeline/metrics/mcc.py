@@ -19,6 +19,7 @@ class Mcc(ClassMetric):
     """
 
     name = "mcc"
+    least = -1.0
 
     def of_classes(self, support: Values, guesses: Values, hits: Values) -> Values:
         """Return the coefficient of each set; see ``ClassMetric``."""

@@ -18,6 +18,7 @@ class OverlapMetric(ABC):
 
     name: str
     higher_is_better = True
+    least = 0.0
     binary = False
     decomposable = False
 

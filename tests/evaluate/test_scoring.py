@@ -196,3 +196,10 @@ def test_confusions_of_records_name_the_field() -> None:
 def test_free_text_has_no_confusions() -> None:
     rows = [as_item(example(0, "q", "some text", label=None))]
     assert find_confusions(rows, ["other text"]) == ()
+
+
+def test_of_one_cluster_nothing_is_known_but_what_a_metric_can_be() -> None:
+    rows = items(4, clusters=[5, 5, 5, 5])
+    assert scored_all(get_metric("accuracy"), rows, ["refund"] * 4, seed=0).overall.low == 0.0
+    found = scored_all(get_metric("mcc"), rows, ["refund"] * 4, seed=0).overall
+    assert (found.low, found.high, found.method) == (-1.0, 1.0, NO_INTERVAL)
