@@ -7,7 +7,7 @@ that are no mean of items (macro-F1) a bootstrap of items or clusters.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -79,14 +79,17 @@ def score_all(
     predictions: Sequence[str],
     seed: int,
     parts: Mapping[str, Sequence[int]],
+    advance: Callable[[int], object] = int,
 ) -> Scored:
     """Score every item, all items, and each slice; ``parts`` are the slices as `slice_places` returns them.
+
+    ``advance`` is told of scored items, and raises where the call must stop.
 
     Raises:
         DataError: a reference is not what the metric takes (the row is named).
         ConfigError: a user's metric failed.
     """
-    scores = score_items(metric, items, predictions)
+    scores = score_items(metric, items, predictions, advance)
     return Scored(
         items=scores,
         overall=score_set(metric, items, predictions, scores, seed),
@@ -97,20 +100,23 @@ def score_all(
     )
 
 
-def score_items(metric: Metric, items: Sequence[Item], predictions: Sequence[str]) -> list[float]:
+def score_items(
+    metric: Metric, items: Sequence[Item], predictions: Sequence[str], advance: Callable[[int], object] = int
+) -> list[float]:
     """Return the score of each item.
 
     Raises:
         DataError: see `score_all`.
     """
     if isinstance(metric, BertScore):
-        return metric.items(predictions, [item.reference for item in items])
+        return metric.items(predictions, [item.reference for item in items], advance)
     scores = []
     for item, prediction in zip(items, predictions, strict=True):
         try:
             scores.append(float(metric.item(prediction, item.reference)))
         except DataError as error:
             raise DataError(f"{metric.name}: {error.message}", where=f"source row {item.row}", fix=error.fix) from error
+        advance(1)
     return scores
 
 

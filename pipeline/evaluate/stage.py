@@ -58,10 +58,10 @@ def run(config: EvaluateConfig, inputs: EvaluateInputs, context: CallContext, wo
     completions = collect(respondent, len(items), workspace.scratch, context, f"evaluate {name}")
     answers = [answer_of(completion.text, item.reference) for completion, item in zip(completions, items, strict=True)]
     parts = slice_places(items)
-    scored = {
-        key: score_all(metrics[key], items, answers, config.seed, parts)
-        for key in context.track(metrics, "score", len(metrics))
-    }
+    scored = {}
+    for key, metric in metrics.items():
+        with context.progress(f"score {key}", len(items)) as advance:
+            scored[key] = score_all(metric, items, answers, config.seed, parts, advance)
     scores = {key: found.items for key, found in scored.items()}
     write_table(workspace.file("items.parquet"), items, completions, answers, scores, parts)
     deciding = next(iter(scored.values()))

@@ -57,8 +57,10 @@ class BertScore(ItemMean):
         """Return the F1 of one prediction, in [0, 1]."""
         return self.items([prediction], [reference])[0]
 
-    def items(self, predictions: Sequence[str], references: Sequence[str]) -> list[float]:
-        """Return the F1 of each prediction.
+    def items(
+        self, predictions: Sequence[str], references: Sequence[str], advance: Callable[[int], object] = int
+    ) -> list[float]:
+        """Return the F1 of each prediction; ``advance`` is told of those that are scored.
 
         Raises:
             ConfigError: no model was connected.
@@ -72,6 +74,7 @@ class BertScore(ItemMean):
             said, meant = predictions[first : first + _PORTION], references[first : first + _PORTION]
             vectors = self._embedder.embed([*said, *meant])
             found += [match(one, other) for one, other in zip(vectors[: len(said)], vectors[len(said) :], strict=True)]
+            advance(len(said))
         return found
 
 

@@ -289,7 +289,8 @@ def test_progress_is_shown(tmp_path: Path, data: Stored[DataArtifact], base: Pat
     events: list[Event] = []
     evaluate(tmp_path / "work", data, BaseSubject(), base=base_ref(base), context=CallContext(sink=events.append))
     last = {str(event.data["label"]): event.data["done"] for event in events if event.kind == "progress"}
-    assert last == {"render prompts": 12, "evaluate base": 12, "score": 3}
+    scored = {f"score {metric.name}": 12 for metric in METRICS}
+    assert last == {"render prompts": 12, "evaluate base": 12, **scored}
 
 
 def test_names_of_subjects() -> None:
