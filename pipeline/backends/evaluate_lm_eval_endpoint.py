@@ -12,6 +12,7 @@ from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 
 from pipeline.backends.openai_http import OpenAIAddress, Payload
 from pipeline.core.context import CallContext
+from pipeline.core.errors import EngineError
 
 PATH = "completions"
 
@@ -88,7 +89,7 @@ class EndpointLM(TemplateLM):
             parts = get_rolling_token_windows(
                 token_list=self.tok_encode(text),
                 prefix_token=self.prefix_token_id,
-                max_seq_len=self._most,
+                max_seq_len=self._most - 1,  # each window has one token before it
                 context_len=1,
             )
             found = [(list(context), list(more)) for context, more in map(make_disjoint_window, parts)]
@@ -111,6 +112,13 @@ class EndpointLM(TemplateLM):
         told = self._ask(made, self._log_probabilities, "likelihoods")
         found = []
         for (context, more), (chosen, best) in zip(kept, told, strict=True):
+            if len(chosen) < len(context) + len(more):
+                raise EngineError(
+                    f"the endpoint tells the log-probabilities of {len(chosen)} tokens, not of the "
+                    f"{len(context) + len(more)} that it was sent: it does not echo the prompt",
+                    where=self._at.url(PATH),
+                    fix="serve the model with vLLM, whose completions echo a prompt with its log-probabilities",
+                )
             span = slice(len(context), len(context) + len(more))
             found.append((float(sum(chosen[span])), all(a >= b for a, b in zip(chosen[span], best[span], strict=True))))
         return found
@@ -157,14 +165,14 @@ class EndpointLM(TemplateLM):
             told = response.json()["choices"][0]["logprobs"]
             chosen = [0.0 if value is None else float(value) for value in told["token_logprobs"]]
             best = [max(places.values()) if places else 0.0 for places in told["top_logprobs"]]
-        except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
             raise self._at.unreadable(PATH, "completion with the log-probabilities of its prompt", response) from error
         return chosen, best
 
     def _text(self, response: httpx.Response) -> str:
         try:
             return str(response.json()["choices"][0]["text"])
-        except (ValueError, KeyError, IndexError, TypeError) as error:
+        except (ValueError, LookupError, TypeError, RecursionError) as error:
             raise self._at.unreadable(PATH, "completion", response) from error
 
 

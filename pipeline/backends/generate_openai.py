@@ -99,6 +99,7 @@ class ChatEndpoint:
             body = response.json()
             choice = body["choices"][0]
             text = choice["message"].get("content") or ""
+            text.encode()  # what is no text, or cannot be stored as one, is no completion
             usage = body.get("usage") or {}
             return Completion(
                 text=text,
@@ -107,5 +108,5 @@ class ChatEndpoint:
                 prompt_tokens=int(usage.get("prompt_tokens") or 0),
                 completion_tokens=int(usage.get("completion_tokens") or 0),
             )
-        except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
             raise self._at.unreadable(PATH, "chat completion", response) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
@@ -78,6 +79,7 @@ class OpenAIAddress:
             ConfigError: the address, the key or the model is wrong.
             EngineError: no answer comes, or a refusal.
         """
+        self._check_key()
         answers: dict[int, T] = {}
         stop = threading.Event()
         headers = {} if self.api_key is None else {"Authorization": f"Bearer {self.api_key}"}
@@ -112,7 +114,7 @@ class OpenAIAddress:
                 response = client.post(url, json=payload)
             except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
                 raise self._wrong_address(path, str(error)) from error
-            except httpx.TransportError as error:
+            except (httpx.TransportError, httpx.DecodingError) as error:
                 problem, pause = f"{type(error).__name__}: {error}", delay
             else:
                 if response.status_code == httpx.codes.OK:
@@ -131,6 +133,15 @@ class OpenAIAddress:
             where=url,
             fix="check that it is up and how many requests it allows; ask fewer at once, and give it more time",
         )
+
+    def _check_key(self) -> None:
+        """Refuse a key that no header can hold: what a client says of it would show it."""
+        if self.api_key is not None and not re.fullmatch(r"[!-~]+", self.api_key):
+            raise ConfigError(
+                "the key is empty, or holds a space, a line break or a character that is not ASCII",
+                where=self.key_name or f"{self.key}.api_key_secret",
+                fix="set it to the key alone, without a line break at its end",
+            )
 
     def unreadable(self, path: str, what: str, response: httpx.Response) -> EngineError:
         """Return the error of an answer that is not ``what``."""
@@ -172,7 +183,7 @@ def error_of(response: httpx.Response) -> Mapping[str, Any]:
     """Return the error that a response tells of, empty where it tells none."""
     try:
         error = response.json().get("error")
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         return {}
     return error if isinstance(error, Mapping) else {}
 

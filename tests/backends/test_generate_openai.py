@@ -204,7 +204,46 @@ def test_a_request_that_is_refused_is_not_repeated() -> None:
         assert len(served.bodies) == 1
 
 
-@pytest.mark.parametrize("answer", ["<html>login</html>", {"choices": []}, {"choices": [{"message": None}]}, "[1]"])
+@pytest.mark.parametrize("key", ["sk-secret-value\n", "sk-secret value", "ключ", ""])
+def test_a_key_that_no_header_can_hold_is_refused_and_never_shown(key: str) -> None:
+    with endpoint(echo) as served, pytest.raises(ConfigError, match="the key is empty, or holds") as caught:
+        ask(served, key=key)
+    assert caught.value.where == "ENDPOINT_KEY"
+    assert "secret" not in str(caught.value)
+    assert served.bodies == []
+
+
+def test_an_answer_that_cannot_be_unpacked_is_asked_for_again() -> None:
+    def garbled(body: dict[str, Any], seen: int) -> Reply:
+        return (200, "no gzip", {"content-encoding": "gzip"}) if seen == 1 else echo(body, seen)
+
+    with endpoint(garbled) as served:
+        assert ask(served) == ["QUESTION 0"]
+
+
+def test_a_refusal_without_end_is_an_error() -> None:
+    with endpoint(lambda *_: (400, "[" * 100_000, {})) as served, pytest.raises(EngineError, match="refuses"):
+        ask(served)
+
+
+def said(content: Any) -> dict[str, Any]:
+    return {"choices": [{"message": {"content": content}}]}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "<html>login</html>",
+        {"choices": []},
+        {"choices": [{"message": None}]},
+        "[1]",
+        "[" * 100_000,
+        said([{"type": "text", "text": "yes"}]),
+        said("half of a pair: \ud83d"),
+        {**said("yes"), "usage": {"prompt_tokens": float("inf")}},
+    ],
+    ids=range(8),
+)
 def test_an_answer_that_is_no_completion_is_an_error(answer: dict[str, Any] | str) -> None:
     with (
         endpoint(lambda *_: (200, answer, {})) as served,

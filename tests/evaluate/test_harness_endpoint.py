@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,7 +14,9 @@ import torch
 from local_runner.harness import ask_endpoint
 from pipeline.backends.engine import EngineRequest
 from pipeline.backends.engine_vllm import describe, pinned
+from pipeline.backends.evaluate_lm_eval_endpoint import EndpointLM
 from pipeline.backends.model_transformers import load_causal_lm
+from pipeline.backends.openai_http import OpenAIAddress
 from pipeline.backends.tokenizer_transformers import load_tokenizer
 from pipeline.core.context import CallContext
 from pipeline.core.errors import ConfigError, EngineError, ModelError
@@ -123,6 +126,34 @@ def test_an_address_without_the_log_probabilities_of_prompts_is_refused(tmp_path
 
     with endpoint(reply, "completions") as server, pytest.raises(EngineError, match="log-probabilities of its prompt"):
         ask(write_task(tmp_path / "task"), server.url, tmp_path, limit=2)
+
+
+def test_an_address_that_does_not_echo_the_prompt_is_refused(tmp_path: Path) -> None:
+    def reply(_body: dict[str, Any], _seen: int) -> tuple[int, Any, dict[str, str]]:
+        told = {"token_logprobs": [-0.5], "top_logprobs": [{"a": -0.5}]}
+        return 200, {"choices": [{"index": 0, "text": "a", "logprobs": told}]}, {}
+
+    with endpoint(reply, "completions") as server, pytest.raises(EngineError, match="does not echo the prompt"):
+        ask(write_task(tmp_path / "task"), server.url, tmp_path, limit=2)
+
+
+@pytest.mark.parametrize("length", [1, 14, 15, 16, 29, 100])
+def test_a_text_longer_than_the_context_has_each_token_scored_once(length: int) -> None:
+    """Each token of a prompt costs 1 nat here, but for the first, which has nothing before it."""
+
+    def reply(body: dict[str, Any], _seen: int) -> tuple[int, Any, dict[str, str]]:
+        prompt = body["prompt"]
+        assert len(prompt) + body["max_tokens"] <= 16
+        told = {"token_logprobs": [None, *[-1.0] * len(prompt)], "top_logprobs": [None, *[{"a": -1.0}] * len(prompt)]}
+        return 200, {"choices": [{"index": 0, "text": "a", "logprobs": told}]}, {}
+
+    tokenizer = load_tokenizer(str(TINY_BASE))
+    with endpoint(reply, "completions") as server:
+        model = EndpointLM(OpenAIAddress(server.url, "tiny", None), tokenizer, 16, 2, CallContext())
+        text = tokenizer.decode(tokenizer.encode("a" * 400, add_special_tokens=False)[:length])
+        tokens = len(model.tok_encode(text))
+        (found,) = model.loglikelihood_rolling([SimpleNamespace(args=(text,))])
+    assert found == -tokens
 
 
 def test_a_wrong_address_model_or_folder_is_named(tmp_path: Path) -> None:
