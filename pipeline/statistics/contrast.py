@@ -10,7 +10,7 @@ from pipeline.core.errors import DataError
 from pipeline.statistics.units import as_scores, cluster_index
 
 if TYPE_CHECKING:
-    from pipeline.statistics.units import Clusters, Scores
+    from pipeline.statistics.units import Clusters, Floats, Integers, Scores
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,11 @@ def contrast(scores: Scores, inside: Sequence[bool], *, clusters: Clusters | Non
     The difference of two ratio means is linearized: item i counts (s_i - m) / n of its side, with the sign of the side,
     and the sums over clusters are the units (Liang & Zeger, Biometrika 73(1), 1986, with the factor G / (G - 1) of the
     number G of clusters). Referred to Student's t with G - 1 degrees of freedom. A cluster may lie on both sides.
+
+    That is the interval; the test is the score test (Boos, The American Statistician 46(4), 1992), whose variance is
+    that under the null, with the mean m of all items: sums over clusters of (x_i - x) (s_i - m), x_i telling the sides.
+    The interval's variance knows nothing of a side of one cluster, which agrees with itself, and would find it
+    different from anything. Where the test does not reject, the interval is extended to 0.
 
     Args:
         scores: of all items.
@@ -54,11 +59,20 @@ def contrast(scores: Scores, inside: Sequence[bool], *, clusters: Clusters | Non
         raise DataError("all items are one cluster", fix="compare over several")
     means = [values[side].mean() for side in (part, ~part)]
     shares = np.where(part, (values - means[0]) / part.sum(), -(values - means[1]) / (~part).sum())
-    sums = np.bincount(units, weights=shares, minlength=count)
-    error = float(np.sqrt(count / (count - 1) * (sums**2).sum()))
     difference = float(means[0] - means[1])
-    if error == 0.0:
-        return Contrast(difference, difference, difference, 1.0 if difference == 0.0 else 0.0)
-    half = float(t.isf(alpha / 2, count - 1)) * error
-    p_value = float(2 * t.sf(abs(difference) / error, count - 1))
-    return Contrast(difference, max(-1.0, difference - half), min(1.0, difference + half), p_value)
+    half = float(t.isf(alpha / 2, count - 1)) * _error(units, shares, count)
+    low, high = max(-1.0, difference - half), min(1.0, difference + half)
+    under_null = (part - part.mean()) * (values - values.mean())
+    error = _error(units, under_null, count)
+    p_value = 1.0 if error == 0.0 else float(2 * t.sf(abs(float(under_null.sum())) / error, count - 1))
+    if p_value > alpha:
+        low, high = min(low, 0.0), max(high, 0.0)
+    return Contrast(difference, low, high, p_value)
+
+
+def _error(units: Integers, parts: Floats, count: int) -> float:
+    """Return the standard error of the sum of ``parts``, one per item, over independent units."""
+    import numpy as np
+
+    sums = np.bincount(units, weights=parts, minlength=count)
+    return float(np.sqrt(count / (count - 1) * (sums**2).sum()))

@@ -53,6 +53,22 @@ def test_what_cannot_be_compared_is_refused() -> None:
         contrast([1.0, 0.0], [True], clusters=None)
 
 
-def test_where_nothing_varies_only_a_difference_is_significant() -> None:
+def test_by_hand_where_each_side_agrees_with_itself() -> None:
+    # (x - 1/2) (s - 1/2) is -1/4 four times: the sum is -1 and its error sqrt(4 / 3 * 4 / 16) = 0.57735, so t(3) is
+    # 1.73205, and p = 0.181690. Fisher's exact test of two against two says 1/3.
+    found = contrast([0, 0, 1, 1], [True, True, False, False], clusters=None)
+    assert (found.difference, found.low, found.high) == (-1.0, -1.0, 0.0)
+    assert found.p_value == pytest.approx(0.181690, abs=1e-6)
     assert contrast([1, 1, 1, 1], [True, True, False, False], clusters=None).p_value == 1.0
-    assert contrast([0, 0, 1, 1], [True, True, False, False], clusters=None).p_value == 0.0
+    assert contrast([0] * 30 + [1] * 30, [True] * 30 + [False] * 30, clusters=None).p_value < 1e-9
+
+
+def test_one_item_or_one_cluster_does_not_differ_from_the_rest() -> None:
+    scores = [0.0] + [1.0] * 90 + [0.0] * 9
+    assert contrast(scores, [True] + [False] * 99, clusters=None).p_value > 0.2
+    document = [0.0] * 30 + [1.0] * 270
+    clusters = [0] * 30 + [1 + place // 30 for place in range(270)]
+    found = contrast(document, [True] * 30 + [False] * 270, clusters=clusters)
+    assert found.difference == -1.0
+    assert found.p_value > 0.2
+    assert found.high == 0.0
