@@ -6,6 +6,7 @@ import csv
 import difflib
 import io
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from schemas.human import LEAST_RATING, MOST_RATING, SheetItem, SheetKey
 
 _SHOWN = 10
 _PREFERENCES = {"a": "A", "b": "B", "tie": "tie"}
+_SHEET = re.compile(r"[0-9a-f]{8}")
 _ADJUDICATION = "adjudication-"
 
 
@@ -91,10 +93,11 @@ def check_answers(raws: Sequence[Raw], key: SheetKey) -> Answers:
         if value is None:
             problems.append(f"{raw.where}: {raw.value.strip()!r} is no {_allowed(item)}")
             continue
-        first = places.setdefault((raw.annotator, raw.code), raw.where)
-        if first != raw.where:
+        first = places.get((raw.annotator, raw.code))
+        if first is not None:
             problems.append(f"{raw.where}: {raw.annotator} has answered {raw.code} before, in {first}")
             continue
+        places[raw.annotator, raw.code] = raw.where
         given.setdefault(raw.code, {})[raw.annotator] = value
     if problems:
         more = f" ... and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
@@ -114,9 +117,12 @@ def sheet_of(raws: Sequence[Raw]) -> str:
     """Return the sheet that answers belong to: what stands before the dash in their codes.
 
     Raises:
-        DataError: they have none, or belong to several.
+        DataError: they have none, or belong to several, or one is no name.
     """
     sheets = {raw.code.partition("-")[0]: raw.where for raw in raws if raw.code}
+    for sheet, where in sheets.items():
+        if not _SHEET.fullmatch(sheet):
+            raise DataError("this is no item of a sheet", where=where, fix="keep the column item as it was exported")
     if len(sheets) == 1:
         return next(iter(sheets))
     if not sheets:
@@ -146,10 +152,21 @@ def _sheet(path: Path, text: str) -> Iterator[Raw]:
             where=str(path),
             fix=f"keep item and {' or '.join(ANSWER_COLUMN.values())} as they were exported",
         )
-    for row in reader:
+    for row in _rows(reader, path):
         if any((value or "").strip() for name, value in row.items() if name is not None):
             who = (row.get("annotator") or "").strip() or _name(path)
             yield Raw(who, (row["item"] or "").strip(), row[answer] or "", f"{path.name}, line {reader.line_num}")
+
+
+def _rows(reader: csv.DictReader[str], path: Path) -> Iterator[dict[str, str]]:
+    try:
+        yield from reader
+    except csv.Error as error:
+        raise DataError(
+            f"this is no CSV sheet: {error}",
+            where=f"{path}, line {reader.line_num}",
+            fix="save it as CSV, each text in quotes that are closed",
+        ) from error
 
 
 def _name(path: Path) -> str:
@@ -169,7 +186,7 @@ def _export(path: Path, text: str) -> Iterator[Raw]:
                 value = "" if annotation.get("was_cancelled") else _result(annotation.get("result", ()))
                 where = f"{path.name}, task {task.get('id', number)}, annotation {annotation.get('id', place)}"
                 yield Raw(who, code, value, where)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(
             f"this is no JSON export of Label Studio: {type(error).__name__} {error}",
             where=str(path),

@@ -62,6 +62,38 @@ def test_every_wrong_row_is_named_at_once(tmp_path: Path) -> None:
     assert third.startswith(f"anna.csv, line 5: no item is called {CODES[0][:-1] + '9'!r}; did you mean {KEY.sheet}-p")
 
 
+def test_sheets_of_one_name_in_two_folders_do_not_replace_each_other(tmp_path: Path) -> None:
+    files = []
+    for who, value in (("anna", "A"), ("ben", "B")):
+        (tmp_path / who).mkdir()
+        files.append(write(tmp_path / who / "pairwise.csv", rows(value)))
+    with pytest.raises(DataError) as error:
+        check_answers(read_raw(files), KEY)
+    assert error.value.detail is not None and "pairwise has answered" in error.value.detail
+
+
+def test_an_endless_cell_an_empty_choice_and_deep_json_are_refused(tmp_path: Path) -> None:
+    part = {"from_name": "preference", "value": {"choices": []}}
+    for number, text in enumerate(
+        (
+            f'item,preference\n{CODES[0]},"{"x" * 200_000}\n',
+            json.dumps(export({"completed_by": 1, "result": [part]})),
+            "[" * 100_000,
+        )
+    ):
+        path = tmp_path / f"{number}.csv"
+        path.write_text(text)
+        with pytest.raises(DataError, match="this is no"):
+            read_raw([path])
+
+
+@pytest.mark.parametrize("code", ["../../elsewhere-p1", "x" * 5000, "a\0b-p1"])
+def test_a_code_that_is_no_sheets_opens_no_file(tmp_path: Path, code: str) -> None:
+    path = write(tmp_path / "anna.csv", [{"item": code, "preference": "A"}])
+    with pytest.raises(DataError, match="no item of a sheet"):
+        sheet_of(read_raw([path]))
+
+
 def test_ratings_are_whole_numbers_in_their_range(tmp_path: Path) -> None:
     key = sheet(PAIRS[:2], "rating")
     codes = [item.code for item in key.items]
