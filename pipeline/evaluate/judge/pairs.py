@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core.errors import DataError, IntegrityError, SourceError
+from pipeline.core.json_text import read_json
 from pipeline.statistics import Outcome
 from schemas.artifacts import Stored
 from schemas.evaluate import EvaluateArtifact
@@ -174,21 +174,21 @@ def _value(row: Mapping[str, Any], name: str, where: str) -> str:
 def _rows(path: Path, needed: Sequence[str]) -> Iterator[dict[str, Any]]:
     """Yield the objects of a JSON list or of JSON lines."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise SourceError(f"cannot read: {error}", where=str(path), fix="check the path") from error
     try:
-        listed = json.loads(text) if text.lstrip().startswith("[") else None
+        listed = read_json(text) if text.lstrip().startswith("[") else None
     except ValueError as error:
         raise DataError(f"not JSON: {error}", where=str(path), fix="repair the file") from error
     numbered = (
         enumerate(listed, start=1)
         if listed is not None
-        else ((number, line) for number, line in enumerate(text.splitlines(), start=1) if line.strip())
+        else ((number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip())
     )
     for number, value in numbered:
         try:
-            row = json.loads(value) if isinstance(value, str) else value
+            row = read_json(value) if isinstance(value, str) else value
         except ValueError as error:
             raise DataError(f"not JSON: {error}", where=f"{path}:{number}", fix="repair the line") from error
         missing = [name for name in needed if not isinstance(row, dict) or name not in row]

@@ -13,6 +13,7 @@ import pytest
 from pipeline.core.context import CallContext
 from pipeline.core.digests import DigestCache
 from pipeline.core.errors import ConfigError, DataError, EngineError, IntegrityError
+from pipeline.evaluate.judge.pairs import pair_predictions
 from pipeline.evaluate.judge.stage import run, self_preference
 from pipeline.execute import execute
 from pipeline.statistics import cohen_kappa, exact_mcnemar
@@ -335,3 +336,20 @@ def test_no_more_are_asked_at_once_than_allowed(tmp_path: Path) -> None:
     with judge_server() as server:
         run(config(server, concurrency=3), inputs(tmp_path / "in", rows), CallContext(), workspace(tmp_path / "w"))
         assert 2 <= server.most_together <= 3
+
+
+def test_predictions_are_read_line_by_line_whatever_they_say(tmp_path: Path) -> None:
+    """As `hone predict` writes them: characters that end a line elsewhere stand as they are; some editors add a BOM."""
+    for name, said in (("a", "one\u2028two\x85three"), ("b", "four")):
+        row = json.dumps({"prompt": "q", "prediction": said}, ensure_ascii=False)
+        (tmp_path / f"{name}.jsonl").write_bytes(b"\xef\xbb\xbf" + f"{row}\r\n".encode())
+    (pair,) = pair_predictions(tmp_path / "a.jsonl", tmp_path / "b.jsonl")
+    assert (pair.first, pair.second) == ("one\u2028two\x85three", "four")
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"prompt":' * 100_000])
+def test_predictions_nested_without_end_are_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text(text)
+    with pytest.raises(DataError, match="not JSON"):
+        pair_predictions(path, path)
