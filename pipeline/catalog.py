@@ -127,7 +127,7 @@ _ENTRIES = (
     StageEntry("bias", BiasConfig, BiasInputs, BiasArtifact, "2", _bias_role, _always, run_bias),
     StageEntry("judge", JudgeConfig, JudgeInputs, JudgeArtifact, "1", _main, _never, run_judge),
     StageEntry("serve", ServeConfig, ServeInputs, ServeArtifact, "2", _serve_role, _always, run_serve),
-    StageEntry("register", RegisterConfig, RegisterInputs, RegisterArtifact, "9", _main, _never, run_register),
+    StageEntry("register", RegisterConfig, RegisterInputs, RegisterArtifact, "10", _main, _never, run_register),
 )
 
 CATALOG: dict[StageName, StageEntry] = {entry.name: entry for entry in _ENTRIES}

@@ -133,6 +133,13 @@ class EvaluateSpec(Schema):
     bias: tuple[BiasProbe, ...] = ()
     seed: Seed = 0
 
+    @field_validator("retention_waived")
+    @classmethod
+    def _reason(cls, value: str | None) -> str | None:
+        if value is not None and not value.strip():
+            raise ValueError("no reason is given; write why forgetting does not matter, or leave the key out")
+        return value
+
     @field_validator("metrics", "measures", mode="before")
     @classmethod
     def _metric_names(cls, value: Any) -> Any:

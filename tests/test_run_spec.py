@@ -47,6 +47,12 @@ def test_names_that_would_mean_two_things_are_refused(sections: dict[str, Any], 
         spec(**sections)
 
 
+@pytest.mark.parametrize("reason", ["", " \n"])
+def test_forgetting_is_not_waived_without_a_word(reason: str) -> None:
+    with pytest.raises(ValidationError, match=r"evaluate.retention_waived\n.*no reason is given"):
+        spec(evaluate={"retention_waived": reason})
+
+
 @pytest.mark.parametrize(
     ("probes", "bound", "named"),
     [

@@ -101,7 +101,7 @@ def promote(registry: Registry, reference: str, reason: str | None) -> Move:
     """
     version = resolve(registry, reference)
     refused = version.verdict == "refused"
-    if refused and not reason:
+    if refused and not (reason and reason.strip()):
         raise GateRefused(
             f"the gate refused {version}",
             where=reference,

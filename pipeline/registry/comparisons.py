@@ -187,6 +187,7 @@ def compare_items(
 
 
 def _untested(candidate: Items, reference: Items, metric: str, task: str | None, part: str | None) -> Comparison:
+    span = _span(metric)
     return Comparison(
         candidate=candidate.name,
         reference=reference.name,
@@ -195,8 +196,8 @@ def _untested(candidate: Items, reference: Items, metric: str, task: str | None,
         candidate_value=candidate.score,
         reference_value=reference.score,
         difference=candidate.score - reference.score,
-        low=-1.0,
-        high=1.0,
+        low=-span,
+        high=span,
         p_value=1.0,
         test=UNTESTED,
         interval=UNTESTED,
@@ -206,12 +207,20 @@ def _untested(candidate: Items, reference: Items, metric: str, task: str | None,
     )
 
 
+def _span(metric: str) -> float:
+    """Return how far two scores can lie apart."""
+    from pipeline.metrics import metric_names
+    from pipeline.metrics.registry import metric_factory
+
+    return 1.0 - (getattr(metric_factory(metric), "least", 0.0) if metric in metric_names() else 0.0)
+
+
 def lower_bound(candidate: Items, reference: Items, metric: str, margin: float, gate: GateOptions) -> float:
     """Return the one-sided lower bound, of confidence 1 - ``gate.alpha``, of candidate minus reference.
 
     A metric that is no mean of items takes the lower of its bootstrap bound and the bound of its item scores: where
     both sides agree on every item a bootstrap has no width, however few the items. One independent item bounds
-    nothing: -1.
+    nothing: it is the largest loss that there can be.
 
     Raises:
         IntegrityError: the two hold different items.
@@ -221,7 +230,7 @@ def lower_bound(candidate: Items, reference: Items, metric: str, margin: float, 
 
     _check_same_items(candidate, reference)
     if candidate.units < 2:
-        return -1.0
+        return -_span(metric)
     # The bound does not depend on the margin, which non_inferiority wants strictly between 0 and 1.
     inner = min(max(margin, 1e-9), 1.0 - 1e-9)
     bound = non_inferiority(

@@ -65,8 +65,9 @@ def refused(tmp_path: Path) -> Registry:
 
 def test_a_refused_version_and_an_unknown_one_have_codes_of_their_own(tmp_path: Path) -> None:
     registry = refused(tmp_path)
-    with pytest.raises(GateRefused) as caught:
-        promote(registry, "triage@1", None)
+    for reason in (None, "", " \n"):
+        with pytest.raises(GateRefused) as caught:
+            promote(registry, "triage@1", reason)
     assert caught.value.exit_code is ExitCode.GATE_FAILED
     with pytest.raises(RegistryError) as unknown:
         promote(registry, "triage@9", None)

@@ -50,6 +50,14 @@ def test_of_one_independent_item_nothing_is_tested(tmp_path: Path) -> None:
         assert lower_bound(tuned, base, "exact_match", 0.02, GATE) == -1.0
 
 
+def test_of_one_independent_item_a_correlation_may_differ_by_two(tmp_path: Path) -> None:
+    tuned = read_items("a", evaluation(tmp_path / "a", [1], metric="mcc"), "mcc")
+    base = read_items("b", evaluation(tmp_path / "b", [0], metric="mcc"), "mcc")
+    result = compare_items(tuned, base, "mcc", GATE)
+    assert (result.low, result.high) == (-2.0, 2.0)
+    assert lower_bound(tuned, base, "mcc", 1.0, GATE) == -2.0
+
+
 def test_macro_f1_is_compared_as_macro_f1(tmp_path: Path) -> None:
     # References: 8 x a, 2 x b. The candidate errs on both b's: F1(a) = 16/18, F1(b) = 0, macro 4/9; accuracy is 0.8.
     # The baseline errs on two a's as b: F1(a) = 12/14, F1(b) = 4/6, macro (6/7 + 2/3) / 2 = 16/21; accuracy is 0.8 too.
