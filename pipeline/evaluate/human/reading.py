@@ -158,7 +158,7 @@ def _sheet(path: Path, text: str) -> Iterator[Raw]:
             yield Raw(who, (row["item"] or "").strip(), row[answer] or "", f"{path.name}, line {reader.line_num}")
 
 
-def _rows(reader: csv.DictReader[str], path: Path) -> Iterator[dict[str, str]]:
+def _rows(reader: csv.DictReader[str], path: Path) -> Iterator[dict[str | Any, str | Any]]:
     try:
         yield from reader
     except csv.Error as error:

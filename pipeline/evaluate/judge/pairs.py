@@ -178,7 +178,7 @@ def _rows(path: Path, needed: Sequence[str]) -> Iterator[dict[str, Any]]:
     except (OSError, UnicodeDecodeError) as error:
         raise SourceError(f"cannot read: {error}", where=str(path), fix="check the path") from error
     try:
-        listed = read_json(text) if text.lstrip().startswith("[") else None
+        listed: Any = read_json(text) if text.lstrip().startswith("[") else None
     except ValueError as error:
         raise DataError(f"not JSON: {error}", where=str(path), fix="repair the file") from error
     numbered = (
