@@ -138,7 +138,7 @@ def _look_at_json(path: Path, size: Size) -> RawRows:
     if isinstance(values, dict) and len(values) == 1:
         (values,) = values.values()
     if isinstance(values, list):
-        return _pick((row if isinstance(row, dict) else None for row in values), len(values), size)
+        return _pick(map(_row, values), len(values), size)
     return found
 
 
@@ -192,6 +192,14 @@ def _value(text: str) -> Any:
         return None
 
 
-def _object(text: str) -> dict[str, Any] | None:
-    value = _value(text)
+def _object(text: str) -> Row | None:
+    return _row(_value(text))
+
+
+def _row(value: object) -> Row | None:
+    """Return a row whose texts are such: half of a surrogate pair, which JSON can escape, is none."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except (UnicodeEncodeError, RecursionError):
+        return None
     return value if isinstance(value, dict) else None

@@ -84,6 +84,15 @@ def test_rows_that_cannot_be_read_are_left_to_the_data_stage(tmp_path: Path) -> 
     assert [row["text"] for row in found.sample] == ["good", "good too"]
 
 
+def test_rows_with_half_of_a_surrogate_pair_are_left_to_the_data_stage(tmp_path: Path) -> None:
+    lines = ['{"prompt": "a\\ud800", "completion": "x"}', '{"prompt": "\\ud83d\\ude00", "completion": "x"}']
+    (tmp_path / "rows.jsonl").write_text("\n".join(lines))
+    (tmp_path / "rows.json").write_text(f"[{', '.join(lines)}]")
+    for name in ("rows.jsonl", "rows.json"):
+        found = look(tmp_path / name)
+        assert (found.count, [row["prompt"] for row in found.sample]) == (2, ["\U0001f600"])
+
+
 def test_a_missing_and_an_empty_file_are_named(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"none\.jsonl: no such file"):
         look(tmp_path / "none.jsonl")
