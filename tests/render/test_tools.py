@@ -18,6 +18,28 @@ from pipeline.render.tools import served_tool
             {"type": "function", "function": {"name": "n", "description": "d", "strict": True, "more": 1}, "x": 1},
             {"type": "function", "function": {"name": "n", "description": "d", "parameters": None, "strict": True}},
         ),
+        (
+            {"defer_loading": True, "type": "function", "function": {"name": "n", "strict": False}},
+            {
+                "type": "function",
+                "function": {
+                    "name": "n",
+                    "description": None,
+                    "parameters": None,
+                    "strict": False,
+                    "defer_loading": True,
+                },
+                "defer_loading": True,
+            },
+        ),
+        (
+            {"type": "function", "function": {"name": "n", "defer_loading": False}, "defer_loading": True},
+            {
+                "type": "function",
+                "function": {"name": "n", "description": None, "parameters": None, "defer_loading": False},
+                "defer_loading": True,
+            },
+        ),
         ({"name": "flat"}, {"name": "flat"}),
     ],
 )
