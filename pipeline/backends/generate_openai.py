@@ -99,7 +99,8 @@ class ChatEndpoint:
             body = response.json()
             choice = body["choices"][0]
             text = choice["message"].get("content") or ""
-            text.encode()  # what is no text, or cannot be stored as one, is no completion
+            # Half of a surrogate pair can be escaped in JSON, and is no text that can be kept.
+            text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
             usage = body.get("usage") or {}
             return Completion(
                 text=text,

@@ -226,6 +226,11 @@ def test_a_refusal_without_end_is_an_error() -> None:
         ask(served)
 
 
+def test_half_of_a_surrogate_pair_is_shown_as_unknown() -> None:
+    with endpoint(lambda *_: (200, said("half \ud83d, whole \U0001f600"), {})) as served:
+        assert ask(served) == ["half \ufffd, whole \U0001f600"]
+
+
 def said(content: Any) -> dict[str, Any]:
     return {"choices": [{"message": {"content": content}}]}
 
@@ -239,10 +244,9 @@ def said(content: Any) -> dict[str, Any]:
         "[1]",
         "[" * 100_000,
         said([{"type": "text", "text": "yes"}]),
-        said("half of a pair: \ud83d"),
         {**said("yes"), "usage": {"prompt_tokens": float("inf")}},
     ],
-    ids=range(8),
+    ids=range(7),
 )
 def test_an_answer_that_is_no_completion_is_an_error(answer: dict[str, Any] | str) -> None:
     with (
