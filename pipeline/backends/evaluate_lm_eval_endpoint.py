@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -164,7 +165,9 @@ class EndpointLM(TemplateLM):
         try:
             told = response.json()["choices"][0]["logprobs"]
             chosen = [0.0 if value is None else float(value) for value in told["token_logprobs"]]
-            best = [max(places.values()) if places else 0.0 for places in told["top_logprobs"]]
+            best = [float(max(places.values())) if places else 0.0 for places in told["top_logprobs"]]
+            if len(chosen) != len(best) or any(map(math.isnan, [*chosen, *best])):
+                raise ValueError("a token lacks its log-probability")
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
             raise self._at.unreadable(PATH, "completion with the log-probabilities of its prompt", response) from error
         return chosen, best

@@ -120,9 +120,18 @@ def asked(choice: Path, says: Path) -> tuple[tuple[Path, dict[str, Any]], ...]:
     return (choice, {"metric": "acc", "num_fewshot": 2}), (says, {"metric": "exact_match"})
 
 
-def test_an_address_without_the_log_probabilities_of_prompts_is_refused(tmp_path: Path) -> None:
+NO_LOG_PROBABILITIES: tuple[Any, ...] = (
+    None,
+    {"token_logprobs": [None, float("nan")], "top_logprobs": [None, {"a": -1.0}]},
+    {"token_logprobs": [None, -1.0], "top_logprobs": [None, {"a": None}]},
+    {"token_logprobs": [None, -1.0], "top_logprobs": [None]},
+)
+
+
+@pytest.mark.parametrize("told", NO_LOG_PROBABILITIES, ids=("none", "not a number", "null", "too few"))
+def test_an_address_without_the_log_probabilities_of_prompts_is_refused(tmp_path: Path, told: Any) -> None:
     def reply(_body: dict[str, Any], _seen: int) -> tuple[int, Any, dict[str, str]]:
-        return 200, {"choices": [{"index": 0, "text": "hello", "logprobs": None}]}, {}
+        return 200, {"choices": [{"index": 0, "text": "hello", "logprobs": told}]}, {}
 
     with endpoint(reply, "completions") as server, pytest.raises(EngineError, match="log-probabilities of its prompt"):
         ask(write_task(tmp_path / "task"), server.url, tmp_path, limit=2)
