@@ -34,7 +34,7 @@ class UserMetric(ItemMean):
         """
         try:
             score = self._function(prediction, reference)
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # exit(0) would look like success
             raise ConfigError(
                 f"the metric raised {type(error).__name__}: {error}",
                 where=self.name,
@@ -114,6 +114,6 @@ def _as_number(value: object) -> float | None:
         return None
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return number if math.isfinite(number) else None

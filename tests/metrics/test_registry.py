@@ -44,6 +44,12 @@ def too_much(prediction, reference):
 def failing(prediction, reference):
     return {}["key"]
 
+def leaving(prediction, reference):
+    raise SystemExit(0)
+
+def beyond_any_float(prediction, reference):
+    return 10 ** 400
+
 def one_argument(prediction):
     return 1.0
 
@@ -148,6 +154,8 @@ def test_an_edited_file_is_read_again(root: Path) -> None:
         ("too_much", "returned 1.5"),
         ("failing", "raised KeyError: 'key'"),
         ("one_argument", "raised TypeError"),
+        ("leaving", "raised SystemExit: 0"),
+        ("beyond_any_float", "returned 1000"),
     ],
 )
 def test_what_a_user_function_may_not_do(root: Path, function: str, message: str) -> None:
