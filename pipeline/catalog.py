@@ -119,7 +119,7 @@ _ENTRIES = (
     StageEntry("data", DataConfig, DataInputs, DataArtifact, "8", _main, _never, run_data),
     StageEntry("train", TrainConfig, TrainInputs, TrainArtifact, "7", _train, _always, run_train),
     StageEntry(
-        "evaluate", EvaluateConfig, EvaluateInputs, EvaluateArtifact, "10", _evaluate_role, _generates, run_evaluate
+        "evaluate", EvaluateConfig, EvaluateInputs, EvaluateArtifact, "11", _evaluate_role, _generates, run_evaluate
     ),
     StageEntry(
         "optimize", OptimizeConfig, OptimizeInputs, OptimizeArtifact, "1", _optimize_role, _quantizes, run_optimize
@@ -127,7 +127,7 @@ _ENTRIES = (
     StageEntry("bias", BiasConfig, BiasInputs, BiasArtifact, "2", _bias_role, _always, run_bias),
     StageEntry("judge", JudgeConfig, JudgeInputs, JudgeArtifact, "1", _main, _never, run_judge),
     StageEntry("serve", ServeConfig, ServeInputs, ServeArtifact, "2", _serve_role, _always, run_serve),
-    StageEntry("register", RegisterConfig, RegisterInputs, RegisterArtifact, "10", _main, _never, run_register),
+    StageEntry("register", RegisterConfig, RegisterInputs, RegisterArtifact, "11", _main, _never, run_register),
 )
 
 CATALOG: dict[StageName, StageEntry] = {entry.name: entry for entry in _ENTRIES}

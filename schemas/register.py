@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from schemas.artifacts import Artifact, Inputs, Stored
 from schemas.base import ArtifactRef, Digest, NotFingerprinted, Schema, Slug
@@ -39,6 +39,12 @@ class GateOptions(Schema):
     minimum_win_rate: Annotated[float, Field(ge=0.0, le=1.0)] | None = None
     bias: dict[str, Annotated[float, Field(ge=0.0, le=1.0)]] = {}
     resamples: Annotated[int, Field(ge=1000)] = 10_000
+
+    @model_validator(mode="after")
+    def _resamples_can_show_alpha(self) -> GateOptions:
+        if self.resamples * self.alpha < 4:
+            raise ValueError(f"{self.resamples} resamples show no level of {self.alpha:g}: give 4 / alpha at least")
+        return self
 
 
 class BudgetUse(Schema):

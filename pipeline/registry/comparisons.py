@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import compress
 from typing import TYPE_CHECKING, Any
 
@@ -92,6 +92,11 @@ def read_items(name: str, evaluation: Stored[EvaluateArtifact], metric: str, par
         references=tuple(table["reference"]),
         score=score,
     )
+
+
+def by_items(items: Items) -> Items:
+    """Return the same results with the mean of the items' scores in place of the reported value."""
+    return replace(items, score=sum(items.scores) / len(items.scores))
 
 
 def _of_slice(table: dict[str, list[Any]], part: str) -> dict[str, list[Any]]:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.core.numbers import p_value, percent, points
-from pipeline.registry.comparisons import compare_items, read_items
+from pipeline.registry.comparisons import by_items, compare_items, read_items
 from schemas.artifacts import Stored
 from schemas.evaluate import EvaluateArtifact
 from schemas.register import Comparison, Condition, GateOptions
 
 METRIC, SLICE = "metric", "slice"
+
+_RESOLUTION = 2
+"""Times by which the least p-value that resamples can show is below what Holm's method asks for."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,7 @@ def protect(
     ours, theirs = model[1].artifact, best[1].artifact
     metrics = _named(gate.protected_metrics, ours.scores, theirs.scores, without=metric)
     slices = _named(gate.protected_slices, ours.slices, theirs.slices)
+    gate = _fine_enough(gate, len(metrics) + len(slices))
     found = [
         *(
             Protected(METRIC, name, _compare(gate, name, None, model, best) if known else None)
@@ -62,6 +67,15 @@ def protect(
         ),
     ]
     return tuple(corrected(found))
+
+
+def _fine_enough(gate: GateOptions, tests: int) -> GateOptions:
+    """Return the gate with so many resamples that the least p-value, times the number of tests, is below its level.
+
+    A sampled p-value is 1 / (resamples + 1) at the least, and Holm's method multiplies it by up to ``tests``.
+    """
+    least = math.ceil(_RESOLUTION * max(tests, 1) / gate.alpha)
+    return gate.model_copy(update={"resamples": max(gate.resamples, least)})
 
 
 def protected_conditions(protected: Sequence[Protected], alpha: float) -> Iterator[Condition]:
@@ -116,6 +130,9 @@ def _compare(
     best: tuple[str, Stored[EvaluateArtifact]],
 ) -> Comparison:
     ours, theirs = (read_items(name, evaluation, metric, part) for name, evaluation in (model, best))
+    if part is not None and len(set(ours.references)) == 1:
+        # Of one class a correlation is 0 for every model: what its items score is compared.
+        ours, theirs = by_items(ours), by_items(theirs)
     return compare_items(ours, theirs, metric, gate, part=part)
 
 

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from pipeline.statistics.units import Clusters, Floats, Integers, Scores
 
 
+_ROUNDING = 1e-12
+"""Below this two means differ by how they were added up."""
+
+
 @dataclass(frozen=True)
 class Contrast:
     """The mean inside a part minus that of the rest, with its two-sided interval and p-value."""
@@ -64,7 +68,8 @@ def contrast(scores: Scores, inside: Sequence[bool], *, clusters: Clusters | Non
     low, high = max(-1.0, difference - half), min(1.0, difference + half)
     under_null = (part - part.mean()) * (values - values.mean())
     error = _error(units, under_null, count)
-    p_value = 1.0 if error == 0.0 else float(2 * t.sf(abs(float(under_null.sum())) / error, count - 1))
+    same = error == 0.0 or abs(difference) < _ROUNDING
+    p_value = 1.0 if same else float(2 * t.sf(abs(float(under_null.sum())) / error, count - 1))
     if p_value > alpha:
         low, high = min(low, 0.0), max(high, 0.0)
     return Contrast(difference, low, high, p_value)

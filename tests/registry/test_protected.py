@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.registry.protected import Protected, protect
+from pipeline.registry.protected import Protected, _fine_enough, protect
 from schemas.artifacts import Stored
 from schemas.evaluate import EvaluateArtifact
 from schemas.register import GateOptions
@@ -73,3 +73,20 @@ def test_what_is_named_is_protected_and_nothing_else(tmp_path: Path) -> None:
     validity = found["metric", "validity"]
     assert validity.comparison is not None and validity.comparison.difference == pytest.approx(-0.3, abs=1e-12)
     assert validity.adjusted == pytest.approx(2 / 2**12, abs=1e-12)
+
+
+def test_resamples_are_fine_enough_for_the_correction() -> None:
+    # 60 tests at level 0.05: the least p-value, 1 / 2401, times 60 is 0.025.
+    assert _fine_enough(GateOptions(resamples=1000), 60).resamples == 2400
+    assert _fine_enough(GateOptions(), 2).resamples == 10_000
+
+
+def test_of_one_class_what_its_items_score_is_compared(tmp_path: Path) -> None:
+    """A correlation is 0 where all references are alike, however many items are right."""
+    right = evaluation(tmp_path / "a", [1] * 40, metric="mcc", references=["x"] * 40, near=NEAR)
+    wrong = evaluation(tmp_path / "b", [0] * 40, metric="mcc", references=["x"] * 40, near=NEAR)
+    found = by_name(protect(GATE, "mcc", ("seed-0", wrong), ("base", right)))
+    lost = found["slice", "clean"]
+    assert lost.comparison is not None
+    assert (lost.comparison.candidate_value, lost.comparison.reference_value) == (0.0, 1.0)
+    assert lost.adjusted < 0.001

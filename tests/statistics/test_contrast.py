@@ -72,3 +72,7 @@ def test_one_item_or_one_cluster_does_not_differ_from_the_rest() -> None:
     assert found.difference == -1.0
     assert found.p_value > 0.2
     assert found.high == 0.0
+
+
+def test_a_difference_that_is_only_rounding_is_none() -> None:
+    assert contrast([2 / 3] * 233, [True] * 43 + [False] * 190, clusters=None).p_value == 1.0
