@@ -183,7 +183,7 @@ class Ablate:
         effects = [self._effect(setting, common, metric, reference, seeds) for setting in varied]
         return Ablation(
             name=base.run.spec.name,
-            metric=metric,
+            metric=_named(metric, reference),
             run=base.directory.run,
             score=_mean(reference),
             seeds=tuple(seeds),
@@ -245,6 +245,11 @@ def _check_same_items(setting: Setting, items: Mapping[int, Items], reference: M
             where=f"--vary {setting}",
             fix="give data.test_path, so that the test rows stay the same, or vary another key",
         )
+
+
+def _named(metric: str, items: Mapping[int, Items]) -> str:
+    """Return what is compared: the metric, or the mean of its item scores where the metric is another number."""
+    return metric if all(one.is_mean for one in items.values()) else f"mean item score of {metric}"
 
 
 def _mean(items: Mapping[int, Items]) -> float:

@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from pipeline.control.ablation import Ablation, Effect, Setting, chosen_seeds, settings
+from pipeline.control.ablation import Ablation, Effect, Setting, _named, chosen_seeds, settings
 from pipeline.control.ablation_page import ablation_page, show_ablation, write_ablation
 from pipeline.core.errors import ConfigError
 from pipeline.core.spec import apply_overrides
+from pipeline.registry.comparisons import Items
 from tests.e2e.conftest import hone
 from tests.support.smoke import write_smoke
 
@@ -117,3 +118,10 @@ def test_a_rate_that_trains_nothing_is_compared_over_seeds(tmp_path: Path) -> No
     refused = hone("ablate", str(spec), "--vary", "train.lora.rank=4", "--json", *options)
     assert refused.returncode == 3
     assert "train.lora.rank: unknown key" in json.loads(refused.stdout)["error"]["message"]
+
+
+@pytest.mark.parametrize(("value", "named"), [(0.5, "macro_f1"), (0.9, "mean item score of macro_f1")])
+def test_what_is_no_mean_of_items_is_not_called_the_metric(value: float, named: str) -> None:
+    empty = ("", "")
+    items = Items("seed-0", ("a", "b"), None, (1.0, 0.0), empty, empty, empty, value)
+    assert _named("macro_f1", {0: items}) == named
