@@ -115,19 +115,19 @@ def _serve_role(config: ServeConfig) -> str:
 
 
 _ENTRIES = (
-    StageEntry("plan", PlanConfig, PlanInputs, PlanArtifact, "6", _main, _never, run_plan),
+    StageEntry("plan", PlanConfig, PlanInputs, PlanArtifact, "7", _main, _never, run_plan),
     StageEntry("data", DataConfig, DataInputs, DataArtifact, "8", _main, _never, run_data),
     StageEntry("train", TrainConfig, TrainInputs, TrainArtifact, "7", _train, _always, run_train),
     StageEntry(
-        "evaluate", EvaluateConfig, EvaluateInputs, EvaluateArtifact, "11", _evaluate_role, _generates, run_evaluate
+        "evaluate", EvaluateConfig, EvaluateInputs, EvaluateArtifact, "12", _evaluate_role, _generates, run_evaluate
     ),
     StageEntry(
         "optimize", OptimizeConfig, OptimizeInputs, OptimizeArtifact, "1", _optimize_role, _quantizes, run_optimize
     ),
-    StageEntry("bias", BiasConfig, BiasInputs, BiasArtifact, "2", _bias_role, _always, run_bias),
-    StageEntry("judge", JudgeConfig, JudgeInputs, JudgeArtifact, "1", _main, _never, run_judge),
+    StageEntry("bias", BiasConfig, BiasInputs, BiasArtifact, "3", _bias_role, _always, run_bias),
+    StageEntry("judge", JudgeConfig, JudgeInputs, JudgeArtifact, "2", _main, _never, run_judge),
     StageEntry("serve", ServeConfig, ServeInputs, ServeArtifact, "2", _serve_role, _always, run_serve),
-    StageEntry("register", RegisterConfig, RegisterInputs, RegisterArtifact, "11", _main, _never, run_register),
+    StageEntry("register", RegisterConfig, RegisterInputs, RegisterArtifact, "12", _main, _never, run_register),
 )
 
 CATALOG: dict[StageName, StageEntry] = {entry.name: entry for entry in _ENTRIES}

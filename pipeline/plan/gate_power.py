@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pipeline.statistics.tango import tango_statistic
 from schemas.optimize import Scheme
 from schemas.plan import GatePower, GateWishes
 
@@ -75,7 +76,7 @@ class SimulatedGate:
         passed = self._candidate(cells, rows)
         for name, margin in self.margins.items():
             lost, won = _changes(rng, cells, model)
-            passed &= lower_bounds(won.sum(axis=0), lost.sum(axis=0), rows, self.alpha) >= -margin
+            passed &= non_inferior(won.sum(axis=0), lost.sum(axis=0), rows, margin, self.alpha)
             if name == self.served:
                 # What is lost goes from cell 0 to 2 and 1 to 3, what is won from 2 to 0 and 3 to 1.
                 changed = lost + won
@@ -111,8 +112,8 @@ def _changes(rng: np.random.Generator, cells: Counts, model: float) -> tuple[Cou
     return lost, won
 
 
-def lower_bounds(won: Counts, lost: Counts, rows: int, alpha: float) -> NDArray[np.float64]:
-    """Return the one-sided bounds of `pipeline.statistics.non_inferiority` for many pairs of counts at once.
+def non_inferior(won: Counts, lost: Counts, rows: int, margin: float, alpha: float) -> Passed:
+    """Return the decisions of `pipeline.statistics.non_inferiority` for many pairs of counts at once.
 
     With ``rows`` items, ``won`` and ``lost`` of them, `pipeline.statistics.paired_interval.adjusted_wald` has a closed
     form: center c = (won - lost) / (rows + 2), and the sum of squares is won + lost + 2 - (rows + 2) c^2.
@@ -124,7 +125,10 @@ def lower_bounds(won: Counts, lost: Counts, rows: int, alpha: float) -> NDArray[
     center = (won - lost) / units
     squares = won + lost + 2 - units * center**2
     error = np.sqrt(units / (units - 1) * squares) / units
-    return np.maximum(-1.0, center - float(t.isf(alpha, rows - 1)) * error)
+    quantile = float(t.isf(alpha, rows - 1))
+    passed: Passed = center - quantile * error > -margin
+    passed &= tango_statistic(won, lost, rows, -margin) > quantile
+    return passed & ((lost > 0) | ((1 - margin) ** rows < alpha))
 
 
 def estimate_gate(gate: SimulatedGate, *, rows: int, baseline: float, gain: float | None, power: float) -> GatePower:

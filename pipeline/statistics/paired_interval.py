@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pipeline.statistics.units import ratio_standard_error
+from pipeline.statistics.units import degrees_of_freedom, ratio_standard_error
 
 if TYPE_CHECKING:
     from pipeline.statistics.units import Floats
@@ -56,22 +56,23 @@ def _wilson(share: float, n: int, z: Floats) -> tuple[Floats, Floats]:
     return np.clip(center - half, 0.0, share), np.clip(center + half, share, 1.0)
 
 
-def adjusted_wald(sums: Floats, sizes: Floats) -> tuple[float, float, int]:
+def adjusted_wald(sums: Floats, sizes: Floats) -> tuple[float, float, float]:
     """Return center, standard error and degrees of freedom for a mean difference of scores in [0, 1], over units.
 
     Bonett & Price, Adjusted Wald Confidence Interval for a Difference of Binomial Proportions Based on Paired Data,
     Journal of Educational and Behavioral Statistics 37(4), 2012: one item won and one item lost are added before the
-    Wald interval. Deviations: with clusters a cluster of mean size is won and one lost, and the standard error is that
-    of a ratio over clusters; the sample variance has k - 1 in its denominator; t quantiles of the observed units minus
-    1 replace normal ones; graded scores take the same formula, which is then conservative.
+    Wald interval. Deviations: with clusters a cluster is won and one lost, of the size in which the average item finds
+    itself (sum of squared sizes / sum of sizes), and the standard error is that of a ratio over clusters; the sample
+    variance has k - 1 in its denominator; t quantiles of `units.degrees_of_freedom` replace normal ones; graded scores
+    take the same formula, which is then conservative.
     """
     import numpy as np
 
-    size = float(sizes.mean())
+    size = float(sizes @ sizes / sizes.sum())
     padded_sums = np.concatenate([sums, [size, -size]])
     padded_sizes = np.concatenate([sizes, [size, size]])
     center = float(padded_sums.sum() / padded_sizes.sum())
-    return center, ratio_standard_error(padded_sums, padded_sizes), sums.size - 1
+    return center, ratio_standard_error(padded_sums, padded_sizes), degrees_of_freedom(sizes)
 
 
 def adjusted_wald_limits(sums: Floats, sizes: Floats, *, alpha: float) -> tuple[float, float]:

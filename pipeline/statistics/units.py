@@ -108,6 +108,20 @@ def ratio_standard_error(sums: Floats, sizes: Floats) -> float:
     return float(np.sqrt(variance))
 
 
+def effective_units(sizes: Floats) -> float:
+    """Return how many units of equal size are worth as much as these, (sum of sizes)^2 / sum of squared sizes.
+
+    Kish, Survey Sampling (1965), section 11.7. It is the number of units where all are of one size, and near 1 where
+    one of them holds nearly all items.
+    """
+    return float(sizes.sum() ** 2 / (sizes @ sizes))
+
+
+def degrees_of_freedom(sizes: Floats) -> float:
+    """Return the degrees of freedom of a variance over units: `effective_units` minus 1, at least one half."""
+    return max(0.5, effective_units(sizes) - 1)
+
+
 def check_rate(value: float, name: str) -> None:
     """Refuse a probability such as ``alpha`` or ``power`` that is not strictly between 0 and 1.
 

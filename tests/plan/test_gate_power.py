@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.plan.gate_power import TRIALS, SimulatedGate, estimate_gate, lower_bounds
+from pipeline.plan.gate_power import TRIALS, SimulatedGate, estimate_gate, non_inferior
 from pipeline.statistics import mcnemar_power, non_inferiority
 from schemas.plan import GateWishes
 
@@ -46,12 +46,14 @@ def test_a_perfect_model_over_an_empty_baseline_by_hand() -> None:
 
 @given(st.integers(2, 400), st.data())
 @settings(max_examples=30, deadline=None)
-def test_bounds_are_those_of_the_gate(rows: int, data: st.DataObject) -> None:
+def test_decisions_are_those_of_the_gate(rows: int, data: st.DataObject) -> None:
     won = data.draw(st.integers(0, rows))
     lost = data.draw(st.integers(0, rows - won))
+    margin = data.draw(st.sampled_from([0.01, 0.02, 0.1]))
     same = rows - won - lost
-    real = non_inferiority([1] * won + [0] * lost + [1] * same, [0] * won + [1] * lost + [1] * same, margin=0.02).low
-    assert lower_bounds(np.array([won]), np.array([lost]), rows, 0.05)[0] == pytest.approx(real, abs=1e-12)
+    real = non_inferiority([1] * won + [0] * lost + [1] * same, [0] * won + [1] * lost + [1] * same, margin=margin)
+    found = non_inferior(np.array([won]), np.array([lost]), rows, margin, 0.05)
+    assert bool(found[0]) == real.non_inferior
 
 
 def test_variants_cost_rows_and_a_served_one_has_to_show_the_gain_as_well() -> None:

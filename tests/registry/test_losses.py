@@ -20,18 +20,18 @@ def variant(
 @pytest.mark.parametrize(
     ("condition", "passed", "says"),
     [
-        (variant(0.0, -0.02, 116), True, "no worse than -2.0 points, within the margin of 2.0 points."),
+        (variant(0.0, -0.02, 149), True, "no worse than -2.0 points, within the margin of 2.0 points."),
         (
             variant(0.0, -0.05, 60),
             False,
-            "beyond the margin of 2.0 points: 60 items cannot show this; at least 116 would.",
+            "beyond the margin of 2.0 points: 60 items cannot show this; at least 149 would.",
         ),
         (
             variant(0.0, -0.05, 400, clusters=60),
             False,
-            ": 400 items in 60 clusters of related ones cannot show this; at least 116 clusters would.",
+            ": 400 items in 60 clusters of related ones cannot show this; at least 149 clusters would.",
         ),
-        (variant(0.0, -1.0, 1), False, ": 1 item cannot show this; at least 116 would."),
+        (variant(0.0, -1.0, 1), False, ": 1 item cannot show this; at least 149 would."),
         (
             variant(-0.01, -0.03, 200),
             False,

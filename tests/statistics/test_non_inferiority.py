@@ -6,40 +6,49 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import t
+from scipy.stats import binom, t
 
 from pipeline.core.errors import ConfigError, DataError
 from pipeline.statistics import least_items, non_inferiority
 
 
-def test_bound_by_hand() -> None:
+def test_the_adjusted_wald_bound_by_hand() -> None:
     # 48 items, 26 won, 4 lost. With one won and one lost added: (27 - 5) / 50 = 0.44; the mean of squares is
     # (27 + 5) / 50 = 0.64, so the variance is (0.64 - 0.44^2) 50 / 49 and the error its root over sqrt(50).
     # (Bonett & Price's own error, without 50 / 49, is sqrt(0.4464 / 50) = 0.0944881.)
     result = non_inferiority([1] * 26 + [0] * 22, [0] * 26 + [1] * 4 + [0] * 18, margin=0.1)
     error = (0.4464 * 50 / 49 / 50) ** 0.5
     assert result.low == pytest.approx(0.44 - t.isf(0.05, 47) * error, abs=1e-12)
-    assert result.p_value == pytest.approx(t.sf(0.54 / error, 47), rel=1e-9)
+    # The score test is less sure: 96 q^2 + ((96 - 26 + 4) (-0.1) - 30) q + 4 * 0.1 * 1.1 = 0 at q = 0.377440, the
+    # variance is 48 (2 q - 0.11) = 30.95424, and z = (22 + 4.8) / 5.563653 = 4.816980.
+    assert result.p_value == pytest.approx(t.sf(4.816980, 47), rel=1e-4)
     assert result.difference == pytest.approx(22 / 48, abs=1e-12)
 
 
+def test_the_score_bound_decides_where_items_are_only_lost() -> None:
+    # With none won, the score under the loss d is (n d - lost) / sqrt(n d (1 - d)), the test of one proportion: for 5
+    # of 400 at d = 0.025 it is 5 / sqrt(9.75) = 1.601282. With one won and one lost added, adjusted Wald's center is
+    # -5 / 402 and its error sqrt(402 / 401 (7 - 25 / 402)) / 402 = 0.0065614; (0.025 - 0.012438) / 0.0065614 = 1.9146.
+    result = non_inferiority([0] * 5 + [1] * 395, [1] * 400, margin=0.025)
+    assert result.p_value == pytest.approx(t.sf(1.601282, 399), rel=1e-5)
+    assert not result.non_inferior
+
+
 def test_agreement_on_few_items_proves_little() -> None:
-    # n equal items: estimate 0, variance 2 / (n + 2) (n + 2) / (n + 1), error sqrt(2 / ((n + 1) (n + 2))).
+    # None lost of n: the true share is at most 1 - 0.05^(1 / n), that of Clopper and Pearson.
     few, many = [1, 0] * 10, [1, 0] * 200
     result = non_inferiority(few, few, margin=0.05)
-    assert result.low == pytest.approx(-t.isf(0.05, 19) * (2 / (21 * 22)) ** 0.5, abs=1e-12)
+    assert result.low == pytest.approx(0.05 ** (1 / 20) - 1, abs=1e-12)
+    assert result.p_value == pytest.approx(0.95**20, abs=1e-12)
     assert not result.non_inferior
     assert non_inferiority(many, many, margin=0.05).non_inferior
 
 
 def test_the_fewest_items_by_hand() -> None:
-    # A margin of 0.02 needs t sqrt(2 / ((n + 1) (n + 2))) < 0.02. The one-sided 5% quantile of Student's t is
-    # 1.65833 with 114 degrees of freedom and 1.65821 with 115:
-    # n = 115: 1.65833 sqrt(2 / (116 * 117)) = 1.65833 * 0.0121393 = 0.020131, too much;
-    # n = 116: 1.65821 sqrt(2 / (117 * 118)) = 1.65821 * 0.0120360 = 0.019958, enough.
-    assert least_items(0.02) == 116
-    # With two items t at one degree of freedom is 6.3138, and 6.3138 sqrt(2 / 12) = 2.58 is above every margin;
-    # three items: 2.9200 sqrt(2 / 20) = 0.9234; four: 2.3534 sqrt(2 / 30) = 0.6076.
+    # ln 0.05 = -2.995732; over ln 0.98 = -0.0202027 it is 148.28, over ln 0.9 = -0.1053605 28.43.
+    assert (least_items(0.02), least_items(0.1)) == (149, 29)
+    # Two and three items are decided by the adjusted Wald bound: with t at one degree of freedom 6.3138 sqrt(2 / 12) is
+    # 2.58, above every margin; three items 2.9200 sqrt(2 / 20) = 0.9234; four 2.3534 sqrt(2 / 30) = 0.6076.
     assert (least_items(0.95), least_items(0.9), least_items(0.61)) == (3, 4, 4)
 
 
@@ -54,7 +63,8 @@ def test_agreement_in_few_clusters_proves_little() -> None:
     scores = [1, 0] * 200
     clusters = [i // 100 for i in range(400)]
     result = non_inferiority(scores, scores, margin=0.05, clusters=clusters)
-    # Four clusters of 100: as four equal items, with t of 3 degrees of freedom.
+    # Four clusters of 100: as four equal items, with t of 3 degrees of freedom and 2.353363 sqrt(2 / (5 * 6)) = 0.6076;
+    # the score bound z^2 / (n + z^2) is 5.538 / 9.538 = 0.5806, the exact one 1 - 0.05^(1 / 4) = 0.5271.
     assert result.low == pytest.approx(-t.isf(0.05, 3) * (2 / (5 * 6)) ** 0.5, abs=1e-12)
     assert not result.non_inferior
 
@@ -73,6 +83,20 @@ def test_bound_decision_and_p_value_agree(pairs: list[tuple[float, float]], marg
     assert result.non_inferior == (result.p_value < 0.05) or result.low == pytest.approx(-margin, abs=1e-9)
     if result.non_inferior:
         assert non_inferiority(first, second, margin=margin + more).non_inferior
+
+
+@pytest.mark.parametrize(("margin", "n"), [(0.02, 200), (0.02, 400), (0.1, 100), (0.05, 150)])
+@pytest.mark.parametrize("won", [0.0, 0.01])
+def test_the_level_at_small_margins_is_exact(margin: float, n: int, won: float) -> None:
+    """A variant worse by the margin passes by chance only: the probabilities of all outcomes that pass add up."""
+    lost = won + margin
+    outcomes = [(b, c) for c in range(int(n * lost) + 1) for b in range(8)]
+    passed = sum(
+        binom.pmf(c, n, lost) * binom.pmf(b, n - c, won / (1 - lost))
+        for b, c in outcomes
+        if non_inferiority([1] * b + [0] * c + [1] * (n - b - c), [0] * b + [1] * (n - b), margin=margin).non_inferior
+    )
+    assert 0.005 < passed <= 0.06
 
 
 @pytest.mark.parametrize("clustered", [False, True])
