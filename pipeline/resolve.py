@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeVar
 
 from pipeline.core.digests import DigestCache
 from pipeline.core.errors import ConfigError, IntegrityError, ModelError, SourceError
@@ -40,6 +40,9 @@ DEFAULT_METRICS: dict[Task, tuple[str, ...]] = {
 """Metrics of a task where the spec names none; the first is the primary one."""
 
 DEFAULT_RETENTION_MARGIN = 0.03
+
+Named = TypeVar("Named", bound=MetricSpec)
+"""A metric, with what else is said of it."""
 
 _HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$")
 _VERSION = re.compile(r"^[a-z0-9][a-z0-9._-]*@[a-z0-9]+$")
@@ -90,7 +93,7 @@ class Resolver:
         retention, waived = self._retention(spec, parent)
         retention += tuple(self._harness(task) for task in spec.evaluate.harness)
         return ResolvedRun(
-            spec=spec,
+            spec=self._with_rewards(spec),
             base=base,
             data=self._files(spec.data, "data"),
             metrics=metrics,
@@ -154,9 +157,23 @@ class Resolver:
             commit = revision
         return unresolved(name, revision) if commit is None else Reference(location=name, digest=commit)
 
-    def _metric(self, metric: MetricSpec) -> MetricSpec:
+    def _with_rewards(self, spec: RunSpec) -> RunSpec:
+        """Return the description with the code of its rewards resolved."""
+        rewards = tuple(self._metric(reward) for reward in spec.train.rewards)
+        for reward in rewards:
+            if reward.model is not None:
+                raise ConfigError(
+                    f"{reward.name} reads a model of its own, which no training loads",
+                    where="train.rewards",
+                    fix="reward by another metric",
+                )
+        if rewards == spec.train.rewards:
+            return spec
+        return spec.model_copy(update={"train": spec.train.model_copy(update={"rewards": rewards})})
+
+    def _metric(self, metric: Named) -> Named:
         if ":" not in metric.name:
-            from pipeline.evaluate.scoring import check_metric
+            from pipeline.metrics.build import check_metric
 
             check_metric(metric)
             if isinstance(folder := metric.params.get("model"), str):

@@ -4,28 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, JsonValue, model_validator
+from pydantic import Field, model_validator
 
 from schemas.artifacts import Artifact, Inputs, Stored
 from schemas.base import Reference, RelativePath, Schema, Seed, Slug
 from schemas.data import DataArtifact, Split
+from schemas.metric import MetricSpec as MetricSpec
 from schemas.optimize import OptimizeArtifact
 from schemas.train import BaseModelRef, TrainArtifact
 
 CLEAN, NEAR_TRAIN = "clean", "near_train"
 """Slices of a split: its items without, and with, a near-duplicate among the training rows."""
-
-
-class MetricSpec(Schema):
-    """A metric by name (or ``./file.py:function``) and its parameters.
-
-    ``code`` is the resolved user file, if it is one, and ``model`` the resolved folder of a metric that reads one.
-    """
-
-    name: str
-    params: dict[str, JsonValue] = {}
-    code: Reference | None = None
-    model: Reference | None = None
 
 
 class GenerationConfig(Schema):

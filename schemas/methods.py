@@ -7,7 +7,7 @@ from typing import Literal
 from schemas.base import Schema
 from schemas.data import ExampleKind
 
-TrainMethod = Literal["sft", "dpo", "kto", "orpo", "cpo", "simpo"]
+TrainMethod = Literal["sft", "dpo", "kto", "orpo", "cpo", "simpo", "grpo", "rloo"]
 
 
 class Method(Schema):
@@ -20,6 +20,7 @@ class Method(Schema):
         base_rows: whether it can learn from rows of the base's own tasks, or be held to them.
         dropout: whether it trains with dropout; what compares answers does not, so that they differ by training alone.
         reference: whether it compares with the base as it was.
+        rewarded: whether it learns from rewards of the model's own answers; a batch then counts answers.
         sequences: sequences of tokens that one row is.
     """
 
@@ -29,6 +30,7 @@ class Method(Schema):
     base_rows: bool = False
     dropout: bool = False
     reference: bool = False
+    rewarded: bool = False
     sequences: int = 2
 
     @property
@@ -72,6 +74,22 @@ METHODS: dict[TrainMethod, Method] = {
         title="simple preference optimization",
         source="Meng et al. 2024, arXiv:2405.14734",
         kinds=("preference",),
+    ),
+    "grpo": Method(
+        title="group relative policy optimization",
+        source="Shao et al. 2024, arXiv:2402.03300",
+        kinds=("conversation",),
+        reference=True,
+        rewarded=True,
+        sequences=1,
+    ),
+    "rloo": Method(
+        title="REINFORCE leave-one-out",
+        source="Ahmadian et al. 2024, arXiv:2402.14740",
+        kinds=("conversation",),
+        reference=True,
+        rewarded=True,
+        sequences=1,
     ),
 }
 """Every method by name. A new one is a line here, its options, and a file in `pipeline/backends/training/methods/`."""

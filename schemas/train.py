@@ -11,10 +11,12 @@ from schemas.base import Digest, NotFingerprinted, Reference, RelativePath, Sche
 from schemas.data import DataArtifact
 from schemas.distributed import DistributedOptions, Strategy
 from schemas.faults import FaultCode
-from schemas.methods import TrainMethod
+from schemas.methods import METHODS, TrainMethod
+from schemas.metric import RewardSpec
 from schemas.preference import CpoOptions, DpoOptions, KtoOptions, OrpoOptions, SimpoOptions
 from schemas.render import RenderOptions, RenderReport
 from schemas.retention import Replay, RetentionMethods, check_methods, reads_base_rows
+from schemas.rl import GrpoOptions, RewardGuards, RewardReport, RlooOptions, RolloutOptions
 
 AdapterKind = Literal["lora", "qlora", "full"]
 Positive = Annotated[int, Field(gt=0)]
@@ -71,6 +73,10 @@ class TrainOptions(RenderOptions):
     orpo: OrpoOptions = OrpoOptions()
     cpo: CpoOptions = CpoOptions()
     simpo: SimpoOptions = SimpoOptions()
+    grpo: GrpoOptions = GrpoOptions()
+    rloo: RlooOptions = RlooOptions()
+    rewards: tuple[RewardSpec, ...] = ()
+    guards: RewardGuards = RewardGuards()
     lr_scheduler_type: Literal["linear", "cosine", "constant", "constant_with_warmup"] = "cosine"
     warmup_ratio: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.03
     weight_decay: Annotated[float, Field(ge=0.0)] = 0.0
@@ -90,6 +96,17 @@ class TrainOptions(RenderOptions):
     def replay(self) -> Replay | None:
         """What is replayed of the base's own tasks."""
         return next((method for method in self.retention if isinstance(method, Replay)), None)
+
+    @property
+    def rollout(self) -> RolloutOptions | None:
+        """How answers are drawn, where the method learns from their rewards."""
+        return getattr(self, self.method) if METHODS[self.method].rewarded else None
+
+    @property
+    def compares_with_base(self) -> bool:
+        """Whether the base as it was is asked beside the model."""
+        rollout = self.rollout
+        return METHODS[self.method].reference and (rollout is None or rollout.held_to_base)
 
     @property
     def reads_base_rows(self) -> bool:
@@ -113,6 +130,24 @@ class TrainOptions(RenderOptions):
         return self
 
     @model_validator(mode="after")
+    def _rewards_fit(self) -> TrainOptions:
+        if not METHODS[self.method].rewarded:
+            if self.rewards:
+                known = " or ".join(name for name, method in METHODS.items() if method.rewarded)
+                raise ValueError(f"{self.method} learns from no rewards: set method to {known}, or remove rewards")
+            return self
+        if not self.rewards:
+            raise ValueError(f"{self.method} learns from rewards: name metrics in rewards, such as [exact_match]")
+        names = [reward.name for reward in self.rewards]
+        if len(set(names)) < len(names):
+            raise ValueError("rewards: each metric once, with its weight")
+        if not self.completion_only_loss:
+            raise ValueError(f"{self.method} answers the last turn of a row: leave completion_only_loss true")
+        if self.distributed is not None:
+            raise ValueError(f"{self.method} draws its answers in one process: leave distributed out")
+        return self
+
+    @model_validator(mode="after")
     def _shards_hold_this(self) -> TrainOptions:
         if self.adapter == "qlora" and self.distributed is not None and self.distributed.shards_weights:
             raise ValueError("distributed: 4-bit weights are not sharded; with qlora write strategy: ddp or zero2")
@@ -127,6 +162,20 @@ def check_retention(train: TrainOptions, lora: LoraOptions | None) -> None:
     """
     plain, one_rank = lora is None or lora.is_plain, lora is None or not lora.rank_pattern
     check_methods(train.retention, train.adapter, plain_lora=plain, one_rank=one_rank)
+
+
+def check_groups(train: TrainOptions, rows: int) -> None:
+    """Refuse a step of ``rows`` answers that does not hold every answer to each of its prompts.
+
+    Raises:
+        ValueError: it does not.
+    """
+    answers = 1 if train.rollout is None else train.rollout.answers
+    if rows % answers:
+        raise ValueError(
+            f"a step has {rows} answers, which are no whole groups of {answers}: make per_device_train_batch_size "
+            f"times gradient_accumulation_steps a multiple of {train.method}.num_generations"
+        )
 
 
 class TrainSpec(TrainOptions):
@@ -146,6 +195,8 @@ class TrainSpec(TrainOptions):
     @model_validator(mode="after")
     def _methods_fit(self) -> TrainSpec:
         check_retention(self, None if self.adapter == "full" else self.lora)
+        if self.per_device_train_batch_size is not None and self.gradient_accumulation_steps is not None:
+            check_groups(self, self.per_device_train_batch_size * self.gradient_accumulation_steps)
         return self
 
     @field_validator("seeds", mode="before")
@@ -219,6 +270,11 @@ class TrainConfig(TrainOptions):
         return self
 
     @model_validator(mode="after")
+    def _groups_are_whole(self) -> TrainConfig:
+        check_groups(self, self.per_device_train_batch_size * self.gradient_accumulation_steps)
+        return self
+
+    @model_validator(mode="after")
     def _adapter_fits(self) -> TrainConfig:
         if (self.lora is None) != (self.adapter == "full"):
             raise ValueError("lora settings belong to adapter lora or qlora, and only there")
@@ -248,9 +304,11 @@ class TrainArtifact(Artifact):
 
     Files: ``model/`` (adapter or full model, with tokenizer and chat template), ``log.jsonl`` (one line per logged
     step: step, loss, learning rate, evaluation loss; no clock). Losses are mean negative log-likelihood per trained
-    token, in nats. A step is ``accumulation`` batches of ``micro_batch`` rows, dealt to ``processes``; ``strategy`` is
-    how several share the work. ``penalty`` is that of the retention methods at the last step; ``interpolation`` is the
-    part of the change that was kept after training.
+    token, in nats; of a method that learns from rewards they are its own, ``eval_loss`` is minus the mean reward of
+    greedy answers to the validation rows, and ``rewards`` says how its answers changed. A step is ``accumulation``
+    batches of ``micro_batch`` rows, dealt to ``processes``; ``strategy`` is how several share the work. ``penalty`` is
+    that of the retention methods at the last step; ``interpolation`` is the part of the change that was kept after
+    training.
     """
 
     kind: Literal["adapter", "full"]
@@ -276,5 +334,6 @@ class TrainArtifact(Artifact):
     processes: int = 1
     strategy: Strategy | None = None
     recoveries: tuple[Recovery, ...] = ()
+    rewards: RewardReport | None = None
     template_digest: str
     tokenizer_digest: Digest

@@ -52,6 +52,8 @@ FILLINGS: dict[str, Any] = {
     "train.lora.rank_pattern": {"q_proj": 4},
     "train.lora.alpha_pattern": {"q_proj": 4},
     "train.dpo.loss_weights": [0.5],
+    "train.rewards": ["exact_match"],
+    "train.rloo.reward_clip_range": [0.0, 0.5],
     "variants": ["merged"],
     "serve": {},
     "serve.variant": "adapter",
@@ -88,6 +90,8 @@ TOGETHER: dict[str, dict[str, Any]] = {
     "train.adapter": {"serve.variant": None, "base_model.init": None, "base_model.name": "hone:tiny"},
     "base_model.name": {"base_model.init": None},
     "train.kto.precompute_ref_log_probs": {"train.kto.loss_type": "apo_zero_unpaired"},
+    "train.rewards": {"train.method": "grpo", "train.completion_only_loss": True},
+    "train.grpo.importance_sampling_level": {"train.grpo.loss_type": "grpo"},
 }
 """Keys that can only change with others."""
 

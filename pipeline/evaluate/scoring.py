@@ -9,19 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
 
 from pipeline.core.errors import ConfigError, DataError
 from pipeline.core.references import open_reference
 from pipeline.evaluate import backends
 from pipeline.evaluate.items import Item
 from pipeline.evaluate.slices import take
-from pipeline.metrics import BertScore, CodeExecution, CorpusMetric, Metric, get_metric
+from pipeline.metrics import BertScore, CorpusMetric, Metric
+from pipeline.metrics.build import build_metric
 from pipeline.statistics import Interval, bootstrap_interval, score_interval
 from schemas.evaluate import MetricSpec, Score
-
-WITH_LABELS = frozenset({"valid_label"})
-"""Metrics that take the declared labels where their parameters do not give them."""
 
 NO_INTERVAL = "none: all items are one cluster"
 
@@ -49,28 +46,11 @@ def load_metrics(specs: Sequence[MetricSpec], labels: Sequence[str] | None) -> d
     for spec in specs:
         if spec.name in metrics:
             raise ConfigError(f"metric {spec.name} is there twice", where="evaluate.metrics", fix="keep one of the two")
-        params = dict(spec.params)
-        if spec.name in WITH_LABELS and labels is not None:
-            params.setdefault("labels", list(labels))
-        metric = get_metric(spec.name, root=_code_root(spec), **params)
+        metric = build_metric(spec, labels)
         if isinstance(metric, BertScore) and spec.model is not None:
             metric.connect(backends.load_token_embedder, open_reference(spec.model))
-        if isinstance(metric, CodeExecution):
-            metric.check_machine()
         metrics[spec.name] = metric
     return metrics
-
-
-def check_metric(spec: MetricSpec) -> None:
-    """Refuse a metric of the table that cannot be built, before anything is made.
-
-    Raises:
-        ConfigError: there is no such metric, or its parameters are wrong.
-    """
-    params = dict(spec.params)
-    if spec.name in WITH_LABELS:
-        params.setdefault("labels", ["any"])
-    get_metric(spec.name, root=None, **params)
 
 
 def score_all(
@@ -143,15 +123,3 @@ def item_clusters(items: Sequence[Item]) -> list[Hashable] | None:
 
 def _as_score(interval: Interval) -> Score:
     return Score(value=interval.estimate, low=interval.low, high=interval.high, n=interval.n, method=interval.method)
-
-
-def _code_root(spec: MetricSpec) -> Path | None:
-    """Return the folder that a user's metric (``./metrics/mine.py:score``) is relative to.
-
-    Raises:
-        IntegrityError: the file changed since the run began.
-    """
-    if spec.code is None:
-        return None
-    relative = PurePosixPath(spec.name.rpartition(":")[0] or spec.name)
-    return open_reference(spec.code).absolute().parents[len(relative.parts) - 1]

@@ -17,7 +17,6 @@ from pipeline.evaluate.local_model import LocalModel, trained_model
 from pipeline.evaluate.measuring import load_measures, measure_all
 from pipeline.evaluate.mistakes import find_confusions
 from pipeline.evaluate.prompts import Task, conversation, draw_shots
-from pipeline.evaluate.reasoning import answer_of
 from pipeline.evaluate.references import ReferenceRespondent
 from pipeline.evaluate.respondents import Endpoint, EndpointRespondent, ask_instructed, ask_local
 from pipeline.evaluate.scoring import load_metrics, score_all
@@ -25,6 +24,7 @@ from pipeline.evaluate.slices import slice_places
 from pipeline.evaluate.table import write_table
 from pipeline.evaluate.weak_slices import weak_slices
 from pipeline.metrics.measure import Needs
+from pipeline.metrics.reasoning import answer_of
 from schemas.artifacts import Stored
 from schemas.data import DataArtifact
 from schemas.evaluate import (

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from schemas.methods import METHODS
 from schemas.plan import Reasoned, Task
+from schemas.rl import RolloutOptions
 from schemas.train import LoraSettings, TrainSpec
 
 LORA_RATE_FACTOR = 10
@@ -16,7 +17,7 @@ FINE_TUNING_SHARE = 4
 """Fine-tuning starts at a quarter of the rate of pretraining; a common practice, not a law."""
 
 PREFERENCE_SHARE = 20
-"""Preference losses want a rate about twenty times smaller than supervised ones (TRL's default: 1e-6 for 7B, full)."""
+"""Preferences and rewards want a rate about twenty times smaller than answers (TRL's default: 1e-6 for 7B, full)."""
 
 LEAST_PRETRAINING_RATE = 3e-5
 
@@ -93,9 +94,9 @@ def decide_learning_rate(train: TrainSpec, situation: Situation) -> Reasoned:
     if train.adapter != "full":
         rate *= LORA_RATE_FACTOR
         words.append(f"{LORA_RATE_FACTOR} times that for a LoRA")
-    if METHODS[train.method].compares:
+    if METHODS[train.method].compares or METHODS[train.method].rewarded:
         rate /= PREFERENCE_SHARE
-        words.append(f"a {PREFERENCE_SHARE}th for preferences")
+        words.append(f"a {PREFERENCE_SHARE}th for {'preferences' if METHODS[train.method].compares else 'rewards'}")
     return _planned(float(f"{rate:.1e}"), ", ".join(words))
 
 
@@ -106,6 +107,9 @@ def decide_epochs(train: TrainSpec, situation: Situation) -> Reasoned:
     rows = situation.train_rows
     if METHODS[train.method].compares:
         return _planned(1.0 if rows >= 1000 else 2.0, f"preferences overfit within few epochs; {rows} training pairs")
+    if METHODS[train.method].rewarded:
+        epochs = 1.0 if rows >= STEPS_WANTED * BATCHES[0] else 3.0
+        return _planned(epochs, f"{rows} prompts, each answered anew in every epoch")
     epochs = next(value for least, value in ((500_000, 1), (50_000, 2), (5_000, 3), (500, 4), (0, 5)) if rows >= least)
     reason = f"{rows} training rows: the fewer, the more often each is seen"
     if situation.from_scratch:
@@ -133,14 +137,29 @@ def decide_max_length(train: TrainSpec, situation: Situation) -> Reasoned:
 
 
 def effective_batch(train: TrainSpec, situation: Situation, epochs: float) -> tuple[int, str]:
-    """Return the rows of one optimizer step, and why."""
+    """Return the rows of one optimizer step, and why; of a method that learns from rewards the answers of one."""
     size, accumulation = train.per_device_train_batch_size, train.gradient_accumulation_steps
     if size is not None and accumulation is not None:
         return size * accumulation, "the run description says so"
+    if train.rollout is not None:
+        return _answers_of_a_step(train, train.rollout, situation, epochs)
     wanted = situation.train_rows * epochs / STEPS_WANTED
     batch = max((candidate for candidate in BATCHES if candidate <= wanted), default=BATCHES[0])
     batch = max(batch, size or 1, accumulation or 1)
     return batch, f"{batch} rows per step give about {situation.train_rows * epochs / batch:.0f} steps"
+
+
+def _answers_of_a_step(
+    train: TrainSpec, rollout: RolloutOptions, situation: Situation, epochs: float
+) -> tuple[int, str]:
+    """Return the answers of a step: to so many prompts that there are steps enough, and whole groups of them."""
+    wanted = situation.train_rows * epochs / STEPS_WANTED
+    prompts = max((candidate for candidate in BATCHES if candidate <= wanted), default=BATCHES[0])
+    part = math.lcm(rollout.answers, train.per_device_train_batch_size or train.gradient_accumulation_steps or 1)
+    answers = part * math.ceil(prompts * rollout.answers / part)
+    each = f", {rollout.answers} to each prompt," if rollout.answers > 1 else ""
+    steps = situation.train_rows * epochs * rollout.answers * rollout.passes / answers
+    return answers, f"{answers} answers per step{each} give about {steps:.0f} steps"
 
 
 def decide_batch(train: TrainSpec, effective: int, why: str, fitting: int) -> dict[str, Reasoned]:
@@ -151,7 +170,10 @@ def decide_batch(train: TrainSpec, effective: int, why: str, fitting: int) -> di
     elif accumulation is not None:
         batch = _planned(max(1, effective // accumulation), f"{why}, in {accumulation} parts")
     else:
-        batch = _planned(min(effective, fitting), f"{why}; {fitting} fit at once" if fitting < effective else why)
+        most = min(effective, fitting)
+        if train.rollout is not None:  # parts of a group make it whole again
+            most = max(part for part in range(1, most + 1) if effective % part == 0)
+        batch = _planned(most, f"{why}; {fitting} fit at once" if fitting < effective else why)
     if accumulation is not None:
         steps = _given(accumulation, "train.gradient_accumulation_steps")
     else:

@@ -156,12 +156,12 @@ def _footprint(request: Request, lora: LoraSettings | None, length: int) -> Foot
         architecture=architecture,
         adapter=train.adapter,
         trainable=architecture.parameters if lora is None else lora_parameters(architecture, lora),
-        length=length,
+        length=length if train.rollout is None else min(architecture.context, length + _room(train)),
         batch=train.per_device_train_batch_size or 1,
         gradient_checkpointing=train.gradient_checkpointing,
         bf16=train.bf16 is not False,
         sequences=method.sequences,
-        reference=method.reference and (lora is None or lora.init_lora_weights in CHANGES_BASE),
+        reference=train.compares_with_base and (lora is None or lora.init_lora_weights in CHANGES_BASE),
     )
 
 
@@ -184,10 +184,14 @@ def _work(request: Request, footprint: Footprint, batch: int, epochs: float) -> 
     per_step = float(batch)
     if train.packing and length > 0:
         per_step *= footprint.length / length
-    steps = max(1, math.ceil(rows * epochs / per_step))
+    passes = 1 if train.rollout is None else train.rollout.passes
+    if train.rollout is not None:  # a step counts answers, and every prompt has several
+        rows *= train.rollout.answers
+        length = min(length + _room(train), footprint.length)
+    steps = max(1, math.ceil(rows * epochs / per_step)) * passes
     if train.max_steps is not None:
         steps = min(steps, train.max_steps)
-    tokens = min(rows * epochs, steps * per_step) * length
+    tokens = min(rows * epochs * passes, steps * per_step) * length
     return Work(
         architecture=request.architecture,
         adapter=train.adapter,
@@ -197,12 +201,18 @@ def _work(request: Request, footprint: Footprint, batch: int, epochs: float) -> 
         mean_length=length,
         gradient_checkpointing=train.gradient_checkpointing,
         seeds=len(train.seeds),
-        reference=METHODS[train.method].reference,
+        reference=train.compares_with_base,
+        drawn_tokens=0 if train.rollout is None else round(tokens / passes),
         evaluations=request.evaluations,
         answered_tokens=round(request.test_rows * length),
         variants=len(request.variants),
         padding=1.0 if train.packing or train.per_device_train_batch_size == 1 else PADDING,
     )
+
+
+def _room(train: TrainSpec) -> int:
+    """Return how many tokens an answer that is drawn may have; none where none is drawn."""
+    return 0 if train.rollout is None else train.rollout.max_completion_length
 
 
 def _decisions(train: TrainSpec, reasons: dict[str, Reasoned]) -> TrainingDecisions:

@@ -67,7 +67,8 @@ class Work:
 
     ``training_tokens`` of one seed over all epochs, ``mean_length`` tokens of a row, ``answered_tokens`` prompt and
     answer tokens of one evaluation. ``reference``: a frozen reference model scores every token as well. ``padding``:
-    tokens that are computed for each that the rows have.
+    tokens that are computed for each that the rows have. ``drawn_tokens`` are prompt and answer tokens of the answers
+    that one seed's training draws from the model.
     """
 
     architecture: Architecture
@@ -83,6 +84,7 @@ class Work:
     answered_tokens: int
     variants: int
     padding: float = 1.0
+    drawn_tokens: int = 0
 
 
 def training_operations(work: Work) -> float:
@@ -97,10 +99,10 @@ def training_operations(work: Work) -> float:
 
 
 def answering_operations(work: Work) -> float:
-    """Return the operations of all evaluations and of looking at each variant: forward passes."""
+    """Return the operations of all evaluations, of answers drawn to train on and of variants: forward passes."""
     per_token = 2 * work.architecture.active_parameters
     calibration = work.variants * CALIBRATION_ROWS * work.mean_length
-    return per_token * (work.evaluations * work.answered_tokens + calibration)
+    return per_token * (work.evaluations * work.answered_tokens + work.seeds * work.drawn_tokens + calibration)
 
 
 def step_floor(work: Work) -> float:
@@ -127,9 +129,11 @@ def assumptions(work: Work) -> tuple[str, ...]:
         f"times and dollars are right to a factor of {ERROR:g}; the tensors that a GPU holds to about "
         f"{100 * MEMORY_ERROR:.0f}%, the process on this machine to a factor of {LOCAL_MEMORY_ERROR:g}"
     )
+    drawn = ("answers that are drawn to train on are as long as max_completion_length lets them be",)
     return (
         errors,
         speed,
+        *(drawn if work.drawn_tokens else ()),
         f"rows of a batch are padded to its longest: {work.padding:g} tokens computed for each",
         f"each training starts in {START_SECONDS:g} s, and a step takes {1000 * step_floor(work):.0f} ms at least",
     )

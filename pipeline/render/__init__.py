@@ -14,6 +14,7 @@ from pipeline.render.digest import template_digest
 from pipeline.render.ending import end_of_turn_ids
 from pipeline.render.preference import RenderedPair, render_preference, split_answer
 from pipeline.render.preflight import Inspection, RenderedRows, inspect_examples, render_examples
+from pipeline.render.prompt import RenderedPrompt, as_prompt
 from pipeline.render.tokenizer import Tokenizer
 
 __all__ = [
@@ -21,8 +22,10 @@ __all__ = [
     "Inspection",
     "Rendered",
     "RenderedPair",
+    "RenderedPrompt",
     "RenderedRows",
     "Tokenizer",
+    "as_prompt",
     "end_of_turn_ids",
     "inspect_examples",
     "render_conversation",

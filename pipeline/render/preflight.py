@@ -16,6 +16,7 @@ from pipeline.render.ending import end_of_turn_ids, end_pattern, special_pattern
 from pipeline.render.faults import FaultRows
 from pipeline.render.layout import MarkersMissing, chat_template_of
 from pipeline.render.preference import RenderedPair, render_preference
+from pipeline.render.prompt import RenderedPrompt
 from pipeline.render.tokenizer import Tokenizer
 from pipeline.render.turns import ShapeFaults, shape_faults
 from schemas.data import Example, Message
@@ -29,7 +30,7 @@ Row = Rendered | RenderedPair
 class RenderedRows:
     """The rows that are trained on: tokens, the example of each, and what was counted."""
 
-    rows: list[Row]
+    rows: list[Row | RenderedPrompt]
     examples: list[Example]
     report: RenderReport
 
@@ -83,7 +84,7 @@ def render_examples(
     found = inspect_examples(examples, tokenizer, options, max_length, source=source)
     found.refuse(options, max_length, source, ignore)
     assert found.report is not None, "a set without a report has a fault that is never ignored"
-    return RenderedRows(found.rows, found.examples, found.report)
+    return RenderedRows(list(found.rows), found.examples, found.report)
 
 
 def inspect_examples(

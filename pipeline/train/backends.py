@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pipeline.backends.training.job import Row, TrainJob, TrainOutcome
+from pipeline.backends.training.job import Reward, Row, TrainJob, TrainOutcome
 from pipeline.render import Tokenizer
 from schemas.methods import TrainMethod
 
-__all__ = ["Row", "TrainJob", "TrainOutcome", "load_tokenizer", "train", "train_tokenizer"]
+__all__ = ["Reward", "Row", "TrainJob", "TrainOutcome", "load_tokenizer", "train", "train_tokenizer"]
 
 
 def train(method: TrainMethod, job: TrainJob) -> TrainOutcome:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pipeline.core.context import CallContext
 from pipeline.core.errors import ConfigError, DataError
 from pipeline.core.examples import read_examples
-from pipeline.render import RenderedRows, Tokenizer, render_examples
+from pipeline.render import Rendered, RenderedRows, Tokenizer, as_prompt, render_examples
 from pipeline.train.backends import Row
 from pipeline.train.methods import check_kind
 from pipeline.train.replay import draw_replay, draw_rows, replay_count
@@ -83,7 +83,7 @@ class _Renderer:
             shown, self.tokenizer, config, config.max_length, source=source, ignore=config.ignore
         )
         self._tell_lost(rendered.report, source)
-        return rendered
+        return rendered if config.rollout is None else _asked(rendered, config.rollout.max_completion_length)
 
     def _tell_lost(self, report: RenderReport, source: str) -> None:
         if report.dropped_long or report.truncated:
@@ -103,6 +103,13 @@ class _Renderer:
                 "train.assistant_only_loss to true and train.completion_only_loss to false",
                 turns_left_out=report.turns_left_out,
             )
+
+
+def _asked(rendered: RenderedRows, room: int) -> RenderedRows:
+    """Return the rows as questions, whose answers are not shown to the model."""
+    pairs = zip(rendered.rows, rendered.examples, strict=True)
+    asked: list[Row] = [as_prompt(row, example, room) for row, example in pairs if isinstance(row, Rendered)]
+    return replace(rendered, rows=asked)
 
 
 def _base_tasks(config: TrainConfig, inputs: TrainInputs) -> dict[str, list[Example]]:

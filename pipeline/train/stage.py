@@ -11,6 +11,7 @@ from pipeline.train import backends
 from pipeline.train.backends import TrainJob, TrainOutcome
 from pipeline.train.distributed import shared_by
 from pipeline.train.methods import check_kind
+from pipeline.train.rewards import load_rewards
 from pipeline.train.rows import TrainingRows, prepare_rows, read_split
 from pipeline.train.tokenizer import choose_tokenizer
 from schemas.methods import METHODS
@@ -43,6 +44,7 @@ def run(config: TrainConfig, inputs: TrainInputs, context: CallContext, workspac
         scratch=workspace.scratch,
         output=workspace.file("model"),
         context=context,
+        rewards=load_rewards(config.rewards, inputs.data.artifact.labels, (*rows.train, *rows.validation)),
         processes=context.processes,
         shared=shared,
     )
@@ -81,6 +83,7 @@ def _artifact(config: TrainConfig, rows: TrainingRows, outcome: TrainOutcome, to
         processes=outcome.processes,
         strategy=outcome.strategy,
         recoveries=outcome.recoveries,
+        rewards=outcome.rewards,
         template_digest=rows.report.template_digest,
         tokenizer_digest=tokenizer_digest,
     )

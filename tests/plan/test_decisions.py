@@ -154,3 +154,25 @@ def test_power_without_what_it_needs() -> None:
     assert estimate_power(100, alpha=0.05, power=0.8, target=0.4).assumed_baseline == 0.2
     reached = estimate_power(100, alpha=0.05, power=0.8, target=0.5, baseline=0.6)
     assert reached.rows_for_target is None
+
+
+@pytest.mark.parametrize(
+    ("given", "batch", "accumulation"),
+    [
+        # 7,000 prompts in 300 steps are 23 each: the next smaller choice is 16, with 8 answers each
+        ({}, 32, 4),
+        ({"per_device_train_batch_size": 24}, 24, 6),  # 144 is the least multiple of 24 and 8 that is not below 128
+        ({"gradient_accumulation_steps": 3}, 48, 3),  # 144 again
+        ({"per_device_train_batch_size": 4, "gradient_accumulation_steps": 4}, 4, 4),
+    ],
+)
+def test_a_step_holds_whole_groups_of_answers(given: dict[str, int], batch: int, accumulation: int) -> None:
+    spec = TrainSpec.model_validate({"method": "grpo", "rewards": ["exact_match"], **given})
+    found = decide_batch(spec, *effective_batch(spec, USUAL, 1), 60)  # of 128 answers 32 divide it and fit
+    assert [reasoned.value for reasoned in found.values()] == [batch, accumulation]
+
+
+def test_groups_that_are_not_whole_are_refused_before_anything() -> None:
+    given = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 3}
+    with pytest.raises(ValueError, match="12 answers, which are no whole groups of 8"):
+        TrainSpec.model_validate({"method": "grpo", "rewards": ["exact_match"], **given})

@@ -87,7 +87,7 @@ def _tokenizer(folder: Path) -> Tokenizer:
 def _write_rows(path: Path, rows: Sequence[Row]) -> None:
     with path.open("w", encoding="utf-8") as stream:
         for row in rows:
-            kept = asdict(row) if isinstance(row, RenderedPair) else {"ids": row.ids, "trained": row.trained}
+            kept = {"ids": row.ids, "trained": row.trained} if isinstance(row, Rendered) else asdict(row)
             stream.write(json.dumps(kept, separators=(",", ":")) + "\n")
 
 

@@ -17,6 +17,7 @@ from pipeline.backends.training.checkpoints import Checkpoint, CheckpointStore
 from pipeline.backends.training.journal import Journal
 from pipeline.backends.training.penalties import Penalty
 from pipeline.core.errors import IntegrityError
+from schemas.rl import RewardReport
 
 if TYPE_CHECKING:
     from transformers import Trainer
@@ -84,6 +85,15 @@ class GuardedTrainer(Trainer):
         """Return the loss of the step that has just ended, and start the next one at zero."""
         loss, self.step_loss = self.step_loss, 0.0
         return loss
+
+    def close_line(self, line: dict[str, float | int]) -> None:
+        """Add to a line of the journal that has just been written what this training measures besides."""
+        if self.step_penalty is not None:
+            line["penalty"] = self.step_penalty
+
+    def reward_report(self, eval_loss: float | None) -> RewardReport | None:  # noqa: ARG002
+        """Return what became of the rewards; None where nothing is rewarded."""
+        return None
 
     def floating_point_ops(self, inputs: Any) -> int:  # noqa: ARG002
         """Return 0: nothing here reads the count, and it walks all parameters at every step."""

@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from pipeline.core.context import CallContext
-from pipeline.render import Rendered, RenderedPair, Tokenizer
+from pipeline.metrics import Metric
+from pipeline.metrics.reasoning import answer_of
+from pipeline.render import Rendered, RenderedPair, RenderedPrompt, Tokenizer
 from schemas.distributed import ALONE, DistributedOptions, Processes, Strategy
+from schemas.rl import RewardReport
 from schemas.train import Recovery, TrainConfig
 
 if TYPE_CHECKING:
@@ -17,15 +20,29 @@ if TYPE_CHECKING:
     from pipeline.backends.training.guarded import GuardedTrainer
     from pipeline.backends.training.settings import AttemptSettings
 
-Row: TypeAlias = Rendered | RenderedPair
+Row: TypeAlias = Rendered | RenderedPair | RenderedPrompt
 Precision: TypeAlias = Literal["float32", "bfloat16"]
+
+
+@dataclass(frozen=True)
+class Reward:
+    """A metric that answers are rewarded by."""
+
+    name: str
+    weight: float
+    metric: Metric
+
+    def of(self, answer: str, reference: str) -> float:
+        """Return the score of an answer, in [0, 1]; reasoning before it does not count."""
+        return float(self.metric.item(answer_of(answer, reference), reference))
 
 
 @dataclass(frozen=True)
 class TrainJob:
     """One training: its config, its rows as tokens, and where it works.
 
-    ``base_rows`` are rows of the base's own tasks that retention methods read.
+    ``base_rows`` are rows of the base's own tasks that retention methods read. ``rewards`` are what a method that
+    learns from them is given for its answers.
     ``scratch`` keeps checkpoints from attempt to attempt; ``output`` receives the finished model's files. Where
     ``shared`` says how several ``processes`` train, each of them has ``ranks``; the stage's own process, which has
     none, starts them and writes the model in the end.
@@ -42,6 +59,7 @@ class TrainJob:
     shared: DistributedOptions | None = None
     ranks: Ranks | None = None
     base_rows: Sequence[Row] = ()
+    rewards: Sequence[Reward] = ()
 
     @property
     def starts_others(self) -> bool:
@@ -76,6 +94,7 @@ class TrainOutcome:
     log: tuple[dict[str, float | int], ...]
     penalty: float | None = None
     interpolation: float | None = None
+    rewards: RewardReport | None = None
 
 
 def as_inputs(rows: Sequence[Row]) -> list[dict[str, list[int]]]:

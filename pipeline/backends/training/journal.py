@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 Entry = dict[str, float | int]
 _FILE = "journal.json"
@@ -23,6 +25,8 @@ class Journal:
         loss_sum, steps: over the whole training; their ratio is the mean training loss.
         window_sum, window_steps: since the last line.
         evaluations: evaluation loss by step.
+        figures: what else is averaged over the steps since the last line: by name the sum and how often it was added.
+        warnings: the guards of a training by rewards that were passed.
         finished: nothing is left to train.
         stopped_early: the evaluation loss stopped falling before the last step.
     """
@@ -33,8 +37,16 @@ class Journal:
     window_sum: float = 0.0
     window_steps: int = 0
     evaluations: dict[int, float] = field(default_factory=dict)
+    figures: dict[str, list[float]] = field(default_factory=dict)
+    warnings: list[dict[str, Any]] = field(default_factory=list)
     finished: bool = False
     stopped_early: bool = False
+
+    def add_figures(self, figures: Mapping[str, float]) -> None:
+        """Count figures of a step in the means of the line to come."""
+        for name, value in figures.items():
+            total, count = self.figures.get(name, (0.0, 0.0))
+            self.figures[name] = [total + value, count + 1.0]
 
     def add_step(self, step: int, loss: float, learning_rate: float, every: int) -> Entry | None:
         """Count one optimizer step; return the line it completes, if any."""
@@ -54,9 +66,10 @@ class Journal:
             "step": step,
             "loss": self.window_sum / self.window_steps,
             "learning_rate": learning_rate,
+            **{name: total / count for name, (total, count) in sorted(self.figures.items())},
         }
         self.lines.append(line)
-        self.window_sum, self.window_steps = 0.0, 0
+        self.window_sum, self.window_steps, self.figures = 0.0, 0, {}
         return line
 
     def add_evaluation(self, step: int, loss: float) -> Entry:

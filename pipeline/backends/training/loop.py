@@ -158,13 +158,14 @@ def _outcome(job: TrainJob, trainer: GuardedTrainer, settings: AttemptSettings, 
     evaluations = journal.evaluations
     shown = best if best is not None else max(evaluations, default=None)
     precision: Precision = "bfloat16" if trainer.args.bf16 else "float32"
+    eval_loss = None if shown is None else evaluations[shown]
     return TrainOutcome(
         parameters=count_parameters(model),
         trainable_parameters=count_parameters(model, only_trainable=True),
         steps=trainer.state.global_step,
         epochs=float(trainer.state.epoch),
         train_loss=journal.mean_loss,
-        eval_loss=None if shown is None else evaluations[shown],
+        eval_loss=eval_loss,
         best_step=best,
         stopped_early=journal.stopped_early,
         micro_batch=settings.micro_batch,
@@ -174,6 +175,7 @@ def _outcome(job: TrainJob, trainer: GuardedTrainer, settings: AttemptSettings, 
         strategy=job.shared.strategy if job.shared else None,
         recoveries=settings.recoveries,
         penalty=next((line["penalty"] for line in reversed(journal.lines) if "penalty" in line), None),
+        rewards=trainer.reward_report(eval_loss),
         log=tuple(journal.lines),
     )
 

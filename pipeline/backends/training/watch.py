@@ -74,8 +74,8 @@ class Watch(TrainerCallback):
         line = journal.add_step(step, self.trainer.take_step_loss(), rate, self.log_every)
         if last and line is None:
             line = journal.close_window(step, rate)
-        if line is not None and self.trainer.step_penalty is not None:
-            line["penalty"] = self.trainer.step_penalty
+        if line is not None:
+            self.trainer.close_line(line)
         control.should_log = line is not None
         due = self.evaluate_every is not None and step % self.evaluate_every == 0
         control.should_evaluate = self.evaluates and (last or due)

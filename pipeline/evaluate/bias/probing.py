@@ -18,8 +18,8 @@ from pipeline.evaluate.bias.likelihoods import Text, likelihoods
 from pipeline.evaluate.items import Item
 from pipeline.evaluate.local_model import LocalModel
 from pipeline.evaluate.prompts import Task
-from pipeline.evaluate.reasoning import answer_of
 from pipeline.evaluate.respondents import ask_instructed
+from pipeline.metrics.reasoning import answer_of
 from schemas.artifacts import Stored
 from schemas.bias import BiasConfig, ClassifierOptions
 from schemas.data import DataArtifact, Message

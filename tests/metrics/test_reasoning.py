@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.evaluate.reasoning import answer_of
+from pipeline.metrics.reasoning import answer_of
 from pipeline.render import render_conversation
 from schemas.data import Message
 from schemas.render import RenderOptions

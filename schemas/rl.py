@@ -1,0 +1,166 @@
+"""How training learns from rewards of a model's own answers: one class of options per method, under TRL's names."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from schemas.base import Schema
+
+Above = Annotated[float, Field(gt=0.0)]
+NotNegative = Annotated[float, Field(ge=0.0)]
+Positive = Annotated[int, Field(gt=0)]
+Share = Annotated[float, Field(gt=0.0, le=1.0)]
+
+GrpoLoss = Literal["grpo", "dapo", "dr_grpo", "bnpo", "cispo", "sapo", "luspo", "vespo"]
+
+
+class RolloutOptions(Schema):
+    """How answers are drawn: up to ``max_completion_length`` tokens at ``temperature`` from the ``top_p`` nucleus."""
+
+    max_completion_length: Positive = 256
+    temperature: Above = 1.0
+    top_p: Share = 1.0
+
+    @property
+    def answers(self) -> int:
+        """How many answers to each prompt are drawn together."""
+        return 1
+
+    @property
+    def passes(self) -> int:
+        """How many optimizer steps each set of answers is used for."""
+        return 1
+
+    @property
+    def held_to_base(self) -> bool:
+        """Whether the distance from the base is part of what is optimized."""
+        return False
+
+
+class GroupOptions(RolloutOptions):
+    """What GRPO and RLOO share: several answers to each prompt, each compared with the others."""
+
+    num_generations: Annotated[int, Field(ge=2)] = 8
+    num_iterations: Positive = 1
+    beta: NotNegative = 0.0
+    epsilon: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.2
+    epsilon_high: Above | None = None
+    mask_truncated_completions: bool = False
+
+    @property
+    def answers(self) -> int:
+        """How many answers to each prompt are drawn together."""
+        return self.num_generations
+
+    @property
+    def passes(self) -> int:
+        """How many optimizer steps each set of answers is used for."""
+        return self.num_iterations
+
+    @property
+    def held_to_base(self) -> bool:
+        """Whether the distance from the base is part of what is optimized."""
+        return self.beta > 0.0
+
+
+class GrpoOptions(GroupOptions):
+    """TRL's GRPOConfig. ``loss_type`` names the variant: GRPO's own, DAPO, Dr. GRPO, BNPO, CISPO, SAPO, LUSPO, VESPO.
+
+    ``importance_sampling_level: sequence`` with ``loss_type: grpo`` is GSPO; ``multi_objective_aggregation:
+    normalize_then_sum`` is GDPO. With ``beta`` 0 nothing holds the model to the base.
+    """
+
+    loss_type: GrpoLoss = "dapo"
+    scale_rewards: Literal["group", "batch", "none"] = "group"
+    importance_sampling_level: Literal["token", "sequence"] = "token"
+    multi_objective_aggregation: Literal["sum_then_normalize", "normalize_then_sum"] = "sum_then_normalize"
+    delta: Annotated[float | None, Field(gt=1.0)] = None
+    top_entropy_quantile: Share = 1.0
+    entropy_coef: float = 0.0
+    off_policy_mask_threshold: Above | None = None
+    sapo_temperature_neg: Above = 1.05
+    sapo_temperature_pos: Above = 1.0
+    vespo_k_pos: NotNegative = 2.0
+    vespo_lambda_pos: NotNegative = 3.0
+    vespo_k_neg: NotNegative = 3.0
+    vespo_lambda_neg: NotNegative = 2.0
+
+    @model_validator(mode="after")
+    def _variant_fits(self) -> GrpoOptions:
+        sequence = self.importance_sampling_level == "sequence"
+        if self.loss_type == "luspo" and not sequence:
+            raise ValueError("luspo weighs whole answers: set importance_sampling_level to sequence")
+        if sequence and self.loss_type in ("bnpo", "dr_grpo", "dapo", "cispo", "vespo"):
+            raise ValueError(
+                f"{self.loss_type} adds up tokens: set loss_type to grpo, or importance_sampling_level back"
+            )
+        if self.loss_type == "cispo" and self.epsilon_high is None:
+            raise ValueError("cispo clips weights at epsilon_high, such as 5.0: set it")
+        return self
+
+
+class RlooOptions(GroupOptions):
+    """TRL's RLOOConfig: the mean reward of a prompt's other answers is the baseline; ``beta`` times KL is taken off."""
+
+    num_generations: Annotated[int, Field(ge=2)] = 4
+    beta: NotNegative = 0.05
+    normalize_advantages: bool = False
+    reward_clip_range: tuple[float, float] | None = None
+
+    @model_validator(mode="after")
+    def _range_is_one(self) -> RlooOptions:
+        if self.reward_clip_range is not None and self.reward_clip_range[0] >= self.reward_clip_range[1]:
+            raise ValueError("reward_clip_range is its lower end, then its upper end")
+        return self
+
+
+class RewardGuards(Schema):
+    """From where on a training says that its reward may be gained in another way than was meant; null says nothing.
+
+    ``length_ratio``: mean answer length over that of the first answers, or its inverse. ``clipped``: share of answers
+    cut at ``max_completion_length``. ``repetition``: share of an answer's 4-grams that it has had before. ``kl``:
+    distance from the base, in nats per token.
+    """
+
+    length_ratio: Annotated[float | None, Field(gt=1.0)] = 2.0
+    clipped: Share | None = 0.5
+    repetition: Share | None = 0.3
+    kl: Above | None = 1.0
+
+
+class RolloutFigures(Schema):
+    """What a set of answers was like, as means.
+
+    ``reward`` is the weighted sum, ``rewards`` the score by each metric, ``completion_length`` in tokens; the rest as
+    in `RewardGuards`. ``kl`` is null where nothing was compared with the base.
+    """
+
+    reward: float
+    rewards: dict[str, float]
+    completion_length: float
+    clipped: float
+    repetition: float
+    kl: float | None = None
+
+
+class RewardWarning(Schema):
+    """A guard that was passed: first at ``step``, with ``value`` where ``limit`` is allowed."""
+
+    step: int
+    guard: Literal["length_ratio", "clipped", "repetition", "kl"]
+    value: float
+    limit: float
+
+
+class RewardReport(Schema):
+    """What a training by rewards did: over the first and the last tenth of its logged steps.
+
+    ``validation`` is the mean reward of greedy answers to the validation rows after training.
+    """
+
+    first: RolloutFigures
+    last: RolloutFigures
+    validation: float | None
+    warnings: tuple[RewardWarning, ...] = ()
