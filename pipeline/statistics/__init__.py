@@ -5,6 +5,7 @@ from __future__ import annotations
 from pipeline.statistics.absolute import absolute_sum_interval
 from pipeline.statistics.agreement import cohen_kappa, fleiss_kappa
 from pipeline.statistics.agreement_alpha import Level, krippendorff_alpha
+from pipeline.statistics.betting import MeanExceeds
 from pipeline.statistics.contrast import Contrast, contrast
 from pipeline.statistics.equivalence import EquivalenceResult, equivalence
 from pipeline.statistics.intervals import (
@@ -30,6 +31,7 @@ __all__ = [
     "EquivalenceResult",
     "Interval",
     "Level",
+    "MeanExceeds",
     "MeanSequence",
     "NonInferiorityResult",
     "Outcome",
