@@ -149,5 +149,6 @@ class Watch:
 
 
 def _numbers(test: MeanExceeds | MeanSequence) -> dict[str, Any]:
-    """Return what a test has come to; its level, bound and bets are the policy's."""
-    return {name: value for name, value in vars(test).items() if name not in ("alpha", "bound", "_bets")}
+    """Return what a test has come to; its level, bound and shares are the policy's."""
+    declared = ("alpha", "bound", "_bets") if isinstance(test, MeanExceeds) else ("alpha",)
+    return {name: value for name, value in vars(test).items() if name not in declared}
