@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue, model_validator
 
-from schemas.base import Schema
+from schemas.base import Schema, Slug
 
 Sticky = Literal["user", "conversation", "key"]
 """What stays with one version: whoever asks (``safety_identifier`` or ``user``), a conversation, or an API key."""
@@ -17,7 +17,7 @@ Metric = Literal["errors", "latency", "refusals", "length", "feedback"]
 
 DecisionKind = Literal["promote", "hold", "rollback"]
 
-EventKind = Literal["start", "promote", "hold", "rollback", "cancel"]
+EventKind = Literal["start", "promote", "hold", "rollback", "cancel", "registry"]
 
 RolloutStatus = Literal["running", "promoted", "rolled_back", "cancelled"]
 
@@ -176,7 +176,7 @@ class RolloutDecision(Schema):
 
 
 class RolloutEvent(Schema):
-    """A decision as it is kept, or what an operator did. ``time`` is Unix seconds."""
+    """A decision as it is kept, what an operator did, or how the registry took it. ``time`` is Unix seconds."""
 
     id: str
     rollout: str
@@ -188,3 +188,33 @@ class RolloutEvent(Schema):
     before: float
     after: float
     numbers: dict[str, JsonValue] = {}
+
+
+class RolloutObject(Schema):
+    """A rollout as the API has it; ``percent`` is the candidate's share now."""
+
+    id: str
+    object: Literal["rollout"] = "rollout"
+    name: str
+    champion: str
+    candidate: str
+    created: float
+    status: RolloutStatus
+    percent: float
+    policy: RolloutPolicy
+    readings: tuple[Reading, ...]
+    events: tuple[RolloutEvent, ...]
+
+
+class RolloutRequest(Schema):
+    """The body of ``POST /v1/rollouts``: which version takes over a name, and how."""
+
+    name: Slug
+    candidate: Annotated[str, Field(min_length=3, max_length=80)]
+    policy: RolloutPolicy = RolloutPolicy()
+
+
+class CancelRequest(Schema):
+    """The body of ``POST /v1/rollouts/{id}/cancel``."""
+
+    reason: Annotated[str, Field(min_length=1, max_length=500)]

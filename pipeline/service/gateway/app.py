@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import Final
 
 from aiohttp import web
 
+from pipeline.service.api.keys import Keyring
 from pipeline.service.gateway.access import Access
+from pipeline.service.gateway.catalogue import Catalogue, NoCatalogue
+from pipeline.service.gateway.director import Director
 from pipeline.service.gateway.exchange import Path
+from pipeline.service.gateway.metrics import exposition
+from pipeline.service.gateway.opening import begin, make_table
+from pipeline.service.gateway.recorder import Recorder
 from pipeline.service.gateway.refused import Refused
 from pipeline.service.gateway.relay import Relay
+from pipeline.service.gateway.remarks import Remarks, said
+from pipeline.service.gateway.rollouts import Rollouts
+from pipeline.service.gateway.store import GatewayStore
+from pipeline.service.gateway.upstream import session
+from pipeline.service.store.records import Records
 from schemas.api import Health, ModelList, ModelObject
+from schemas.gateway import GatewayConfig
 
 MAX_BODY_BYTES: Final = 4 << 20
 """As the service has it."""
@@ -23,6 +37,58 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _log = logging.getLogger(__name__)
 
 _PATHS: Final[tuple[Path, ...]] = ("chat/completions", "completions", "embeddings")
+
+
+def gateway_app(
+    config: GatewayConfig,
+    records: Records,
+    keyring: Keyring,
+    secrets: Mapping[str, str],
+    catalogue: Catalogue | None = None,
+) -> web.Application:
+    """Return the application. It lives in one process and one event loop.
+
+    Args:
+        config: what it was told.
+        records: the service's database, in which the gateway has tables of its own.
+        keyring: tells whose a key is.
+        secrets: environment variables with the engines' keys.
+        catalogue: the registry.
+
+    Raises:
+        ConfigError: see `make_table`.
+    """
+    catalogue = catalogue or NoCatalogue()
+    store = GatewayStore(records.engine)
+    recorder = Recorder(store, config.capture, catalogue)
+    director = Director(make_table(config, catalogue, store, secrets), recorder.tell)
+    recorder.follow(director)
+    begin(config, director, store)
+    access = Access(keyring)
+    app = web.Application(client_max_size=MAX_BODY_BYTES)
+
+    async def live(app: web.Application) -> AsyncIterator[None]:
+        async with session() as client:
+            app[RELAY] = Relay(client, access, lambda: director.table, recorder.note)
+            writing = asyncio.get_running_loop().create_task(recorder.run())
+            yield
+            await app[RELAY].close()
+            writing.cancel()
+            with suppress(asyncio.CancelledError):
+                await writing
+            await recorder.flush()
+            await recorder.flush()  # what the first one said of the registry
+
+    app.cleanup_ctx.append(live)
+    add_models(app)
+    Remarks(access, store, recorder, director, catalogue).add_to(app, answered)
+    Rollouts(access, store, recorder, director).add_to(app, answered)
+    _add_lists(app, access, recorder, director)
+    app.router.add_route("*", "/{rest:.*}", answered(nothing))
+    return app
+
+
+RELAY: Final = web.AppKey("relay", Relay)
 
 
 def answered(handler: Handler) -> Handler:
@@ -41,50 +107,42 @@ def answered(handler: Handler) -> Handler:
     return handle
 
 
-def gateway_app(relay: Relay, access: Access, ready: Callable[[], bool] = lambda: True) -> web.Application:
-    """Return the application.
-
-    Args:
-        relay: answers requests to models.
-        access: tells who asks.
-        ready: whether what it needs is there.
-    """
-    app = web.Application(client_max_size=MAX_BODY_BYTES)
+def add_models(app: web.Application) -> None:
+    """Add the routes that relay; ``app`` gets its `RELAY` when it is live."""
     for path in _PATHS:
-        app.router.add_post(f"/v1/{path}", answered(_to(relay, path)))
+        app.router.add_post(f"/v1/{path}", answered(_to(path)))
 
+
+def _to(path: Path) -> Handler:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        return await request.app[RELAY].handle(request, path)
+
+    return handle
+
+
+def _add_lists(app: web.Application, access: Access, recorder: Recorder, director: Director) -> None:
     async def models(request: web.Request) -> web.StreamResponse:
         await access.caller(request.headers.get("Authorization"), "infer")
-        table = relay.table()
-        names = [*table.champions, *table.versions]
-        found = tuple(ModelObject(id=name, created=0, owned_by="hone") for name in names)
-        return web.json_response(text=ModelList(data=found).model_dump_json())
+        names = [*director.table.champions, *director.table.versions]
+        return said(ModelList(data=tuple(ModelObject(id=name, created=0, owned_by="hone") for name in names)))
 
     async def healthz(_request: web.Request) -> web.StreamResponse:
-        return web.json_response(text=Health(status="ok").model_dump_json())
+        return said(Health(status="ok"))
 
     async def readyz(_request: web.Request) -> web.StreamResponse:
-        if not ready():
+        if not recorder.is_writing:
             raise Refused(503, "The store does not answer", headers={"Retry-After": "5"})
-        return web.json_response(text=Health(status="ready").model_dump_json())
+        return said(Health(status="ready"))
 
-    async def nothing(request: web.Request) -> web.StreamResponse:
-        raise Refused(404, f"Invalid URL ({request.method} {request.path[:200]})")
-
-    async def close(_app: web.Application) -> AsyncIterator[None]:
-        yield
-        await relay.close()
+    async def metrics(_request: web.Request) -> web.StreamResponse:
+        return web.Response(text=exposition(recorder, director), content_type="text/plain")
 
     app.router.add_get("/v1/models", answered(models))
     app.router.add_get("/healthz", answered(healthz))
     app.router.add_get("/readyz", answered(readyz))
-    app.router.add_route("*", "/{rest:.*}", answered(nothing))
-    app.cleanup_ctx.append(close)
-    return app
+    app.router.add_get("/metrics", answered(metrics))
 
 
-def _to(relay: Relay, path: Path) -> Handler:
-    async def handle(request: web.Request) -> web.StreamResponse:
-        return await relay.handle(request, path)
-
-    return handle
+async def nothing(request: web.Request) -> web.StreamResponse:
+    """Refuse a request that no route takes."""
+    raise Refused(404, f"Invalid URL ({request.method} {request.path[:200]})")

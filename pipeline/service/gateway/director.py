@@ -78,6 +78,12 @@ class Director:
         self._running[running.id] = running
         self._publish(running)
 
+    def drop(self, running: Running, reason: str) -> None:
+        """End a stored rollout that cannot go on."""
+        self._running[running.id] = running
+        running.state.cancel()
+        self._say(running, "cancel", reason, 0.0, 0.0)
+
     def observe(self, exchange: Exchange, seen: Observation) -> None:
         """Take an answer; one that no split chose, or that nobody saw, decides nothing."""
         running = self._running.get(exchange.rollout or "")

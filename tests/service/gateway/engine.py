@@ -18,7 +18,8 @@ from aiohttp.test_utils import TestServer
 
 from pipeline.service.api.keys import Keyring, create_key
 from pipeline.service.gateway.access import Access
-from pipeline.service.gateway.app import gateway_app
+from pipeline.service.gateway.app import MAX_BODY_BYTES, RELAY, add_models, answered, gateway_app, nothing
+from pipeline.service.gateway.catalogue import Catalogue
 from pipeline.service.gateway.exchange import Exchange
 from pipeline.service.gateway.relay import Relay
 from pipeline.service.gateway.table import Served, Table, Target
@@ -26,6 +27,7 @@ from pipeline.service.gateway.upstream import session
 from pipeline.service.store.database import sqlite_url
 from pipeline.service.store.records import Records
 from schemas.api import Scope
+from schemas.gateway import GatewayConfig
 
 
 @dataclass
@@ -97,21 +99,22 @@ class Engine:
 
 
 @dataclass
-class Harness:
-    """A gateway before engines, and a client of it. ``noted`` has every exchange that ended."""
+class Asking:
+    """A gateway before engines, and a client of it."""
 
     records: Records
     server: TestServer
     client: ClientSession
-    relay: Relay
-    table: Table
-    noted: list[Exchange]
     headers: dict[str, str]
 
     async def chat(self, model: str, text: str = "hi", **more: Any) -> tuple[int, dict[str, str], Any]:
         """Ask; return status, headers and body: of a stream, what its events carry."""
         body = {"model": model, "messages": [{"role": "user", "content": text}], **more}
         return await self.post("/v1/chat/completions", body)
+
+    async def get(self, path: str, **headers: str) -> tuple[int, Any]:
+        async with self.client.get(self.server.make_url(path), headers={**self.headers, **headers}) as got:
+            return got.status, await (got.json() if got.content_type == "application/json" else got.text())
 
     async def post(self, path: str, body: Any, **headers: str) -> tuple[int, dict[str, str], Any]:
         data = io.BytesIO(body if isinstance(body, bytes) else json.dumps(body).encode())
@@ -122,6 +125,15 @@ class Harness:
                 lines = [line.removeprefix("data: ") for line in text.splitlines() if line]
                 return got.status, told, [line if line == "[DONE]" else json.loads(line) for line in lines]
             return got.status, told, json.loads(text)
+
+
+@dataclass
+class Harness(Asking):
+    """A gateway that does nothing but relay. ``noted`` has every exchange that ended."""
+
+    relay: Relay
+    table: Table
+    noted: list[Exchange]
 
 
 def key_of(records: Records, *scopes: Scope) -> dict[str, str]:
@@ -159,11 +171,32 @@ async def gateway(root: Path, table: Table) -> AsyncIterator[Harness]:
     async with session() as upstream, ClientSession() as client:
         access = Access(Keyring(records.keys))
         relay = Relay(upstream, access, lambda: harness.table, noted.append)
-        server = TestServer(gateway_app(relay, access))
+        app = web.Application(client_max_size=MAX_BODY_BYTES)
+        app[RELAY] = relay
+        add_models(app)
+        app.router.add_route("*", "/{rest:.*}", answered(nothing))
+        server = TestServer(app)
         await server.start_server(lingering_time=0.1)
-        harness = Harness(records, server, client, relay, table, noted, key_of(records))
+        harness = Harness(records, server, client, key_of(records), relay, table, noted)
         try:
             yield harness
+        finally:
+            await server.close()
+            records.close()
+
+
+@asynccontextmanager
+async def whole_gateway(
+    root: Path, config: dict[str, Any], catalogue: Catalogue | None = None
+) -> AsyncIterator[tuple[Asking, dict[str, str]]]:
+    """Bring a whole gateway up; yield a client of it, and the header of an admin's key."""
+    records = Records.open(sqlite_url(root / "service.db"))
+    async with ClientSession() as client:
+        app = gateway_app(GatewayConfig.model_validate(config), records, Keyring(records.keys), {}, catalogue)
+        server = TestServer(app)
+        await server.start_server(lingering_time=0.1)
+        try:
+            yield Asking(records, server, client, key_of(records)), key_of(records, "admin")
         finally:
             await server.close()
             records.close()

@@ -1,0 +1,124 @@
+"""What the gateway remembers: answers, rollouts and their events, feedback."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Engine, delete, func, insert, or_, select, update
+
+from pipeline.service.gateway.director import Running
+from pipeline.service.gateway.rollout import Rollout
+from pipeline.service.gateway.tables import answers, events, feedback, metadata, rollouts
+from schemas.rollout import RolloutEvent, RolloutPolicy
+
+_DAY_SECONDS = 86400.0
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What happened since the last one: rows of answers, events, and rollouts by their id as they stand."""
+
+    answers: Sequence[Mapping[str, Any]] = ()
+    events: Sequence[RolloutEvent] = ()
+    rollouts: Sequence[Mapping[str, Any]] = ()
+
+
+class GatewayStore:
+    """The gateway's tables in the service's database; made where they are missing.
+
+    Args:
+        engine: of an open database.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        metadata.create_all(engine)
+
+    def save(self, batch: Batch) -> None:
+        """Note a batch, all of it or nothing."""
+        with self._engine.begin() as connection:
+            if batch.answers:
+                connection.execute(insert(answers), [dict(row) for row in batch.answers])
+            if batch.events:
+                rows = [{"rollout": event.rollout, "event": event.model_dump(mode="json")} for event in batch.events]
+                connection.execute(insert(events), rows)
+            for row in batch.rollouts:
+                _put(connection, row)
+
+    def running(self) -> list[Running]:
+        """Return the rollouts that had not ended, the oldest first."""
+        query = select(rollouts).where(rollouts.c.status == "running").order_by(rollouts.c.began)
+        with self._engine.connect() as connection:
+            return [_running(row) for row in connection.execute(query)]
+
+    def rollouts(self, name: str | None = None) -> list[Running]:
+        """Return the rollouts of a name, or all, the newest first."""
+        query = select(rollouts).order_by(rollouts.c.began.desc()).limit(200)
+        if name is not None:
+            query = query.where(rollouts.c.name == name)
+        with self._engine.connect() as connection:
+            return [_running(row) for row in connection.execute(query)]
+
+    def events(self, rollout: str, until: float | None = None) -> tuple[RolloutEvent, ...]:
+        """Return a rollout's events, the oldest first; those up to a time (Unix seconds), if one is given."""
+        query = select(events.c.event).where(events.c.rollout == rollout).order_by(events.c.number)
+        with self._engine.connect() as connection:
+            found = [RolloutEvent.model_validate(row.event) for row in connection.execute(query)]
+        return tuple(event for event in found if until is None or event.time <= until)
+
+    def answer(self, response_id: str) -> Any | None:
+        """Return the row of an answer by its own or the gateway's id; the newest, where an engine gave an id twice."""
+        named = or_(answers.c.id == response_id, answers.c.response_id == response_id)
+        query = select(answers).where(named).order_by(answers.c.at.desc()).limit(1)
+        with self._engine.connect() as connection:
+            return connection.execute(query).one_or_none()
+
+    def add_feedback(self, row: Mapping[str, Any]) -> bool:
+        """Note feedback; return whether it is the first score of its answer."""
+        scored = select(func.count()).where(feedback.c.answer == row["answer"], feedback.c.score.is_not(None))
+        with self._engine.begin() as connection:
+            earlier = connection.execute(scored).scalar_one()
+            connection.execute(insert(feedback).values(dict(row)))
+        return row["score"] is not None and earlier == 0
+
+    def scores(self, answer: str) -> tuple[float, ...]:
+        """Return an answer's scores, the oldest first."""
+        query = select(feedback.c.score).where(feedback.c.answer == answer, feedback.c.score.is_not(None))
+        with self._engine.connect() as connection:
+            return tuple(row.score for row in connection.execute(query.order_by(feedback.c.at)))
+
+    def forget(self, days: int) -> int:
+        """Delete answers that are older, with their feedback; return how many they were."""
+        before = time.time() - days * _DAY_SECONDS
+        old = select(answers.c.id).where(answers.c.at < before)
+        with self._engine.begin() as connection:
+            connection.execute(delete(feedback).where(feedback.c.answer.in_(old)))
+            return connection.execute(delete(answers).where(answers.c.at < before)).rowcount
+
+
+def stored(running: Running) -> dict[str, Any]:
+    """Return a rollout as a row."""
+    return {
+        "id": running.id,
+        "name": running.name,
+        "champion": running.champion,
+        "candidate": running.candidate,
+        "began": running.began,
+        "status": running.state.status,
+        "policy": running.state.policy.model_dump(mode="json"),
+        "state": running.state.dump(),
+    }
+
+
+def _put(connection: Connection, row: Mapping[str, Any]) -> None:
+    values = dict(row)
+    if connection.execute(update(rollouts).where(rollouts.c.id == row["id"]).values(values)).rowcount == 0:
+        connection.execute(insert(rollouts).values(values))
+
+
+def _running(row: Any) -> Running:
+    state = Rollout(RolloutPolicy.model_validate(row.policy), row.state)
+    return Running(row.id, row.name, row.champion, row.candidate, row.began, state)
