@@ -77,7 +77,7 @@ def serve(options: ServiceOptions, announce: Callable[[str], None]) -> int:
         keyring = Keyring(records.keys, options.operator_key, where=KEY_VARIABLE)
         if keyring.is_empty:
             raise ConfigError("nobody has a key", where="hone service", fix="make one: hone key create NAME")
-        with lock.acquire(timeout=0), _listen(options.host, options.port) as listening:
+        with lock.acquire(timeout=0), listen(options.host, options.port) as listening:
             shelf = Shelf(options.root / "service" / "files")
             supervisor = Supervisor(
                 records, shelf, LocalJobs(), options.root, options.organization, workers=options.workers
@@ -108,9 +108,8 @@ def _run(app: object, listening: socket.socket, announce: Callable[[str], None])
         lifespan="on",
     )
     host, port = listening.getsockname()[:2]
-    shown = f"[{host}]" if ":" in host else host
     with signals():  # uvicorn sends itself again what stopped it
-        server = _Announcing(config, lambda: announce(f"hone is at http://{shown}:{port}/v1"))
+        server = _Announcing(config, lambda: announce(f"hone is at http://{shown_host(host)}:{port}/v1"))
         server.run(sockets=[listening])
     return 0 if server.started else 1
 
@@ -129,7 +128,12 @@ class _Announcing(uvicorn.Server):
             self._up()
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def shown_host(host: str) -> str:
+    """Return a host as addresses have it."""
+    return f"[{host}]" if ":" in host else host
+
+
+def listen(host: str, port: int) -> socket.socket:
     """Return a socket that listens there. Raises ConfigError where that cannot be."""
     listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     try:

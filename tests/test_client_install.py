@@ -22,7 +22,8 @@ MODULES = """
 import importlib, os, pkgutil, resource, select, signal, socket, sys
 
 PACKAGES = ("schemas", "pipeline", "local_runner", "modal_app")
-ELSEWHERE = ("pipeline.backends.", "pipeline.service.", "local_runner.service")  # imported where the libraries are
+# Imported where the libraries are:
+ELSEWHERE = ("pipeline.backends.", "pipeline.service.", "local_runner.service", "local_runner.gateway")
 
 def modules():
     for package in PACKAGES:

@@ -10,6 +10,7 @@ from local_runner.cli import (
     ablate,
     data,
     environments,
+    gateway,
     harness,
     helm,
     human,
@@ -69,6 +70,7 @@ app.command()(predict.predict)
 app.command()(predict.chat)
 app.command()(serve.serve)
 app.command()(service.service)
+app.command()(gateway.gateway)
 app.add_typer(key.app, name="key")
 app.command()(versions.promote)
 app.command()(versions.rollback)

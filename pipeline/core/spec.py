@@ -50,18 +50,9 @@ def read_spec(path: Path, overrides: Sequence[str] = ()) -> RunSpec:
         SourceError: the file cannot be read.
         ConfigError: it is not YAML, or not a valid description; the message holds every error.
     """
+    text = read_yaml_text(path, "run description")
     try:
-        if path.stat().st_size > MAX_SPEC_BYTES:
-            raise ConfigError(
-                "a run description has at most 1 MiB", where=str(path), fix="name the YAML file, not data"
-            )
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise SourceError(f"cannot read: {error.strerror}", where=str(path), fix="check the path") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError("the file is not UTF-8 text", where=str(path), fix="name a YAML file") from error
-    try:
-        values = apply_overrides(_parse(text, str(path)), overrides)
+        values = apply_overrides(parse_mapping(text, str(path), "run description"), overrides)
     except RecursionError as error:
         raise ConfigError(
             "the description is nested too deeply, or holds itself", where=str(path), fix="write it flat"
@@ -69,7 +60,29 @@ def read_spec(path: Path, overrides: Sequence[str] = ()) -> RunSpec:
     return validate_spec(values, source=str(path))
 
 
-def _parse(text: str, source: str) -> dict[str, Any]:
+def read_yaml_text(path: Path, what: str) -> str:
+    """Return the text of a YAML file; ``what`` is what it should be, in words.
+
+    Raises:
+        SourceError: the file cannot be read.
+        ConfigError: it is too large, or no UTF-8.
+    """
+    try:
+        if path.stat().st_size > MAX_SPEC_BYTES:
+            raise ConfigError(f"a {what} has at most 1 MiB", where=str(path), fix="name the YAML file, not data")
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise SourceError(f"cannot read: {error.strerror}", where=str(path), fix="check the path") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError("the file is not UTF-8 text", where=str(path), fix="name a YAML file") from error
+
+
+def parse_mapping(text: str, source: str, what: str) -> dict[str, Any]:
+    """Return YAML as a mapping; a key that is given twice is refused.
+
+    Raises:
+        ConfigError: it is not YAML, or no mapping; the line is named.
+    """
     try:
         value = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - a SafeLoader
     except yaml.YAMLError as error:
@@ -79,7 +92,7 @@ def _parse(text: str, source: str) -> dict[str, Any]:
         raise ConfigError(str(problem), where=f"{source}{line}", fix="correct the YAML at this line") from error
     if not isinstance(value, dict):
         raise ConfigError(
-            "a run description is a mapping of keys", where=source, fix="see examples/, or write one with hone init"
+            f"a {what} is a mapping of keys", where=source, fix="see examples/, or write one with hone init"
         )
     return value
 

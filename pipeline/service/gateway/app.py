@@ -63,7 +63,7 @@ def gateway_app(
     recorder = Recorder(store, config.capture, catalogue)
     director = Director(make_table(config, catalogue, store, secrets), recorder.tell)
     recorder.follow(director)
-    begin(config, director, store)
+    begin(config, director, store, catalogue)
     access = Access(keyring)
     app = web.Application(client_max_size=MAX_BODY_BYTES)
 
@@ -82,7 +82,7 @@ def gateway_app(
     app.cleanup_ctx.append(live)
     add_models(app)
     Remarks(access, store, recorder, director, catalogue).add_to(app, answered)
-    Rollouts(access, store, recorder, director).add_to(app, answered)
+    Rollouts(access, store, recorder, director, catalogue).add_to(app, answered)
     _add_lists(app, access, recorder, director)
     app.router.add_route("*", "/{rest:.*}", answered(nothing))
     return app

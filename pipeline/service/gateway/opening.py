@@ -45,8 +45,12 @@ def make_table(config: GatewayConfig, catalogue: Catalogue, store: GatewayStore,
     return Table(versions, champions)
 
 
-def begin(config: GatewayConfig, director: Director, store: GatewayStore) -> None:
-    """Go on with the rollouts that had not ended, and begin those of the configuration that never began."""
+def begin(config: GatewayConfig, director: Director, store: GatewayStore, catalogue: Catalogue) -> None:
+    """Go on with the rollouts that had not ended, and begin those of the configuration that never began.
+
+    Raises:
+        ConfigError: the gate refused a candidate.
+    """
     for running in store.running():
         champion = director.table.champions.get(running.name)
         served = running.candidate in director.table.versions
@@ -61,8 +65,17 @@ def begin(config: GatewayConfig, director: Director, store: GatewayStore) -> Non
         known = any(
             found.champion == champion.version and found.candidate == model.candidate for found in store.rollouts(name)
         )
+        if not known and refused_by_gate(catalogue, model.candidate):
+            fix = "see hone show version; to have it all the same, hone promote it with a reason"
+            raise ConfigError(f"the gate refused {model.candidate}", where=f"models.{name}.candidate", fix=fix)
         if not known:
             director.start(name, model.candidate, model.policy)
+
+
+def refused_by_gate(catalogue: Catalogue, version: str) -> bool:
+    """Tell whether a version may not take traffic by itself."""
+    facts = catalogue.facts(version)
+    return facts is not None and facts.verdict == "refused"
 
 
 def _champion(name: str, model: ServedModel, catalogue: Catalogue, store: GatewayStore) -> str:

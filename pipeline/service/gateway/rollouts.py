@@ -8,7 +8,9 @@ from typing import Any
 from aiohttp import web
 
 from pipeline.service.gateway.access import Access
+from pipeline.service.gateway.catalogue import Catalogue
 from pipeline.service.gateway.director import Director, Running
+from pipeline.service.gateway.opening import refused_by_gate
 from pipeline.service.gateway.recorder import Recorder
 from pipeline.service.gateway.refused import Refused
 from pipeline.service.gateway.remarks import parsed, said
@@ -25,13 +27,17 @@ class Rollouts:
         store: has rollouts and events.
         recorder: has those that are not written yet.
         director: begins and ends them.
+        catalogue: knows what the gate said.
     """
 
-    def __init__(self, access: Access, store: GatewayStore, recorder: Recorder, director: Director) -> None:
+    def __init__(
+        self, access: Access, store: GatewayStore, recorder: Recorder, director: Director, catalogue: Catalogue
+    ) -> None:
         self._access = access
         self._store = store
         self._recorder = recorder
         self._director = director
+        self._catalogue = catalogue
 
     def add_to(self, app: web.Application, answered: Any) -> None:
         """Add the routes to an application."""
@@ -44,6 +50,8 @@ class Rollouts:
         """Begin a rollout."""
         await self._allowed(request)
         asked = await parsed(request, RolloutRequest)
+        if await asyncio.to_thread(refused_by_gate, self._catalogue, asked.candidate):
+            raise Refused(409, f"The gate refused {asked.candidate}", code="gate", param="candidate")
         return said(await self._shown(self._director.start(asked.name, asked.candidate, asked.policy)))
 
     async def list(self, request: web.Request) -> web.StreamResponse:

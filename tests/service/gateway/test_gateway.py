@@ -329,3 +329,42 @@ def test_a_champion_that_is_nowhere_is_refused(tmp_path: Path) -> None:
                     pass
 
     asyncio.run(run())
+
+
+@pytest.mark.slow
+def test_ten_thousand_requests_survive_a_candidate_that_fails_a_tenth_of_them(tmp_path: Path) -> None:
+    engine = Engine({"m1": Model("one"), "m2": Model("two", fails=0.1)})
+
+    async def run() -> None:
+        async with engines(engine) as [server]:
+            settings = config(server, model={"candidate": "triage@2"})
+            async with whole_gateway(tmp_path, settings) as (asking, admin):
+
+                async def unload() -> int:
+                    """Take the candidate away once it is rolled back; return how often it had been asked."""
+                    while True:
+                        _, listed = await asking.get("/v1/rollouts", **admin)
+                        if listed["data"][0]["status"] == "rolled_back":
+                            break
+                        await asyncio.sleep(0.05)
+                    while 'hone_gateway_answering{version="triage@2"} 0' not in (await asking.get("/metrics"))[1]:
+                        await asyncio.sleep(0.01)
+                    del engine.models["m2"]
+                    return sum(asked["model"] == "m2" for asked in engine.asked)
+
+                unloading = asyncio.create_task(unload())
+                answers = await load(asking, 10_000, clients=32)
+                asked = await asyncio.wait_for(unloading, 5)
+                assert Counter(status for status, _, _ in answers) == {200: 10_000}
+                said = {"triage@1": "one", "triage@2": "two"}
+                assert all(
+                    body["choices"][0]["message"]["content"] == said[headers["x-hone-version"]]
+                    for _, headers, body in answers
+                )
+                assert sum(found["model"] == "m2" for found in engine.asked) == asked, "asked after it was gone"
+                _, listed = await asking.get("/v1/rollouts", **admin)
+                [rollout] = listed["data"]
+                assert rollout["status"] == "rolled_back"
+                assert rollout["events"][-1]["reason"].startswith("errors: 0.")
+
+    asyncio.run(run())
