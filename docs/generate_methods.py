@@ -41,7 +41,7 @@ read a model of their own (`bert_score`) are no rewards. A batch counts answers:
 `gradient_accumulation_steps` of them make a step, a multiple of `num_generations`. Rows longer than `max_length` with
 their own answer are left out; drawn answers have `max_completion_length` tokens at most. Validation asks for greedy
 answers; `eval_loss` is minus their mean reward, so that early stopping keeps the best. All of them train in one
-process.
+process. `ppo` has no groups: each prompt is answered once, and a head on the model says what to expect of it.
 
 A reward can be gained in another way than was meant. The log and the train stage's record therefore have, beside the
 reward by each metric, the mean length of answers, the share that was cut, the share of their 4-grams that repeat and

@@ -7,7 +7,7 @@ from typing import Literal
 from schemas.base import Schema
 from schemas.data import ExampleKind
 
-TrainMethod = Literal["sft", "dpo", "kto", "orpo", "cpo", "simpo", "grpo", "rloo"]
+TrainMethod = Literal["sft", "dpo", "kto", "orpo", "cpo", "simpo", "grpo", "rloo", "ppo"]
 
 
 class Method(Schema):
@@ -86,6 +86,14 @@ METHODS: dict[TrainMethod, Method] = {
     "rloo": Method(
         title="REINFORCE leave-one-out",
         source="Ahmadian et al. 2024, arXiv:2402.14740",
+        kinds=("conversation",),
+        reference=True,
+        rewarded=True,
+        sequences=1,
+    ),
+    "ppo": Method(
+        title="proximal policy optimization",
+        source="Schulman et al. 2017, arXiv:1707.06347; Ziegler et al. 2019, arXiv:1909.08593",
         kinds=("conversation",),
         reference=True,
         rewarded=True,

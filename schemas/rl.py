@@ -30,7 +30,12 @@ class RolloutOptions(Schema):
 
     @property
     def passes(self) -> int:
-        """How many optimizer steps each set of answers is used for."""
+        """How many optimizer steps each answer is used for."""
+        return 1
+
+    @property
+    def mini_batches(self) -> int:
+        """How many optimizer steps the answers that are drawn together are dealt to."""
         return 1
 
     @property
@@ -56,7 +61,7 @@ class GroupOptions(RolloutOptions):
 
     @property
     def passes(self) -> int:
-        """How many optimizer steps each set of answers is used for."""
+        """How many optimizer steps each answer is used for."""
         return self.num_iterations
 
     @property
@@ -114,6 +119,45 @@ class RlooOptions(GroupOptions):
         if self.reward_clip_range is not None and self.reward_clip_range[0] >= self.reward_clip_range[1]:
             raise ValueError("reward_clip_range is its lower end, then its upper end")
         return self
+
+
+class PpoOptions(RolloutOptions):
+    """The options of TRL's former PPOConfig. The model itself has the value head, on its last hidden state.
+
+    Each answer earns its reward at its last token, less ``kl_coef`` times its distance from the base at each of them;
+    under ``adap_kl_ctrl`` the coefficient follows a ``target`` distance, in nats per answer, within ``horizon``
+    answers. The answers that are drawn together make ``num_mini_batches`` steps, ``num_ppo_epochs`` times.
+    ``missing_eos_penalty`` is taken off an answer that is cut.
+    """
+
+    num_ppo_epochs: Positive = 4
+    num_mini_batches: Positive = 1
+    kl_coef: NotNegative = 0.05
+    adap_kl_ctrl: bool = True
+    target: Above = 6.0
+    horizon: Positive = 10_000
+    cliprange: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.2
+    vf_coef: NotNegative = 0.1
+    cliprange_value: Above = 0.2
+    gamma: Share = 1.0
+    lam: Annotated[float, Field(ge=0.0, le=1.0)] = 0.95
+    whiten_rewards: bool = False
+    missing_eos_penalty: Above | None = None
+
+    @property
+    def passes(self) -> int:
+        """How many optimizer steps each answer is used for."""
+        return self.num_ppo_epochs
+
+    @property
+    def mini_batches(self) -> int:
+        """How many optimizer steps the answers that are drawn together are dealt to."""
+        return self.num_mini_batches
+
+    @property
+    def held_to_base(self) -> bool:
+        """Whether the distance from the base is part of what is optimized."""
+        return self.kl_coef > 0.0
 
 
 class RewardGuards(Schema):

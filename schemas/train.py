@@ -16,7 +16,7 @@ from schemas.metric import RewardSpec
 from schemas.preference import CpoOptions, DpoOptions, KtoOptions, OrpoOptions, SimpoOptions
 from schemas.render import RenderOptions, RenderReport
 from schemas.retention import Replay, RetentionMethods, check_methods, reads_base_rows
-from schemas.rl import GrpoOptions, RewardGuards, RewardReport, RlooOptions, RolloutOptions
+from schemas.rl import GrpoOptions, PpoOptions, RewardGuards, RewardReport, RlooOptions, RolloutOptions
 
 AdapterKind = Literal["lora", "qlora", "full"]
 Positive = Annotated[int, Field(gt=0)]
@@ -75,6 +75,7 @@ class TrainOptions(RenderOptions):
     simpo: SimpoOptions = SimpoOptions()
     grpo: GrpoOptions = GrpoOptions()
     rloo: RlooOptions = RlooOptions()
+    ppo: PpoOptions = PpoOptions()
     rewards: tuple[RewardSpec, ...] = ()
     guards: RewardGuards = RewardGuards()
     lr_scheduler_type: Literal["linear", "cosine", "constant", "constant_with_warmup"] = "cosine"

@@ -84,7 +84,10 @@ def scores(model: BaseModelRef, asked: Sequence[Example]) -> list[float]:
 METHODS: dict[str, dict[str, Any]] = {
     "grpo": {"max_completion_length": 6},
     "rloo": {"max_completion_length": 6, "num_generations": 8, "beta": 0.02},
+    "ppo": {"max_completion_length": 6},
 }
+STEPS = {"grpo": 40, "rloo": 40, "ppo": 80}
+"""Optimizer steps; PPO takes four of them for each set of answers."""
 
 
 @pytest.mark.parametrize(
@@ -100,7 +103,7 @@ def test_a_method_makes_the_model_better(
     settings: dict[str, Any] = {
         "adapter": "full",
         "learning_rate": 3e-4,
-        "max_steps": 40,
+        "max_steps": STEPS[method],
         "num_train_epochs": 9,
         "per_device_train_batch_size": 64,
         "max_length": 128,

@@ -40,10 +40,13 @@ ONCE: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "grpo": ("grpo", {}, {"eval_steps": 4}),
     "grpo, all weights": ("grpo", {"beta": 0.1, "loss_type": "dr_grpo"}, {"adapter": "full"}),
     "rloo": ("rloo", {}, {}),
+    "ppo": ("ppo", {"num_ppo_epochs": 1}, {}),
 }
 SEVERAL: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "grpo": ("grpo", {"num_iterations": 3, "beta": 0.1}, {}),
     "rloo": ("rloo", {"num_iterations": 3}, {"adapter": "full"}),
+    "ppo": ("ppo", {"num_ppo_epochs": 3, "whiten_rewards": True, "missing_eos_penalty": 0.5}, {"eval_steps": 4}),
+    "ppo, all weights": ("ppo", {"num_ppo_epochs": 1, "num_mini_batches": 3}, {"adapter": "full"}),
 }
 
 
@@ -61,7 +64,7 @@ def goes_on(config: TrainConfig, rows: Stored[DataArtifact], work: Path, stop_at
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ONCE)
 def test_resumed_is_uninterrupted(tiny: BaseModelRef, rows: Stored[DataArtifact], tmp_path: Path, name: str) -> None:
-    """24 rows, 2 prompts in a step: an epoch has 12 steps, and the stop is in the second."""
+    """24 rows and a few prompts in a step: the stop is in the second epoch."""
     method, options, changes = ONCE[name]
     goes_on(config_of(tiny, method, options, max_steps=17, **changes), rows, tmp_path, stop_at=14)
 
@@ -76,8 +79,9 @@ def test_answers_that_are_used_again_survive_a_stop(
     goes_on(config_of(tiny, method, options, max_steps=8, **changes), rows, tmp_path, stop_at=5)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("method", REWARDED)
+@pytest.mark.parametrize(
+    "method", [pytest.param(name, marks=pytest.mark.full if name == "rloo" else pytest.mark.slow) for name in REWARDED]
+)
 def test_sigkill_changes_nothing(tiny: BaseModelRef, rows: Stored[DataArtifact], tmp_path: Path, method: str) -> None:
     config = config_of(tiny, method, max_steps=60, save_steps=1)
     whole = run_stage(tmp_path / "whole", config, rows)
@@ -153,7 +157,7 @@ def test_every_variant_trains(
         ({"distributed": {"strategy": "ddp"}}, "leave distributed out"),
         ({"per_device_train_batch_size": 3}, "no whole groups of 4"),
         ({"packing": True}, "packing joins rows of sft"),
-        ({"method": "sft"}, "sft learns from no rewards: set method to grpo or rloo"),
+        ({"method": "sft"}, "sft learns from no rewards: set method to grpo or rloo or ppo"),
         ({"grpo": {"loss_type": "cispo"}}, "clips weights at epsilon_high"),
         ({"grpo": {"loss_type": "luspo"}}, "set importance_sampling_level to sequence"),
         ({"grpo": {"importance_sampling_level": "sequence"}}, "dapo adds up tokens"),
@@ -179,3 +183,43 @@ def test_rows_without_an_answer_are_refused_first(tiny: BaseModelRef, tmp_path: 
     data = data_artifact(tmp_path / "data", [conversation(0), silent])
     with pytest.raises(DataError, match=r"no answer in words to compare with \(row 2\)"):
         run_stage(tmp_path / "work", config_of(tiny, "grpo"), data)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("adapter", ["lora", "full"])
+def test_ppo_leaves_a_language_model_and_nothing_else(
+    tiny: BaseModelRef, rows: Stored[DataArtifact], tmp_path: Path, adapter: str
+) -> None:
+    from safetensors.torch import load_file
+
+    trained = run_stage(tmp_path / "ppo", config_of(tiny, "ppo", max_steps=4, adapter=adapter), rows)
+    plain = run_stage(tmp_path / "sft", train_config(tiny, max_steps=1, adapter=adapter), rows)
+    (weights,) = (trained.workspace.output / "model").glob("*.safetensors")
+    (usual,) = (plain.workspace.output / "model").glob("*.safetensors")
+    assert load_file(weights).keys() == load_file(usual).keys()
+    assert trained.artifact.trainable_parameters == plain.artifact.trainable_parameters
+
+
+@pytest.mark.slow
+def test_ppo_of_a_step_does_not_depend_on_its_parts(
+    tiny: BaseModelRef, rows: Stored[DataArtifact], tmp_path: Path
+) -> None:
+    """The loss of a step is a mean over its tokens, in however many micro-batches they come."""
+    parts = {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 4}
+    whole = {"per_device_train_batch_size": 8, "gradient_accumulation_steps": 1}
+    first, second = (
+        run_stage(tmp_path / name, config_of(tiny, "ppo", max_steps=3, **sizes), rows).log
+        for name, sizes in (("parts", parts), ("whole", whole))
+    )
+    assert [line.get("loss") for line in first] == pytest.approx([line.get("loss") for line in second], abs=1e-5)
+
+
+@pytest.mark.slow
+def test_the_distance_that_is_wanted_changes_what_it_costs(
+    tiny: BaseModelRef, rows: Stored[DataArtifact], tmp_path: Path
+) -> None:
+    """A model that is the base is nearer than wanted: each set of 8 answers takes 0.2 x 8 / 100 off the coefficient."""
+    ppo = {"kl_coef": 0.5, "horizon": 100, "num_ppo_epochs": 1}
+    log = run_stage(tmp_path, config_of(tiny, "ppo", ppo, max_steps=3, learning_rate=1e-9), rows).log
+    costs = [line["kl_coef"] for line in log if "kl_coef" in line]
+    assert costs == pytest.approx([0.5, 0.5 * 0.984, 0.5 * 0.984**2], rel=1e-9)

@@ -10,6 +10,9 @@ import torch
 
 from pipeline.core.errors import ConfigError
 
+VALUE_HEAD = "value_head"
+"""A module that a method has beside the model while it trains, and that is no part of what is changed."""
+
 
 @dataclass(frozen=True)
 class LoraChange:
@@ -103,5 +106,5 @@ def whole_changes(model: torch.nn.Module) -> list[WholeChange]:
     return [
         WholeChange(name, parameter.detach().clone(), parameter)
         for name, parameter in model.named_parameters()
-        if parameter.requires_grad
+        if parameter.requires_grad and not name.startswith(VALUE_HEAD)
     ]

@@ -95,6 +95,9 @@ class GuardedTrainer(Trainer):
         """Return what became of the rewards; None where nothing is rewarded."""
         return None
 
+    def finish(self) -> None:
+        """Take away what the model has for training alone."""
+
     def floating_point_ops(self, inputs: Any) -> int:  # noqa: ARG002
         """Return 0: nothing here reads the count, and it walks all parameters at every step."""
         return 0

@@ -26,6 +26,7 @@ class Journal:
         window_sum, window_steps: since the last line.
         evaluations: evaluation loss by step.
         figures: what else is averaged over the steps since the last line: by name the sum and how often it was added.
+        state: numbers that a method carries from step to step.
         warnings: the guards of a training by rewards that were passed.
         finished: nothing is left to train.
         stopped_early: the evaluation loss stopped falling before the last step.
@@ -38,6 +39,7 @@ class Journal:
     window_steps: int = 0
     evaluations: dict[int, float] = field(default_factory=dict)
     figures: dict[str, list[float]] = field(default_factory=dict)
+    state: dict[str, float] = field(default_factory=dict)
     warnings: list[dict[str, Any]] = field(default_factory=list)
     finished: bool = False
     stopped_early: bool = False

@@ -91,6 +91,7 @@ def _finish(
     else:
         train_steps(job, trainer, store, settings, checkpoint)
     best = _restore_best(job.config, trainer, store)
+    trainer.finish()
     outcome = _outcome(job, trainer, settings, best)
     alpha = interpolate(job, trainer)
     if merge(job, trainer, build) or alpha is not None:

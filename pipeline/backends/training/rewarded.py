@@ -55,13 +55,18 @@ class RewardedTrainer(GuardedTrainer):
 
     @property
     def answers_at_once(self) -> int:
-        """How many answers are drawn together: those of an optimizer step."""
-        return int(self.args.per_device_train_batch_size * self.args.gradient_accumulation_steps)
+        """How many answers are drawn together."""
+        return int(self.args.per_device_train_batch_size) * self.parts
+
+    @property
+    def parts(self) -> int:
+        """How many micro-batches what is drawn is cut into."""
+        return int(self.args.gradient_accumulation_steps) * self.rollout.mini_batches
 
     @property
     def micro_batches(self) -> int:
-        """For how many micro-batches what is drawn is used."""
-        return int(self.args.gradient_accumulation_steps) * self.rollout.passes
+        """For how many micro-batches what is drawn is used, each of its parts again in every pass."""
+        return self.parts * self.rollout.passes
 
     def _get_train_sampler(self, dataset: Dataset | None = None) -> PromptOrder:
         rows = self.train_dataset if dataset is None else dataset
@@ -117,7 +122,7 @@ class RewardedTrainer(GuardedTrainer):
 
     def reward_report(self, eval_loss: float | None) -> RewardReport | None:
         """Return what became of the rewards."""
-        return report_of(self.journal, None if eval_loss is None else -eval_loss)
+        return report_of(self.journal, None if eval_loss is None else 0.0 - eval_loss)
 
     def mean_loss(self, rows: Sequence[dict[str, Any]]) -> float:
         """Return minus the mean reward of greedy answers: lower is better, and no random number is drawn."""
@@ -126,9 +131,11 @@ class RewardedTrainer(GuardedTrainer):
         return 0.0 - float((scores.double() @ self.weights.double()).mean())
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Call what an evaluation measured by its name, besides."""
+        """Show what the journal's last line says besides, and what an evaluation measured by its name."""
         if "eval_loss" in logs:
             logs["eval_reward"] = 0.0 - logs["eval_loss"]
+        elif self.journal.lines and self.journal.lines[-1]["step"] == self.state.global_step:
+            logs.update({name: value for name, value in self.journal.lines[-1].items() if name not in ("step", *logs)})
         super().log(logs, start_time)
 
     # Going on in the middle of what was drawn
@@ -144,7 +151,7 @@ class RewardedTrainer(GuardedTrainer):
         self._step = self.journal.steps * int(self.args.gradient_accumulation_steps)
         if self._step % self.micro_batches:
             stored = load_file(Path(resume_from_checkpoint) / _ROLLOUTS, device=str(self.args.device))
-            self._buffered_inputs = split_batches(stored, int(self.args.gradient_accumulation_steps))
+            self._buffered_inputs = split_batches(stored, self.parts)
 
 
 def stop_ids(model: Any, job: TrainJob) -> list[int]:
