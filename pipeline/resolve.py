@@ -24,6 +24,7 @@ from schemas.bias import BiasProbe
 from schemas.data import DataFiles, DataOptions
 from schemas.evaluate import HarnessOptions, MetricSpec
 from schemas.judge import JudgeSpec
+from schemas.metric import RewardSpec
 from schemas.optimize import only_vllm
 from schemas.plan import Task
 from schemas.register import RegisterArtifact
@@ -93,13 +94,14 @@ class Resolver:
         retention, waived = self._retention(spec, parent)
         retention += tuple(self._harness(task) for task in spec.evaluate.harness)
         return ResolvedRun(
-            spec=self._with_rewards(spec),
+            spec=spec,
             base=base,
             data=self._files(spec.data, "data"),
             metrics=metrics,
             retention=retention,
             retention_waived=waived,
             judge=self._judge(spec.evaluate.judge),
+            rewards=tuple(self._reward(reward) for reward in spec.train.rewards),
             bias=tuple(self._probe(probe) for probe in spec.evaluate.bias),
             benchmarks=tuple(self._source(path, "preflight.benchmarks") for path in spec.preflight.benchmarks),
             parent=parent.ref if parent is not None else None,
@@ -157,19 +159,15 @@ class Resolver:
             commit = revision
         return unresolved(name, revision) if commit is None else Reference(location=name, digest=commit)
 
-    def _with_rewards(self, spec: RunSpec) -> RunSpec:
-        """Return the description with the code of its rewards resolved."""
-        rewards = tuple(self._metric(reward) for reward in spec.train.rewards)
-        for reward in rewards:
-            if reward.model is not None:
-                raise ConfigError(
-                    f"{reward.name} reads a model of its own, which no training loads",
-                    where="train.rewards",
-                    fix="reward by another metric",
-                )
-        if rewards == spec.train.rewards:
-            return spec
-        return spec.model_copy(update={"train": spec.train.model_copy(update={"rewards": rewards})})
+    def _reward(self, reward: RewardSpec) -> RewardSpec:
+        resolved = self._metric(reward)
+        if resolved.model is not None:
+            raise ConfigError(
+                f"{reward.name} reads a model of its own, which no training loads",
+                where="train.rewards",
+                fix="reward by another metric",
+            )
+        return resolved
 
     def _metric(self, metric: Named) -> Named:
         if ":" not in metric.name:

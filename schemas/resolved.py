@@ -10,6 +10,7 @@ from schemas.base import ArtifactRef, Digest, NotFingerprinted, Reference, Schem
 from schemas.bias import BiasProbe
 from schemas.data import DataFiles, DataOptions
 from schemas.evaluate import HarnessConfig, MetricSpec
+from schemas.metric import RewardSpec
 from schemas.run import RunSpec
 from schemas.train import BaseModelRef
 
@@ -70,6 +71,7 @@ class ResolvedRun(Schema):
     retention: tuple[ResolvedRetention, ...]
     retention_waived: str | None
     judge: ResolvedJudge | None = None
+    rewards: tuple[RewardSpec, ...] = ()
     bias: tuple[ResolvedProbe, ...] = ()
     benchmarks: tuple[Reference, ...] = ()
     champion: Annotated[Champion | None, NotFingerprinted()] = None

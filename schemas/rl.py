@@ -189,13 +189,32 @@ class RolloutFigures(Schema):
     kl: float | None = None
 
 
+Guard = Literal["length_ratio", "clipped", "repetition", "kl"]
+
+_TOLD: dict[Guard, str] = {
+    "length_ratio": "answers were {value:.2g} times as long as at first",
+    "clipped": "{value:.0%} of the answers were cut at max_completion_length",
+    "repetition": "{value:.0%} of an answer's 4-grams repeated an earlier one",
+    "kl": "answers were {value:.2g} nats per token away from the base",
+}
+
+
 class RewardWarning(Schema):
     """A guard that was passed: first at ``step``, with ``value`` where ``limit`` is allowed."""
 
     step: int
-    guard: Literal["length_ratio", "clipped", "repetition", "kl"]
+    guard: Guard
     value: float
     limit: float
+
+    @property
+    def text(self) -> str:
+        """What was seen, and what to look at."""
+        seen = _TOLD[self.guard].format(value=self.value)
+        return (
+            f"at step {self.step:,}, {seen} (train.guards.{self.guard} is {self.limit:g}): see whether the reward was "
+            "gained as it was meant"
+        )
 
 
 class RewardReport(Schema):

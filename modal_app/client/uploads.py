@@ -22,6 +22,7 @@ from schemas.run import DataSpec, RunSpec
 
 UPLOADS = "uploads"
 _DIGITS = 16
+_METRICS = ("evaluate.metrics.", "train.rewards.")
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class LocalSource:
 def local_sources(spec: RunSpec, folder: Path) -> Iterator[LocalSource]:
     """Yield what ``spec`` names that exists on this machine; relative paths start at ``folder``."""
     for key, text in _named(spec):
-        is_code = key.endswith("metric.name") or (key.startswith("evaluate.metrics.") and key.endswith(".name"))
+        is_code = key.endswith("metric.name") or (key.startswith(_METRICS) and key.endswith(".name"))
         name, _, function = text.rpartition(":") if is_code else (text, "", "")
         path = expand(name)
         found = path if path.is_absolute() else folder / path
@@ -86,6 +87,9 @@ def _metrics(spec: RunSpec) -> Iterator[tuple[str, str]]:
             yield f"evaluate.metrics.{number}.name", metric.name
         if isinstance(folder := metric.params.get("model"), str):
             yield f"evaluate.metrics.{number}.params.model", folder
+    for number, reward in enumerate(spec.train.rewards):
+        if ":" in reward.name:
+            yield f"train.rewards.{number}.name", reward.name
 
 
 def _judge(spec: RunSpec) -> Iterator[tuple[str, str]]:

@@ -167,6 +167,9 @@ def _described(request: RetrainRequest, origin: RunFile, version: RegisteredVers
         if metric["name"] in models and metric["params"] == told.get(metric["name"]):
             metric["params"]["model"] = models[metric["name"]].location
         metric["name"] = named.get(metric["name"], metric["name"])
+    rewarding = {reward.name: _metric_name(reward.name, reward.code) for reward in origin.rewards}
+    for reward in values["train"]["rewards"]:
+        reward["name"] = rewarding.get(reward["name"], reward["name"])
     evaluate["target"] = {named.get(name, name): value for name, value in evaluate["target"].items()}
     retention = {task.name: task for task in origin.retention}
     for task in evaluate["retention"] or ():

@@ -38,6 +38,7 @@ def train_config(run: ResolvedRun, plan: PlanArtifact, seed: int) -> TrainConfig
     """Return what the train stage is called with: the spec's values, and the plan's where the spec has none."""
     spec, decided = run.spec.train, plan.decisions
     options = {name: getattr(spec, name) for name in TrainOptions.model_fields}
+    options["rewards"] = run.rewards
     return TrainConfig(
         **options,
         base=run.base,

@@ -111,7 +111,7 @@ def budget_limits(plan: PlanArtifact) -> Iterator[str]:
 
 
 def training_limits(model: TrainArtifact) -> Iterator[str]:
-    """Say which rows training left out or cut, and what had to be repaired."""
+    """Say which rows training left out or cut, what had to be repaired, and where a reward may mislead."""
     rendered = model.rendered
     if rendered.dropped_long:
         left_out = count(rendered.dropped_long, "training row")
@@ -125,6 +125,8 @@ def training_limits(model: TrainArtifact) -> Iterator[str]:
         yield f"Not trained (train.completion_only_loss): {count(rendered.turns_left_out, 'earlier assistant turn')}."
     for repair in model.recoveries:
         yield f"Training was repaired at step {repair.step:,} ({repair.kind.replace('_', ' ')}): {repair.action}."
+    for warning in model.rewards.warnings if model.rewards is not None else ():
+        yield f"In training {warning.text}."
 
 
 def archived_limits(variants: Iterable[Variant]) -> Iterator[str]:

@@ -8,6 +8,7 @@ from pipeline.core.findings import place_of, standing, without_place
 from pipeline.core.numbers import percent
 from pipeline.report.page import Block, Example, Paragraph, Plot, Section, Table, filled
 from pipeline.report.plots import Series, line_plot
+from pipeline.report.rewards import reward_plot, reward_table
 from pipeline.report.types import PlannedMeasured, Report, StageCost, Training
 from pipeline.report.wording import clip, count, seconds, size
 
@@ -76,8 +77,10 @@ def _training(report: Report) -> Iterator[Block]:
     if not report.training:
         return
     numeric = ("Rows", "Replayed", "Trained tokens", "Steps", "Epochs", "Trained weights", "Loss", "Validation loss")
+    rewarded = any(item.rewards is not None for item in report.training)
+    nats = "Losses are mean negative log-likelihood per trained token, in nats"
     yield Table(
-        "Losses are mean negative log-likelihood per trained token, in nats",
+        "Losses are the method's own; what it learns from are rewards" if rewarded else nats,
         ("Model", *numeric),
         tuple(_training_row(item) for item in report.training),
         frozenset(numeric),
@@ -89,6 +92,8 @@ def _training(report: Report) -> Iterator[Block]:
     )
     if repairs:
         yield Table("Repairs during training", ("Model", "Step", "Kind", "What was done"), repairs, frozenset({"Step"}))
+    if rewarded:
+        yield reward_table(report)
     plot = _loss_plot(report)
     if plot is not None:
         yield plot
@@ -105,12 +110,14 @@ def _training_row(item: Training) -> tuple[str, ...]:
         f"{item.epochs:g}",
         f"{item.trainable_parameters:,} of {item.parameters:,}",
         f"{item.train_loss:.4f}",
-        f"{item.eval_loss:.4f}{best}" if item.eval_loss is not None else "not measured",
+        f"{item.eval_loss:.4f}{best}" if item.eval_loss is not None and item.rewards is None else "not measured",
     )
 
 
 def _loss_plot(report: Report) -> Plot | None:
     shipped = next((item for item in report.training if item.shipped), report.training[0])
+    if shipped.rewards is not None:
+        return reward_plot(shipped)
     trained = tuple((float(point.step), point.loss) for point in shipped.curve if point.loss is not None)
     validated = tuple((float(point.step), point.eval_loss) for point in shipped.curve if point.eval_loss is not None)
     named = (("training loss", trained, "tuned"), ("validation loss", validated, "variant"))

@@ -127,6 +127,7 @@ def _training(name: str, model: Finished[TrainArtifact], shipped: bool) -> Train
         trained_tokens=made.rendered.trained_tokens,
         replay_rows=made.replay_rows,
         recoveries=made.recoveries,
+        rewards=made.rewards,
         curve=_curve(model),
     )
 
@@ -136,7 +137,10 @@ def _curve(model: Finished[TrainArtifact]) -> tuple[LossPoint, ...]:
     try:
         lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
         points = [
-            LossPoint(step=int(line["step"]), loss=_number(line.get("loss")), eval_loss=_number(line.get("eval_loss")))
+            LossPoint(
+                step=int(line["step"]),
+                **{name: _number(line.get(name)) for name in ("loss", "eval_loss", "reward")},
+            )
             for line in lines
         ]
     except (OSError, ValueError, KeyError, TypeError) as error:

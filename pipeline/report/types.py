@@ -15,6 +15,7 @@ from schemas.human import HumanEvaluation
 from schemas.judge import JudgeArtifact
 from schemas.preflight import Finding
 from schemas.register import Comparison, Condition, SeedSpread
+from schemas.rl import RewardReport
 from schemas.train import Recovery
 
 Role = Literal["baseline", "tuned", "variant"]
@@ -121,11 +122,12 @@ class DataCounts(Schema):
 
 
 class LossPoint(Schema):
-    """One logged step; losses in nats per trained token."""
+    """One logged step; losses in nats per trained token. ``reward`` is what drawn answers earned, where some were."""
 
     step: int
     loss: float | None
     eval_loss: float | None
+    reward: float | None = None
 
 
 class Training(Schema):
@@ -148,6 +150,7 @@ class Training(Schema):
     trained_tokens: int
     replay_rows: dict[str, int]
     recoveries: tuple[Recovery, ...]
+    rewards: RewardReport | None = None
     curve: tuple[LossPoint, ...]
 
 

@@ -67,6 +67,7 @@ def described(**changes: Any) -> RunSpec:
             "judge": {"base_url": "http://127.0.0.1:1/v1", "model": "j", "template": "own.py", "labels": "rows.jsonl"},
             "retention": [{"name": "old", "data": {"path": "rows.jsonl"}, "metric": "own.py:score"}],
         },
+        "train": {"method": "grpo", "rewards": ["chrf", "own.py:score"]},
         "preflight": {"benchmarks": ["rows.jsonl", "org/items"]},
     }
     return validate_spec({**values, **changes}, source="test")
@@ -78,6 +79,7 @@ def test_every_key_that_names_something_here_is_found_and_no_other(here: Path) -
         "data.path": ("rows.jsonl", ""),
         "base_model.name": ("base", ""),
         "evaluate.metrics.1.name": ("own.py", ":score"),
+        "train.rewards.1.name": ("own.py", ":score"),
         "evaluate.metrics.2.params.model": ("base", ""),
         "evaluate.retention.0.data.path": ("rows.jsonl", ""),
         "evaluate.retention.0.metric.name": ("own.py", ":score"),
@@ -88,7 +90,7 @@ def test_every_key_that_names_something_here_is_found_and_no_other(here: Path) -
         "preflight.benchmarks.0": ("rows.jsonl", ""),
     }
     embedded = described(
-        base_model="hone:tiny", data={"path": "org/rows"}, evaluate={"retention_waived": "none"}, preflight={}
+        base_model="hone:tiny", data={"path": "org/rows"}, evaluate={"retention_waived": "none"}, preflight={}, train={}
     )
     assert list(local_sources(embedded, here)) == []
 

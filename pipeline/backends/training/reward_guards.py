@@ -8,11 +8,10 @@ from the base.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Literal
 
 from pipeline.backends.training.journal import Entry, Journal
 from pipeline.core.context import CallContext
-from schemas.rl import RewardGuards, RewardReport, RewardWarning, RolloutFigures
+from schemas.rl import Guard, RewardGuards, RewardReport, RewardWarning, RolloutFigures
 
 LENGTH, CLIPPED, REPETITION, KL = "completion_length", "clipped", "repetition", "kl"
 """Names of the figures in a line of the log, beside ``reward`` and ``rewards/<metric>``."""
@@ -22,15 +21,8 @@ REWARD, BY_METRIC = "reward", "rewards/"
 _GRAM = 4
 _PART = 10
 
-Passed = tuple[Literal["length_ratio", "clipped", "repetition", "kl"], float, float]
+Passed = tuple[Guard, float, float]
 """A guard, the value and its limit."""
-
-_WORDS = {
-    "length_ratio": "answers are {value:.2g} times as long as at first",
-    "clipped": "{value:.0%} of the answers are cut at max_completion_length",
-    "repetition": "{value:.0%} of an answer's 4-grams repeat an earlier one",
-    "kl": "answers are {value:.2g} nats per token away from the base",
-}
 
 
 def repetition(tokens: Sequence[int]) -> float:
@@ -57,15 +49,9 @@ def check_line(line: Entry, journal: Journal, guards: RewardGuards, context: Cal
     told = {warning["guard"] for warning in journal.warnings}
     for guard, value, limit in _passed(line, journal, guards):
         if guard not in told:
-            step = int(line["step"])
-            journal.warnings.append({"step": step, "guard": guard, "value": value, "limit": limit})
-            context.warn(
-                f"step {step}: {_WORDS[guard].format(value=value)}; see whether the reward is gained as it was meant "
-                f"(train.guards.{guard} is {limit:g})",
-                step=step,
-                guard=guard,
-                value=value,
-            )
+            warning = RewardWarning(step=int(line["step"]), guard=guard, value=value, limit=limit)
+            journal.warnings.append(warning.model_dump())
+            context.warn(warning.text, **warning.model_dump())
 
 
 def _passed(line: Entry, journal: Journal, guards: RewardGuards) -> Iterator[Passed]:
