@@ -90,6 +90,13 @@ BENCHMARKS = (
         "and the gate then promotes",
         plot="accuracy on Banking77 against what is kept of CLINC150, a mark for each method and seed",
     ),
+    Benchmark(
+        "gateway",
+        "The gateway with a rollout, keys and capture against a bare aiohttp pass-through and LiteLLM proxy",
+        "at most 1.5 times the median latency that the pass-through adds, to the first streamed byte too, and at least "
+        "8 times LiteLLM's requests per second at 32 clients; the interpreter with `litellm[proxy]` is named by "
+        "`HONE_LITELLM_PYTHON`",
+    ),
 )
 
 

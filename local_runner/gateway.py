@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -177,6 +178,8 @@ async def _run(app: web.Application, listening: socket.socket, up: Callable[[], 
     await runner.setup()
     try:
         await web.SockSite(runner, listening).start()
+        gc.collect()
+        gc.freeze()  # what was imported stays, and need not be looked through again and again
         up()
         await stopped.wait()
     finally:

@@ -10,6 +10,7 @@ from pipeline.service.gateway.recorder import Recorder
 
 def exposition(recorder: Recorder, director: Director) -> str:
     """Return the metrics in Prometheus's text format; names of versions need no escapes."""
+    recorder.read()
     return "\n".join(_lines(recorder, director)) + "\n"
 
 

@@ -26,6 +26,9 @@ from schemas.rollout import REFUSALS, RolloutEvent
 FLUSH_SECONDS: Final = 0.2
 """How long what happened may be in memory alone."""
 
+READ_SECONDS: Final = 0.01
+"""How long an answer waits to be read: by then it has gone out, and others with it."""
+
 MOST_WAITING: Final = 20_000
 """Answers that may wait for a database that does not answer; more are forgotten, and counted."""
 
@@ -56,6 +59,7 @@ class Recorder:
     lost: int = 0
     is_writing: bool = True
     _director: Director | None = None
+    _passed: list[Exchange] = field(default_factory=list)
     _rows: list[dict[str, Any]] = field(default_factory=list)
     _events: list[RolloutEvent] = field(default_factory=list)
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -71,7 +75,18 @@ class Recorder:
         self._events.append(event)
 
     def note(self, exchange: Exchange) -> None:
-        """Take an exchange that has ended."""
+        """Take an exchange that is over; it is read a moment later."""
+        if not self._passed:
+            asyncio.get_running_loop().call_later(READ_SECONDS, self.read)
+        self._passed.append(exchange)
+
+    def read(self) -> None:
+        """Read what has passed, and let what is under a rollout decide."""
+        passed, self._passed = self._passed, []
+        for exchange in passed:
+            self._read(exchange)
+
+    def _read(self, exchange: Exchange) -> None:
         director = self._director
         assert director is not None
         answer = read_answer(exchange)
@@ -124,6 +139,7 @@ class Recorder:
     async def flush(self) -> None:
         """Write what there is. What cannot be written now waits."""
         async with self._lock:
+            self.read()
             rows, events = self._rows, self._events
             if not rows and not events:
                 return

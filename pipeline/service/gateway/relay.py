@@ -45,7 +45,7 @@ class Relay:
         client: reaches engines.
         access: tells who asks.
         table: returns who answers now.
-        note: takes every finished exchange, after its answer has gone out.
+        note: takes every exchange that is over; it may do no more than put it aside.
     """
 
     client: aiohttp.ClientSession
@@ -89,7 +89,6 @@ class Relay:
     async def _deliver(
         self, request: web.Request, served: Served, exchange: Exchange, is_last: bool
     ) -> web.StreamResponse:
-        loop = asyncio.get_running_loop()
         try:
             for target in in_order(served):
                 with answering(target):
@@ -112,7 +111,7 @@ class Relay:
             exchange.left = True
             raise
         finally:
-            loop.call_soon(self.note, exchange)  # by then the answer has been written
+            self.note(exchange)
 
     async def _pass_on(
         self, request: web.Request, answer: aiohttp.ClientResponse, exchange: Exchange, is_last: bool
