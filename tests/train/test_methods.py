@@ -193,6 +193,19 @@ def test_qlora_learns_on_a_cpu_and_resumes(tiny: BaseModelRef, rows: Stored[Data
 
 
 @pytest.mark.slow
+def test_evaluating_changes_no_training_on_four_bits(
+    tiny: BaseModelRef, rows: Stored[DataArtifact], tmp_path: Path
+) -> None:
+    """Bitsandbytes packs weights for evaluation where the CPU has AVX512-BF16, and loses their gradient."""
+    config = train_config(tiny, adapter="qlora", num_train_epochs=2)
+    stored = []
+    for name, every in (("often", 2), ("once", None)):
+        trained = run_stage(tmp_path / name, config.model_copy(update={"eval_steps": every}), rows)
+        stored.append((trained.workspace.output / "model/adapter_model.safetensors").read_bytes())
+    assert stored[0] == stored[1]
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "lora",
     [

@@ -223,3 +223,55 @@ def test_the_distance_that_is_wanted_changes_what_it_costs(
     log = run_stage(tmp_path, config_of(tiny, "ppo", ppo, max_steps=3, learning_rate=1e-9), rows).log
     costs = [line["kl_coef"] for line in log if "kl_coef" in line]
     assert costs == pytest.approx([0.5, 0.5 * 0.984, 0.5 * 0.984**2], rel=1e-9)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("method", "changes"),
+    [
+        ("grpo", {"bf16": True, "gradient_checkpointing": True}),
+        ("grpo", {"adapter": "qlora"}),
+        ("ppo", {"adapter": "qlora", "gradient_checkpointing": True}),
+        ("ppo", {"bf16": True, "adapter": "full", "retention": {"method": "l2_sp"}}),
+        ("ppo", {"adapter": "full", "retention": {"method": "interpolation", "alpha": 0.5}}),
+        ("rloo", {"lora": {"r": 4, "lora_alpha": 8, "init_lora_weights": "pissa"}}),
+        ("ppo", {"lora": {"r": 4, "lora_alpha": 8, "init_lora_weights": "pissa"}}),
+    ],
+    ids=str,
+)
+def test_what_trainers_share_goes_with_rewards(
+    tiny: BaseModelRef, rows: Stored[DataArtifact], tmp_path: Path, method: str, changes: dict[str, Any]
+) -> None:
+    trained = run_stage(tmp_path, config_of(tiny, method, max_steps=4, **changes), rows)
+    report = trained.artifact.rewards
+    assert report is not None and report.validation is not None
+    if method != "grpo":
+        # the model is the base at first: to rounding, where PiSSA has parted its weights or bfloat16 computes
+        assert report.first.kl == pytest.approx(0.0, abs=1e-2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", REWARDED)
+def test_a_lack_of_memory_keeps_the_answers_of_a_step(
+    tiny: BaseModelRef, rows: Stored[DataArtifact], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    """The fault is injected: from the third step on, four answers at a time do not fit, and two do."""
+    import torch
+
+    from pipeline.backends.training.guarded import GuardedTrainer
+
+    step = GuardedTrainer.training_step
+
+    def hungry(trainer: Any, *arguments: Any, **more: Any) -> Any:
+        if trainer.state.global_step >= 2 and trainer.args.per_device_train_batch_size > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return step(trainer, *arguments, **more)
+
+    monkeypatch.setattr(GuardedTrainer, "training_step", hungry)
+    twice = {"num_ppo_epochs": 3} if method == "ppo" else {"num_iterations": 3}  # the fault is between two uses
+    trained = run_stage(tmp_path, config_of(tiny, method, twice, max_steps=7, save_steps=1), rows)
+    artifact = trained.artifact
+    assert (artifact.micro_batch, artifact.accumulation, artifact.steps) == (2, 4, 7)
+    assert [recovery.kind for recovery in artifact.recoveries] == ["out_of_memory"]
+    drawn = [line["step"] for line in trained.log if "reward" in line]
+    assert drawn == [1, 4, 7]

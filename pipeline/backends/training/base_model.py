@@ -81,13 +81,24 @@ def _load(config: TrainConfig) -> Any:
     if config.adapter == "qlora":
         arguments["quantization_config"] = _four_bit(config)
     try:
-        return AutoModelForCausalLM.from_pretrained(files.weights, **arguments)
+        return _without_packing(AutoModelForCausalLM.from_pretrained(files.weights, **arguments))
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(
             f"the base model cannot be loaded: {_first_line(error)}",
             where=config.base.name,
             fix="name a folder or Hub id of a causal language model with config.json and safetensors weights",
         ) from error
+
+
+def _without_packing(model: Any) -> Any:
+    """Keep bitsandbytes from packing 4-bit weights at the first evaluation, on a CPU with AVX512-BF16.
+
+    Packed weights are never unpacked again for training, and no gradient passes through them.
+    """
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
+    return model
 
 
 def _check_folder(location: str, name: str) -> None:
