@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
-from schemas.base import Schema, Slug
+from schemas.base import Digest, Schema, Slug
 from schemas.rollout import RolloutPolicy
 
 VersionName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](\.?[a-z0-9_-])*@[0-9]{1,9}$", max_length=80)]
@@ -27,10 +27,25 @@ class EngineAddress(Schema):
         return url.rstrip("/")
 
 
-class ServedVersion(Schema):
-    """A version and what it is called by each engine that serves it: the model's name there."""
+class AdapterFiles(Schema):
+    """An adapter that engines load at run time, as vLLM does with ``VLLM_ALLOW_RUNTIME_LORA_UPDATING``.
 
-    engines: Annotated[dict[str, Annotated[str, StringConstraints(min_length=1, max_length=512)]], Field(min_length=1)]
+    ``path``: its folder, which this process and every engine see there. ``digest``: its content, as the sha256 over the
+    sorted lines ``path sha256``; null takes what is there at the start.
+    """
+
+    path: Annotated[str, StringConstraints(pattern=r"^/", max_length=1000)]
+    digest: Digest | None = None
+
+
+class ServedVersion(Schema):
+    """A version and what it is called by each engine that serves it: the model's name there.
+
+    Of an ``adapter`` this is how its name begins: its content's digest follows, so a name never means other weights.
+    """
+
+    engines: Annotated[dict[str, Annotated[str, StringConstraints(min_length=1, max_length=480)]], Field(min_length=1)]
+    adapter: AdapterFiles | None = None
 
 
 class ServedModel(Schema):

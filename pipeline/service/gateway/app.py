@@ -13,6 +13,7 @@ from aiohttp import web
 
 from pipeline.service.api.keys import Keyring
 from pipeline.service.gateway.access import Access
+from pipeline.service.gateway.adapters import Adapters
 from pipeline.service.gateway.catalogue import Catalogue, NoCatalogue
 from pipeline.service.gateway.director import Director
 from pipeline.service.gateway.exchange import Path
@@ -28,6 +29,7 @@ from pipeline.service.gateway.upstream import session
 from pipeline.service.store.records import Records
 from schemas.api import Health, ModelList, ModelObject
 from schemas.gateway import GatewayConfig
+from schemas.rollout import RolloutEvent
 
 MAX_BODY_BYTES: Final = 4 << 20
 """As the service has it."""
@@ -61,7 +63,13 @@ def gateway_app(
     catalogue = catalogue or NoCatalogue()
     store = GatewayStore(records.engine)
     recorder = Recorder(store, config.capture, catalogue)
-    director = Director(make_table(config, catalogue, store, secrets), recorder.tell)
+    adapters = Adapters()
+
+    def tell(event: RolloutEvent) -> None:
+        recorder.tell(event)
+        adapters.follow(event)
+
+    director = Director(make_table(config, catalogue, store, secrets), tell)
     recorder.follow(director)
     begin(config, director, store, catalogue)
     access = Access(keyring)
@@ -70,9 +78,11 @@ def gateway_app(
     async def live(app: web.Application) -> AsyncIterator[None]:
         async with session() as client:
             app[RELAY] = Relay(client, access, lambda: director.table, recorder.note)
+            await adapters.open(client, director)
             writing = asyncio.get_running_loop().create_task(recorder.run())
             yield
             await app[RELAY].close()
+            await adapters.close()
             writing.cancel()
             with suppress(asyncio.CancelledError):
                 await writing

@@ -84,6 +84,13 @@ class Director:
         running.state.cancel()
         self._say(running, "cancel", reason, 0.0, 0.0)
 
+    def retire(self, version: str) -> None:
+        """Know a version no more; a champion and a candidate stay."""
+        champions = {served.version for served in self.table.champions.values()}
+        candidates = {split.candidate.version for split in self.table.splits.values()}
+        if version not in champions | candidates:
+            self.table = self.table.without(version)
+
     def observe(self, exchange: Exchange, seen: Observation) -> None:
         """Take an answer; one that no split chose, or that nobody saw, decides nothing."""
         running = self._running.get(exchange.rollout or "")

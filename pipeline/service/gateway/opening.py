@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from pipeline.core.errors import ConfigError
+from pipeline.service.gateway.adapters import NAMED_BY, folder_digest
 from pipeline.service.gateway.catalogue import Catalogue
 from pipeline.service.gateway.director import Director
 from pipeline.service.gateway.store import GatewayStore
-from pipeline.service.gateway.table import Served, Table, Target
+from pipeline.service.gateway.table import Adapter, Served, Table, Target
 from schemas.gateway import GatewayConfig, ServedModel
 
 
@@ -25,16 +27,7 @@ def make_table(config: GatewayConfig, catalogue: Catalogue, store: GatewayStore,
         ConfigError: a champion is not known or not served, or a key is missing.
     """
     headers = {name: _headers(name, engine.api_key_env, secrets) for name, engine in config.engines.items()}
-    versions = {
-        version: Served(
-            version,
-            tuple(
-                Target(engine, config.engines[engine].base_url, model, headers[engine])
-                for engine, model in served.engines.items()
-            ),
-        )
-        for version, served in config.versions.items()
-    }
+    versions = {version: Served(version, tuple(_targets(config, version, headers))) for version in config.versions}
     champions = {}
     for name, model in config.models.items():
         champion = _champion(name, model, catalogue, store)
@@ -91,6 +84,21 @@ def _champion(name: str, model: ServedModel, catalogue: Catalogue, store: Gatewa
     while champion in made:
         champion = made.pop(champion)
     return champion
+
+
+def _targets(config: GatewayConfig, version: str, headers: Mapping[str, dict[str, str]]) -> Iterator[Target]:
+    served = config.versions[version]
+    adapter = None
+    if served.adapter is not None:
+        path = Path(served.adapter.path)
+        adapter = Adapter(str(path), folder_digest(path))
+        if served.adapter.digest not in (None, adapter.digest):
+            where, fix = f"versions.{version}.adapter", "name the folder of that content"
+            raise ConfigError(f"{path} has other content than the digest says", where=where, fix=fix)
+    for engine, model in served.engines.items():
+        name = model if adapter is None else f"{model}-{adapter.digest[:NAMED_BY]}"
+        url = config.engines[engine].base_url
+        yield Target(engine, url, name, headers[engine], adapter, is_fresh=adapter is None)
 
 
 def _headers(engine: str, variable: str | None, secrets: Mapping[str, str]) -> dict[str, str]:

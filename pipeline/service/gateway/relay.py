@@ -174,7 +174,9 @@ class Relay:
             task.add_done_callback(self._shadows.discard)
 
     async def _copy(self, served: Served, exchange: Exchange) -> None:
-        target = in_order(served)[0]
+        target = next(iter(in_order(served)), None)
+        if target is None:
+            return
         with answering(target):
             try:
                 answer = await ask(self.client, target, exchange.path, exchange.request, exchange.id)

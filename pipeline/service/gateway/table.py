@@ -15,20 +15,31 @@ USER_HEADER: Final = "x-hone-user"
 CONVERSATION_HEADER: Final = "x-hone-conversation"
 
 
+@dataclass(frozen=True)
+class Adapter:
+    """An adapter's folder and the digest of its content."""
+
+    path: str
+    digest: str
+
+
 @dataclass(eq=False)
 class Target:
     """A version at one engine: its address (ends in ``/v1``), what it calls the model, the headers that it asks for.
 
     Attributes:
         busy: answers that it is giving. down_until: `time.monotonic` before which it is asked last.
+        is_fresh: whether the engine is known to have this content; where it is not, it is not asked.
     """
 
     engine: str
     base_url: str
     model: str
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    adapter: Adapter | None = None
     busy: int = 0
     down_until: float = 0.0
+    is_fresh: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,6 +119,10 @@ class Table:
         if selector == "candidate" and name in self.splits:
             return Choice(self.splits[name].candidate)
         raise unknown_model(model)
+
+    def without(self, version: str) -> Table:
+        """Return a table that does not know a version which is no champion."""
+        return replace(self, versions={known: found for known, found in self.versions.items() if known != version})
 
     def with_split(self, name: str, split: Split | None) -> Table:
         """Return a table with another split of a name, or none."""

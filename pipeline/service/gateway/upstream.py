@@ -42,11 +42,12 @@ class Unreachable(Exception):
 
 
 def in_order(served: Served) -> list[Target]:
-    """Return a version's engines, those first that are there and have least to do."""
-    if len(served.targets) == 1:
-        return list(served.targets)
+    """Return the engines that have a version, those first that are there and have least to do."""
+    fresh = [target for target in served.targets if target.is_fresh]
+    if len(fresh) <= 1:
+        return fresh
     now = time.monotonic()
-    return sorted(served.targets, key=lambda target: (target.down_until > now, target.busy))
+    return sorted(fresh, key=lambda target: (target.down_until > now, target.busy))
 
 
 async def ask(

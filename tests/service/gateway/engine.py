@@ -49,6 +49,8 @@ class Engine:
     models: dict[str, Model] = field(default_factory=dict)
     asked: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
+    adapters: dict[str, str] = field(default_factory=dict)
+    unloaded: list[str] = field(default_factory=list)
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -59,7 +61,30 @@ class Engine:
         app = web.Application()
         app.router.add_post("/v1/chat/completions", self.chat)
         app.router.add_post("/v1/completions", self.chat)
+        app.router.add_get("/v1/models", self.list)
+        app.router.add_post("/v1/load_lora_adapter", self.load)
+        app.router.add_post("/v1/unload_lora_adapter", self.unload)
         return app
+
+    async def list(self, _request: web.Request) -> web.StreamResponse:
+        """Name what is loaded, as vLLM does: an adapter's ``root`` is its folder."""
+        return web.json_response({"data": [{"id": name, "root": root} for name, root in self.adapters.items()]})
+
+    async def load(self, request: web.Request) -> web.StreamResponse:
+        """Read an adapter, whose weights here are a text that it then says; a duplicate is a 400."""
+        body = await request.json()
+        if body["lora_name"] in self.adapters:
+            return web.json_response({"error": {"message": "already loaded"}}, status=400)
+        self.adapters[body["lora_name"]] = body["lora_path"]
+        text = (Path(body["lora_path"]) / "adapter_model.safetensors").read_text()
+        self.models[body["lora_name"]] = Model(text)
+        return web.Response(text="Success")
+
+    async def unload(self, request: web.Request) -> web.StreamResponse:
+        name = (await request.json())["lora_name"]
+        self.adapters.pop(name), self.models.pop(name)
+        self.unloaded.append(name)
+        return web.Response(text="Success")
 
     async def chat(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
