@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from pipeline.backends.training.job import Reward
 from pipeline.core.errors import Cancelled, DataError
+from pipeline.metrics import get_metric
 from schemas.artifacts import Stored
 from schemas.data import DataArtifact, Message
 from schemas.methods import METHODS
@@ -275,3 +277,17 @@ def test_a_lack_of_memory_keeps_the_answers_of_a_step(
     assert [recovery.kind for recovery in artifact.recoveries] == ["out_of_memory"]
     drawn = [line["step"] for line in trained.log if "reward" in line]
     assert drawn == [1, 4, 7]
+
+
+@pytest.mark.slow
+def test_programs_are_run_for_their_reward(tiny: BaseModelRef, tmp_path: Path) -> None:
+    """The tests of a row are its answer; what a random model writes does not pass them, and nothing of it escapes."""
+    tested = Message(role="assistant", content="assert double(2) == 4")
+    rows = [conversation(number) for number in range(4)]
+    rows = [row.model_copy(update={"messages": (row.messages[0], tested)}) for row in rows]
+    data = data_artifact(tmp_path / "data", rows)
+    trained = run_stage(tmp_path / "work", config_of(tiny, "grpo", rewards=["code_execution"], max_steps=1), data)
+    assert trained.artifact.rewards is not None
+    assert trained.artifact.rewards.first.rewards == {"code_execution": 0.0}
+    reward = Reward("code_execution", 1.0, get_metric("code_execution"))
+    assert reward.of("<think>\ntwice\n</think>\ndef double(x):\n    return 2 * x", tested.content) == 1.0
