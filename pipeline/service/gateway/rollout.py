@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from pipeline.service.gateway.guardrails import Observation, Watch
 from schemas.rollout import Arm, Reading, RolloutDecision, RolloutPolicy, RolloutStatus
+
+LEAST_PAIRS: Final = 12
+"""Comparisons before a step is left: fewer, as when the champion is slower to answer, could not show even that a
+candidate fails always, where five guardrails share an ``alpha`` of .05."""
 
 
 class Rollout:
@@ -86,7 +90,10 @@ class Rollout:
         exceeded = [watch for watch in self._watches.values() if watch.exceeds.shown]
         if exceeded:
             return self._roll_back(exceeded)
-        if self._answers["candidate"] < self.policy.minimum_requests:
+        least = self.policy.minimum_requests
+        if self._answers["candidate"] < least:
+            return None
+        if max(watch.exceeds.n for watch in self._watches.values()) < min(least, LEAST_PAIRS):
             return None
         open_ = [watch.metric for watch in self._watches.values() if watch.guardrail.proof and not watch.keeps.shown]
         if not open_:

@@ -15,6 +15,7 @@ from typing import Any
 
 from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer
+from sqlalchemy import text
 
 from pipeline.service.api.keys import Keyring, create_key
 from pipeline.service.gateway.access import Access
@@ -24,10 +25,10 @@ from pipeline.service.gateway.exchange import Exchange
 from pipeline.service.gateway.relay import Relay
 from pipeline.service.gateway.table import Served, Table, Target
 from pipeline.service.gateway.upstream import session
-from pipeline.service.store.database import sqlite_url
 from pipeline.service.store.records import Records
 from schemas.api import Scope
 from schemas.gateway import GatewayConfig
+from tests.support.service import database_of
 
 
 @dataclass
@@ -161,6 +162,18 @@ class Harness(Asking):
     noted: list[Exchange]
 
 
+def open_records(root: Path) -> Records:
+    """Return records in a folder, or on the server that `POSTGRES` names."""
+    (root / "service").mkdir(exist_ok=True)
+    return Records.open(database_of(root))
+
+
+def rows(records: Records, query: str) -> list[tuple[Any, ...]]:
+    """Return what a query finds in the gateway's tables."""
+    with records.engine.connect() as connection:
+        return [tuple(row) for row in connection.execute(text(query))]
+
+
 def key_of(records: Records, *scopes: Scope) -> dict[str, str]:
     """Return the header of a new key."""
     return {"Authorization": f"Bearer {create_key(records.keys, 'test', scopes or ('infer',))[1]}"}
@@ -191,7 +204,7 @@ def served(version: str, model: str, *servers: TestServer, **headers: str) -> Se
 @asynccontextmanager
 async def gateway(root: Path, table: Table) -> AsyncIterator[Harness]:
     """Bring a gateway up that does nothing but relay."""
-    records = Records.open(sqlite_url(root / "service.db"))
+    records = open_records(root)
     noted: list[Exchange] = []
     async with session() as upstream, ClientSession() as client:
         access = Access(Keyring(records.keys))
@@ -215,13 +228,15 @@ async def whole_gateway(
     root: Path, config: dict[str, Any], catalogue: Catalogue | None = None
 ) -> AsyncIterator[tuple[Asking, dict[str, str]]]:
     """Bring a whole gateway up; yield a client of it, and the header of an admin's key."""
-    records = Records.open(sqlite_url(root / "service.db"))
+    records = open_records(root)
     async with ClientSession() as client:
-        app = gateway_app(GatewayConfig.model_validate(config), records, Keyring(records.keys), {}, catalogue)
-        server = TestServer(app)
-        await server.start_server(lingering_time=0.1)
         try:
-            yield Asking(records, server, client, key_of(records)), key_of(records, "admin")
+            app = gateway_app(GatewayConfig.model_validate(config), records, Keyring(records.keys), {}, catalogue)
+            server = TestServer(app)
+            await server.start_server(lingering_time=0.1)
+            try:
+                yield Asking(records, server, client, key_of(records)), key_of(records, "admin")
+            finally:
+                await server.close()
         finally:
-            await server.close()
             records.close()

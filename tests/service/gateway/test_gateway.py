@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sqlite3
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from aiohttp.test_utils import TestServer
 
 from pipeline.core.errors import ConfigError, GateRefused
 from schemas.feedback import VersionFacts
-from tests.service.gateway.engine import Asking, Engine, Model, engines, whole_gateway
+from tests.service.gateway.engine import Asking, Engine, Model, engines, open_records, rows, whole_gateway
 
 ERRORS_ALONE = {"latency": None, "refusals": None, "length": None, "feedback": None}
 DIGEST = "ab" * 32
@@ -204,11 +203,8 @@ def test_feedback_counts_once_and_decides(tmp_path: Path) -> None:
                 assert (await asking.post("/v1/feedback", given))[2]["counted"] is False
                 _, found = await asking.get(f"/v1/provenance/{body['id']}")
                 assert found["feedback"] == [0.25]
-                rows = sqlite3.connect(tmp_path / "service.db").execute(
-                    "select correction from gateway_feedback where correction is not null"
-                )
-                assert rows.fetchall() == [("write to [EMAIL]",)]
-                rows.connection.close()
+                kept = rows(asking.records, "select correction from gateway_feedback where correction is not null")
+                assert kept == [("write to [EMAIL]",)]
 
     asyncio.run(run())
 
@@ -280,10 +276,10 @@ def test_a_registry_that_refuses_is_told(tmp_path: Path) -> None:
 
 def test_text_is_kept_only_where_asked_for_and_redacted(tmp_path: Path) -> None:
     def kept(root: Path) -> list[Any]:
-        connection = sqlite3.connect(root / "service.db")
-        rows = connection.execute("select request, answer, length, version from gateway_answers").fetchall()
-        connection.close()
-        return rows
+        records = open_records(root)
+        found = rows(records, "select request, answer, length, version from gateway_answers")
+        records.close()
+        return found
 
     async def run() -> None:
         async with engines(Engine({"m1": Model("ask bob@example.org")})) as [server]:
@@ -295,7 +291,8 @@ def test_text_is_kept_only_where_asked_for_and_redacted(tmp_path: Path) -> None:
     asyncio.run(run())
     assert kept(tmp_path / "without") == [(None, None, 19, "triage@1")]
     [(request, answer, length, _)] = kept(tmp_path / "with")
-    assert json.loads(request)["messages"] == [{"role": "user", "content": "I am [EMAIL]"}]
+    asked = request if isinstance(request, dict) else json.loads(request)  # PostgreSQL's driver reads JSON itself
+    assert asked["messages"] == [{"role": "user", "content": "I am [EMAIL]"}]
     assert (answer, length) == ("ask [EMAIL]", 19)
 
 

