@@ -2,7 +2,7 @@
 
 Items of one near-duplicate cluster are not independent, so clusters are the unit wherever one has more than one
 member. 0/1 metrics take Wilson's interval (with clusters at the effective number of items), graded ones and those
-that are no mean of items (macro-F1) a bootstrap of items or clusters.
+that are no mean of items (macro-F1) the wider of a bootstrap of items or clusters and Wilson's.
 """
 
 from __future__ import annotations
@@ -111,7 +111,10 @@ def score_set(
         return Score(value=value, low=metric.least, high=1.0, n=len(items), method=NO_INTERVAL)
     if isinstance(metric, CorpusMetric):
         statistic = metric.statistic(predictions, references)
-        return _as_score(bootstrap_interval(statistic, len(items), clusters=clusters, seed=seed))
+        bounds, worth = (metric.least, 1.0), metric.worth(references)
+        return _as_score(
+            bootstrap_interval(statistic, len(items), clusters=clusters, seed=seed, bounds=bounds, worth=worth)
+        )
     return _as_score(score_interval(scores, clusters=clusters, seed=seed))
 
 

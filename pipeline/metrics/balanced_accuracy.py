@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pipeline.metrics.class_counts import ClassMetric
+from pipeline.metrics.labels import classes_worth
 
 if TYPE_CHECKING:
     from pipeline.metrics.base import Values
@@ -25,3 +27,7 @@ class BalancedAccuracy(ClassMetric):
 
         found: Values = (hits / np.maximum(support, 1.0)).sum(axis=0) / (support > 0).sum(axis=0)
         return found
+
+    def worth(self, references: Sequence[str]) -> float:
+        """Return the number of items that a mean over classes has; see ``CorpusMetric``."""
+        return classes_worth(references)

@@ -58,6 +58,9 @@ class CorpusMetric(Metric, Protocol):
             DataError: no items, or unequal lengths.
         """
 
+    def worth(self, references: Sequence[str]) -> float:
+        """Return how many equally weighted items a set with these references is worth to the metric."""
+
 
 class ItemMean(ABC):
     """What decomposable metrics share: the score of a set is the mean over its items."""

@@ -75,3 +75,7 @@ class ClassMetric(ABC):
             return self.of_classes(*np.split(totals, 3))
 
         return of_sets
+
+    def worth(self, references: Sequence[str]) -> float:
+        """Return the number of items; see ``CorpusMetric``."""
+        return float(len(references))

@@ -8,7 +8,7 @@ from math import fsum
 from typing import TYPE_CHECKING
 
 from pipeline.metrics.base import check_lengths
-from pipeline.metrics.labels import normalize_label
+from pipeline.metrics.labels import classes_worth, normalize_label
 
 if TYPE_CHECKING:
     from pipeline.metrics.base import Counts, Values
@@ -77,3 +77,7 @@ class MacroF1:
             return np.asarray(scores.sum(axis=0) / (support > 0).sum(axis=0))
 
         return macro_f1
+
+    def worth(self, references: Sequence[str]) -> float:
+        """Return the number of items that a mean over classes has; see ``CorpusMetric``."""
+        return classes_worth(references)

@@ -70,3 +70,7 @@ class OverlapMetric(ABC):
             return np.minimum(1.0, np.array(scores) / 100)
 
         return of_sets
+
+    def worth(self, references: Sequence[str]) -> float:
+        """Return the number of items; see ``CorpusMetric``."""
+        return float(len(references))

@@ -13,7 +13,7 @@ from schemas.evaluate import EvaluateArtifact
 from schemas.register import Comparison, GateOptions
 
 if TYPE_CHECKING:
-    from pipeline.statistics.resampling import CountStatistic
+    from pipeline.statistics import PairedResult
 
 SEED = 0
 """Of the bootstrap and of sign-flip tests: the same evaluations always give the same decision."""
@@ -147,7 +147,7 @@ def compare_items(
     Raises:
         IntegrityError: the two hold different items.
     """
-    from pipeline.statistics import compare, compare_corpus
+    from pipeline.statistics import compare
 
     _check_same_items(candidate, reference)
     if candidate.units < 2:
@@ -162,14 +162,7 @@ def compare_items(
             resamples=gate.resamples,
         )
     else:
-        result = compare_corpus(
-            _corpus_statistic(candidate, reference, metric),
-            len(candidate.ids),
-            clusters=candidate.clusters,
-            alpha=gate.alpha,
-            seed=SEED,
-            resamples=gate.resamples,
-        )
+        result = _compare_sets(candidate, reference, metric, gate.alpha, gate.resamples)
     return Comparison(
         candidate=candidate.name,
         reference=reference.name,
@@ -223,15 +216,14 @@ def _span(metric: str) -> float:
 def lower_bound(candidate: Items, reference: Items, metric: str, margin: float, gate: GateOptions) -> float:
     """Return the one-sided lower bound, of confidence 1 - ``gate.alpha``, of candidate minus reference.
 
-    A metric that is no mean of items takes the lower of its bootstrap bound and the bound of its item scores: where
-    both sides agree on every item a bootstrap has no width, however few the items. One independent item bounds
-    nothing: it is the largest loss that there can be.
+    A metric that is no mean of items takes the lower of its own bound and that of its item scores. One
+    independent item bounds nothing: it is the largest loss that there can be.
 
     Raises:
         IntegrityError: the two hold different items.
         DataError: scores outside [0, 1].
     """
-    from pipeline.statistics import compare_corpus, non_inferiority
+    from pipeline.statistics import non_inferiority
 
     _check_same_items(candidate, reference)
     if candidate.units < 2:
@@ -243,15 +235,7 @@ def lower_bound(candidate: Items, reference: Items, metric: str, margin: float, 
     ).low
     if candidate.is_mean and reference.is_mean:
         return bound
-    corpus = compare_corpus(
-        _corpus_statistic(candidate, reference, metric),
-        len(candidate.ids),
-        clusters=candidate.clusters,
-        alpha=2 * gate.alpha,
-        seed=SEED,
-        resamples=gate.resamples,
-    )
-    return min(bound, corpus.low)
+    return min(bound, _compare_sets(candidate, reference, metric, 2 * gate.alpha, gate.resamples).low)
 
 
 def best_baseline(comparisons: Sequence[Comparison]) -> Comparison | None:
@@ -270,9 +254,10 @@ def _check_same_items(candidate: Items, reference: Items) -> None:
         )
 
 
-def _corpus_statistic(candidate: Items, reference: Items, metric: str) -> CountStatistic:
-    """Return the metric as a function of counts over the candidate's items followed by the reference's."""
+def _compare_sets(candidate: Items, reference: Items, metric: str, alpha: float, resamples: int) -> PairedResult:
+    """Compare by a metric that is no mean of items."""
     from pipeline.metrics import CorpusMetric, get_metric, metric_names
+    from pipeline.statistics import compare_corpus
 
     chosen = get_metric(metric) if metric in metric_names() else None
     if not isinstance(chosen, CorpusMetric):
@@ -281,4 +266,17 @@ def _corpus_statistic(candidate: Items, reference: Items, metric: str) -> CountS
             where="items.parquet",
             fix="run again with --fresh evaluate",
         )
-    return chosen.statistic([*candidate.answers, *reference.answers], [*candidate.references, *reference.references])
+    # Counts are over the candidate's items followed by the reference's.
+    statistic = chosen.statistic(
+        [*candidate.answers, *reference.answers], [*candidate.references, *reference.references]
+    )
+    return compare_corpus(
+        statistic,
+        len(candidate.ids),
+        clusters=candidate.clusters,
+        alpha=alpha,
+        seed=SEED,
+        resamples=resamples,
+        span=_span(metric),
+        worth=chosen.worth(reference.references),
+    )

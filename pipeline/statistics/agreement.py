@@ -14,7 +14,8 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING
 
 from pipeline.core.errors import DataError
-from pipeline.statistics.intervals import Interval, bootstrap_method, expanded_percentiles, wilson_limits
+from pipeline.statistics.bounded import wilson_limits
+from pipeline.statistics.intervals import Interval, bootstrap_method, expanded_percentiles
 from pipeline.statistics.resampling import count_matrices
 from pipeline.statistics.units import check_resamples, cluster_index
 

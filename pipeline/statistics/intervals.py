@@ -1,5 +1,7 @@
 """Confidence intervals for one score: Wilson for proportions, bootstrap for means and any other statistic.
 
+What lies between known bounds has the wider of the bootstrap's limits and those of `pipeline.statistics.bounded`.
+
 Bootstrap limits are *expanded percentiles* (Hesterberg, What Teachers Should Know About the Bootstrap, The
 American Statistician 69(4), 2015, pp. 371-386): with k units plain percentiles are too narrow by
 sqrt((k - 1) / k) and by the lighter tails of the normal, which matters for the few dozen clusters of a small
@@ -12,12 +14,15 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pipeline.core.errors import DataError
+from pipeline.statistics.bounded import mean_variance, score_limits, shrinkage, wider, wilson_limits
 from pipeline.statistics.resampling import count_matrices, evaluate_statistic, resampled_ratios
 from pipeline.statistics.units import (
     as_scores,
     check_rate,
     check_resamples,
     cluster_index,
+    degrees_of_freedom,
+    effective_units,
     is_binary,
     ratio_standard_error,
     unit_sums,
@@ -44,21 +49,6 @@ class Interval:
     method: str
 
 
-def wilson_limits(proportion: float, n: float, *, alpha: float) -> tuple[float, float]:
-    """Return Wilson's score limits for an observed ``proportion`` of ``n`` (possibly effective) items.
-
-    Source: Wilson, Probable Inference, the Law of Succession, and Statistical Inference, JASA 22(158), 1927;
-    without continuity correction, as recommended by Brown, Cai & DasGupta, Statistical Science 16(2), 2001.
-    """
-    from scipy.stats import norm
-
-    z = float(norm.isf(alpha / 2))
-    center = (proportion + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * (proportion * (1 - proportion) / n + z * z / (4 * n * n)) ** 0.5
-    # At 0 and 1 the limit equals the proportion; rounding must not move it past.
-    return min(proportion, max(0.0, center - half)), max(proportion, min(1.0, center + half))
-
-
 def wilson_interval(successes: int, n: int, *, alpha: float = 0.05) -> Interval:
     """Return the Wilson interval for ``successes`` of ``n`` independent items.
 
@@ -83,17 +73,21 @@ def score_interval(
 ) -> Interval:
     """Return the interval for the mean of ``scores``, one per item, by the method that fits them.
 
-    0/1 scores get Wilson's interval, with clusters at the effective number of items; graded scores the
-    bootstrap of ``bootstrap_mean_interval``. ``clusters`` names each item's cluster.
+    0/1 scores get Wilson's interval, with clusters at the effective number of items; graded scores the bootstrap of
+    ``bootstrap_mean_interval``, and in [0, 1] the wider of that and of `pipeline.statistics.bounded.score_limits`.
+    ``clusters`` names each item's cluster.
 
     Raises:
         DataError: no scores, a score that is not finite, not one cluster id per item, or only one cluster.
         ConfigError: ``alpha`` or ``resamples`` out of range.
     """
     values = as_scores(scores)
-    if not is_binary(values):
-        return bootstrap_mean_interval(values, clusters=clusters, alpha=alpha, seed=seed, resamples=resamples)
     index = cluster_index(clusters, values.size)
+    if not is_binary(values):
+        interval = bootstrap_mean_interval(values, clusters=clusters, alpha=alpha, seed=seed, resamples=resamples)
+        sums, sizes = unit_sums(values, index)
+        bounds = (0.0, 1.0) if values.min() >= 0.0 and values.max() <= 1.0 else None
+        return _within(interval, mean_variance(sums, sizes), effective_units(sizes), bounds)
     if index is None:
         interval = wilson_interval(int(values.sum()), values.size, alpha=alpha)
         return replace(interval, clusters=_count(clusters))
@@ -113,14 +107,11 @@ def effective_size(values: Floats, index: Integers, *, alpha: float) -> float:
     Survey Methodology 24(2), 1998). Deviations: a design effect below 1 counts as 1, and where all
     values are equal, so that it cannot be estimated, each cluster counts as one item.
     """
-    from scipy.stats import norm, t
-
     sums, sizes = unit_sums(values, index)
-    proportion, n, units = float(values.mean()), values.size, sums.size
+    proportion, n = float(values.mean()), values.size
     independent = proportion * (1 - proportion) / n
-    effect = ratio_standard_error(sums, sizes) ** 2 / independent if independent > 0 else n / units
-    shrinkage = float(norm.isf(alpha / 2) / t.isf(alpha / 2, units - 1)) ** 2
-    return n / max(1.0, effect) * shrinkage
+    effect = ratio_standard_error(sums, sizes) ** 2 / independent if independent > 0 else n / effective_units(sizes)
+    return n / max(1.0, effect) * shrinkage(degrees_of_freedom(sizes), alpha=alpha)
 
 
 def bootstrap_mean_interval(
@@ -154,11 +145,15 @@ def bootstrap_interval(
     alpha: float = 0.05,
     seed: int = 0,
     resamples: int = 10_000,
+    bounds: tuple[float, float] | None = None,
+    worth: float | None = None,
 ) -> Interval:
     """Return the bootstrap interval of any statistic of ``n`` items.
 
     ``statistic`` takes counts of shape (rows, n), how often each resample holds each item, and returns one value
-    per row; its estimate is its value where every count is 1.
+    per row; its estimate is its value where every count is 1. Within ``bounds``, the least and the largest value that
+    there can be, the limits of `pipeline.statistics.bounded.score_limits` are taken where they are wider; ``worth`` is
+    the number of equally weighted items that the items are worth to the statistic (``n`` by default).
 
     Raises:
         DataError: ``n`` is not positive, the statistic returns another shape or a value that is not finite,
@@ -177,7 +172,25 @@ def bootstrap_interval(
     )
     units = n if index is None else int(index.max()) + 1
     low, high = expanded_percentiles(draws, units, alpha=alpha)
-    return Interval(estimate, low, high, alpha, n, _count(clusters), bootstrap_method(index is not None))
+    interval = Interval(estimate, low, high, alpha, n, _count(clusters), bootstrap_method(index is not None))
+    return _within(interval, float(draws.var()), independent_units(n, index, worth), bounds)
+
+
+def independent_units(n: int, index: Integers | None, worth: float | None) -> float:
+    """Return how many units of equal weight are behind a statistic of ``n`` items, in clusters or not; at least 1."""
+    import numpy as np
+
+    sizes = np.ones(n) if index is None else np.bincount(index).astype(np.float64)
+    return max(1.0, min(effective_units(sizes), n if worth is None else worth))
+
+
+def _within(interval: Interval, variance: float, units: float, bounds: tuple[float, float] | None) -> Interval:
+    """Return the interval, with the limits of what lies within ``bounds`` where these are wider."""
+    if bounds is None:
+        return interval
+    known = score_limits(interval.estimate, variance, units, bounds=bounds, alpha=interval.alpha)
+    low, high = wider((interval.low, interval.high), known)
+    return replace(interval, low=low, high=high, method=f"wider of {interval.method} and Wilson")
 
 
 def expanded_percentiles(draws: Floats, units: int, *, alpha: float) -> tuple[float, float]:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline.core.errors import DataError
-from pipeline.statistics.intervals import bootstrap_method, expanded_percentiles
+from pipeline.statistics.bounded import difference_limits, wider
+from pipeline.statistics.intervals import bootstrap_method, expanded_percentiles, independent_units
 from pipeline.statistics.mcnemar import exact_mcnemar
 from pipeline.statistics.paired_interval import ADJUSTED_WALD, DISCORDANT, adjusted_wald_limits, discordant_limits
 from pipeline.statistics.permutation import can_be_exact, sign_flip_p_value, swap_p_value
@@ -75,7 +76,7 @@ def compare(
     Test: McNemar's exact test for 0/1 scores of independent items, the exact cluster sign-flip test for 0/1
     scores in ``clusters`` (one id per item), else a sign-flip test over ``resamples`` patterns. Interval: see
     `pipeline.statistics.paired_interval` for 0/1 scores, else a paired bootstrap of the difference, whole clusters
-    resampled; where it has no width and the scores lie in [0, 1], the adjusted Wald interval takes its place.
+    resampled, for scores in [0, 1] the wider of that and of the adjusted Wald interval.
 
     Raises:
         DataError: no items, unequal lengths, a score that is not finite, not one cluster id per item, or only
@@ -121,12 +122,16 @@ def compare_corpus(
     alpha: float = 0.05,
     seed: int = 0,
     resamples: int = 10_000,
+    span: float | None = None,
+    worth: float | None = None,
 ) -> PairedResult:
     """Compare two sides by a metric over a set that is no mean of items, such as macro-F1.
 
     ``statistic`` takes counts of shape (rows, 2 n), how often a set holds each of the n candidate items
     followed by the n baseline items, and returns the metric of each row's set. Test: approximate
-    randomization (items, or whole clusters, swapped between the sides); interval: paired bootstrap.
+    randomization (items, or whole clusters, swapped between the sides); interval: paired bootstrap, and where ``span``
+    says how far two values can lie apart, the wider of that and of `pipeline.statistics.bounded.difference_limits`;
+    ``worth`` is the number of equally weighted items that the items are worth to the metric (``n`` by default).
 
     Raises:
         DataError: ``n`` is not positive, the statistic returns another shape or a value that is not finite,
@@ -146,7 +151,13 @@ def compare_corpus(
         draws.append(first - second)
     units = n if index is None else int(index.max()) + 1
     p_value = swap_p_value(statistic, n, index, seed=seed, resamples=resamples)
-    low, high = _agreeing(*expanded_percentiles(np.concatenate(draws), units, alpha=alpha), p_value, alpha)
+    drawn = np.concatenate(draws)
+    limits, method = expanded_percentiles(drawn, units, alpha=alpha), f"paired {bootstrap_method(index is not None)}"
+    if span is not None:
+        independent = independent_units(n, index, worth)
+        known = difference_limits(candidate - baseline, float(drawn.var()), independent, span=span, alpha=alpha)
+        limits, method = wider(limits, known), _wider(method)
+    low, high = _agreeing(*limits, p_value, alpha)
     clustered = "cluster " if index is not None else ""
     return PairedResult(
         n=n,
@@ -159,7 +170,7 @@ def compare_corpus(
         alpha=alpha,
         p_value=p_value,
         test=f"{clustered}approximate randomization, {resamples} permutations",
-        interval_method=f"paired {bootstrap_method(index is not None)}",
+        interval_method=method,
         only_candidate=None,
         only_baseline=None,
     )
@@ -175,11 +186,20 @@ def _limits(
     if binary and index is None:
         gained, lost = int((differences > 0).sum()), int((differences < 0).sum())
         return discordant_limits(gained, lost, first.size, alpha=alpha), DISCORDANT
-    alike = sums.size > 1 and bool((sums * sizes[0] == sums[0] * sizes).all())
-    if binary or (alike and min(first.min(), second.min()) >= 0.0 and max(first.max(), second.max()) <= 1.0):
+    if binary:
         return adjusted_wald_limits(sums, sizes, alpha=alpha), ADJUSTED_WALD
     draws = resampled_ratios(sums, sizes, seed=seed, resamples=resamples)
-    return expanded_percentiles(draws, sums.size, alpha=alpha), f"paired {bootstrap_method(index is not None)}"
+    limits, method = (
+        expanded_percentiles(draws, sums.size, alpha=alpha),
+        f"paired {bootstrap_method(index is not None)}",
+    )
+    if min(first.min(), second.min()) < 0.0 or max(first.max(), second.max()) > 1.0:
+        return limits, method
+    return wider(limits, adjusted_wald_limits(sums, sizes, alpha=alpha)), _wider(method)
+
+
+def _wider(method: str) -> str:
+    return f"wider of {method} and {ADJUSTED_WALD}"
 
 
 def _agreeing(low: float, high: float, p_value: float, alpha: float) -> tuple[float, float]:

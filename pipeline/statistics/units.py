@@ -95,6 +95,12 @@ def unit_sums(values: Floats, index: Integers | None) -> tuple[Floats, Floats]:
     return np.bincount(index, weights=values).astype(np.float64), np.bincount(index).astype(np.float64)
 
 
+def ratio_residuals(sums: Floats, sizes: Floats) -> Floats:
+    """Return by how much each unit's sum departs from the mean of all items times its size."""
+    residuals: Floats = sums - sums.sum() / sizes.sum() * sizes
+    return residuals
+
+
 def ratio_standard_error(sums: Floats, sizes: Floats) -> float:
     """Return the linearized standard error of ``sums.sum() / sizes.sum()`` (Cochran 1977, ch. 6).
 
@@ -103,7 +109,7 @@ def ratio_standard_error(sums: Floats, sizes: Floats) -> float:
     import numpy as np
 
     units = sums.size
-    residuals = sums - sums.sum() / sizes.sum() * sizes
+    residuals = ratio_residuals(sums, sizes)
     variance = units / (units - 1) * float(residuals @ residuals) / float(sizes.sum()) ** 2
     return float(np.sqrt(variance))
 

@@ -79,7 +79,7 @@ def test_graded_and_corpus_metrics_are_bootstrapped() -> None:
     graded = scored_all(
         get_metric("field_f1"), items(4, answer='{"a": 1, "b": 2}'), ['{"a": 1, "b": 3}', "{}"] * 2, seed=0
     ).overall
-    assert graded.method == "bootstrap, expanded percentile"
+    assert graded.method == "wider of bootstrap, expanded percentile and Wilson"
     assert graded.low <= graded.value <= graded.high
 
     # Classes x and y, two items each; all answered x: F1 of x is 2*2/(4+2) = 2/3, of y 0; their mean is 1/3.

@@ -43,9 +43,13 @@ def test_wilson_is_symmetric_and_holds_the_proportion(n: int, data: st.DataObjec
 def test_score_interval_chooses_its_method() -> None:
     assert score_interval([0, 1, 1]).method == "Wilson"
     assert score_interval([0, 1, 1], clusters=["a", "a", "b"]).method == "Wilson at the effective number of items"
-    assert score_interval([0, 0.5, 1]).method == "bootstrap, expanded percentile"
+    assert score_interval([0, 0.5, 1]).method == "wider of bootstrap, expanded percentile and Wilson"
+    assert score_interval([0, 0.5, 2]).method == "bootstrap, expanded percentile"
     clustered = score_interval([0, 0.5, 1], clusters=["a", "a", "b"])
-    assert (clustered.method, clustered.clusters) == ("cluster bootstrap, expanded percentile", 2)
+    assert (clustered.method, clustered.clusters) == (
+        "wider of cluster bootstrap, expanded percentile and Wilson",
+        2,
+    )
 
 
 def test_clusters_of_one_item_change_nothing() -> None:

@@ -162,7 +162,7 @@ def test_corpus_statistic_agrees_with_items() -> None:
     first, second = 0.9 * (generator.random(40) < 0.8), 0.9 * (generator.random(40) < 0.6)
     pooled = np.concatenate([first, second])
     clusters = [i // 2 for i in range(40)]
-    corpus = compare_corpus(lambda counts: counts @ pooled / counts.sum(axis=1), 40, clusters=clusters)
+    corpus = compare_corpus(lambda counts: counts @ pooled / counts.sum(axis=1), 40, clusters=clusters, span=1.0)
     items = compare(first, second, clusters=clusters)
     assert corpus.difference == pytest.approx(items.difference, abs=1e-12)
     assert corpus.p_value == pytest.approx(items.p_value, abs=0.015)
