@@ -6,7 +6,6 @@ import asyncio
 import logging
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import suppress
 from typing import Final
 
 from aiohttp import web
@@ -83,11 +82,9 @@ def gateway_app(
             yield
             await app[RELAY].close()
             await adapters.close()
-            writing.cancel()
-            with suppress(asyncio.CancelledError):
-                await writing
-            await recorder.flush()
-            await recorder.flush()  # what the first one said of the registry
+            recorder.stop()
+            await writing
+            await recorder.flush()  # what the last batch made the registry say
 
     app.cleanup_ctx.append(live)
     add_models(app)

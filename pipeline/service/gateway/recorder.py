@@ -8,6 +8,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, get_args
 
@@ -62,6 +63,7 @@ class Recorder:
     _passed: list[Exchange] = field(default_factory=list)
     _rows: list[dict[str, Any]] = field(default_factory=list)
     _events: list[RolloutEvent] = field(default_factory=list)
+    _stopped: asyncio.Event = field(default_factory=asyncio.Event)
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _draw: Callable[[], float] = random.random
 
@@ -127,14 +129,19 @@ class Recorder:
         return {"request": exchange.request, "answer": answer.text}
 
     async def run(self) -> None:
-        """Write what there is every now and then, until cancelled."""
+        """Write what there is every now and then, until `stop`; a batch that is being written is finished."""
         forget = 0.0
-        while True:
-            await asyncio.sleep(FLUSH_SECONDS)
+        while not self._stopped.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopped.wait(), FLUSH_SECONDS)
             await self.flush()
             if time.monotonic() >= forget:
                 forget = time.monotonic() + _FORGET_SECONDS
                 await asyncio.to_thread(self._forget)
+
+    def stop(self) -> None:
+        """End `run` after it has written what there is."""
+        self._stopped.set()
 
     async def flush(self) -> None:
         """Write what there is. What cannot be written now waits."""
