@@ -8,13 +8,25 @@ from fractions import Fraction
 from pipeline.core.errors import DataError
 from pipeline.metrics.base import ItemMean
 
-_NUMBER = re.compile(r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|[-+]?\.\d+")
-_LAST = re.compile(rf"[-+]?\d+/\d+|{_NUMBER.pattern}")
-_FRACTION = re.compile(r"(-?)\\[dt]?frac\{(-?\d+)\}\{(-?\d+)\}")
+_NUMBER = re.compile(
+    r"(?:(?<![\w)\]}%])[-+])?"  # behind a digit, a letter or a bracket it is an operator or a hyphen
+    r"(?:(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+)"
+    r"(?:[eE][-+]?\d+(?!\w))?"
+)
+_LAST = re.compile(rf"(?:(?<![\w)\]}}%])[-+])?\d+/\d+(?!\d|\.\d|[eE][-+]?\d)|{_NUMBER.pattern}")
+_FRACTION = re.compile(r"(-?)\\frac\{(-?\d+)\}\{(-?\d+)\}")
 _RATIO = re.compile(r"(-?\d+)/(\d+)")
-_WORDS = re.compile(r"\\(?:text|mbox|mathrm)\{([^{}]*)\}")
+_WORDS = re.compile(r"\\(?:text|textbf|mbox|mathrm)\{([^{}]*)\}")
+_CHOICE = re.compile(r"\(([A-Za-z])\)")
+_ARGUMENTS = re.compile(r"\\[dt]?frac(\{[^{}]*\}|[^{}\\])(\{[^{}]*\}|[^{}\\])")
+_MINUS = str.maketrans(dict.fromkeys("\u2212\u2013\ufe63\uff0d", "-"))
+_CURRENCY = re.compile(r"(?<=-)\\?[$€£] ?(?=[\d.])")
+_POWER = re.compile(
+    r"(?:(?<=\d)\s*(?:\\times|\\cdot|[×·*])\s*|(?P<alone>(?<![\w.)}])))"
+    r"10\s*(?:\^|\*\*)\s*(?:\{\s*(?P<braced>[-+]?\d+)\s*\}|(?P<bare>[-+]?\d+))"
+)
 _LONGEST = 400
-"""Characters of an answer that is compared as a number."""
+"""Characters of an answer that is compared as a number, and its largest exponent."""
 
 
 class MathAnswer(ItemMean):
@@ -22,8 +34,8 @@ class MathAnswer(ItemMean):
 
     The final answer is what the last ``\boxed{}`` holds (Hendrycks et al. 2021, MATH), else what follows the last
     ``####`` (Cobbe et al. 2021, GSM8K), else the last number. Two numbers are equal as exact fractions, whatever their
-    form (``1,000.0`` and ``1000``, ``\frac{1}{2}`` and ``0.5``); anything else is compared as text, without white
-    space, ``$`` and units in ``\text{}``.
+    form (``1,000.0``, ``1e3`` and ``1000``, ``\frac{1}{2}``, ``\frac12`` and ``0.5``); anything else is compared as
+    text, without white space, ``$``, units in ``\text{}`` and the brackets of a choice, ``(A)``.
     """
 
     name = "math_answer"
@@ -46,7 +58,8 @@ class MathAnswer(ItemMean):
 
 
 def final_answer(text: str) -> str | None:
-    """Return the final answer of a solution as it is written; None where there is none."""
+    """Return the final answer of a solution as it is written, but for `_spelled`; None where there is none."""
+    text = _spelled(text)
     boxed = _boxed(text)
     if boxed is not None:
         return boxed
@@ -57,6 +70,15 @@ def final_answer(text: str) -> str | None:
         return str(numbers[0]) if len(numbers) == 1 else line  # a unit or a mark beside the number says nothing
     numbers = _LAST.findall(text)
     return str(numbers[-1]) if numbers else None
+
+
+def _spelled(text: str) -> str:
+    """Return ``text`` with one sign for minus, no currency behind it, and powers of ten as exponents (``1.5e3``)."""
+
+    def exponent(found: re.Match[str]) -> str:
+        return f"{'' if found['alone'] is None else '1'}e{found['braced'] or found['bare']}"
+
+    return _POWER.sub(exponent, _CURRENCY.sub("", text.translate(_MINUS)))
 
 
 def _boxed(text: str) -> str | None:
@@ -89,12 +111,17 @@ def as_number(text: str) -> Fraction | None:
     if found := _RATIO.fullmatch(plain):
         return Fraction(int(found[1]), int(found[2])) if int(found[2]) else None
     if _NUMBER.fullmatch(plain):
-        return Fraction(plain.replace(",", "").removeprefix("+"))
+        _, _, exponent = plain.lower().partition("e")
+        if abs(int(exponent or 0)) <= _LONGEST:
+            return Fraction(plain.replace(",", "").removeprefix("+"))
     return None
 
 
 def _plain(text: str) -> str:
-    words = _WORDS.sub(lambda found: "" if found.start() else found[1], text.strip())
+    words = _WORDS.sub(lambda found: "" if found.start() else found[1], _spelled(text).strip())
     for mark in ("$", "\\!", "\\,", "^{\\circ}", "^\\circ"):
         words = words.replace(mark, "")
-    return "".join(words.replace("{,}", ",").split()).rstrip(".")
+    plain = "".join(words.replace("{,}", ",").split()).rstrip(".")
+    if choice := _CHOICE.fullmatch(plain):
+        return choice[1]
+    return _ARGUMENTS.sub(lambda found: "\\frac" + "".join(f"{{{part.strip('{}')}}}" for part in found.groups()), plain)

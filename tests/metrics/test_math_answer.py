@@ -49,6 +49,36 @@ def test_the_final_answer(text: str, answer: str | None) -> None:
         (r"\boxed{1{,}000}", "#### 1000", 1.0),
         (r"\boxed{90^\circ}", r"\boxed{90}", 1.0),
         (r"\boxed{\frac{1}{-2}}", "#### -0.5", 1.0),
+        ("The answer is \u22125", "#### -5", 1.0),
+        ("The answer is \u22125", "#### 5", 0.0),
+        ("\\boxed{\u22125}", r"\boxed{-5}", 1.0),
+        ("The balance is -$5.", "#### -5", 1.0),
+        ("1e3", "1000", 1.0),
+        ("1e3", "3", 0.0),
+        ("It is 1.5e3 m", "1500", 1.0),
+        ("2.5E-1", "#### 1/4", 1.0),
+        (r"$1.5 \times 10^3$", "1500", 1.0),
+        (r"\boxed{1.5\cdot 10^{-3}}", "0.0015", 1.0),
+        ("That is 10^3.", "3", 0.0),
+        ("That is 10^3.", "1000", 1.0),
+        ("1e999999999", "#### 1", 0.0),
+        ("x=10-3", "3", 1.0),
+        ("x=10-3", "-3", 0.0),
+        ("it takes 5-6", "6", 1.0),
+        ("it takes 5\u20136", "6", 1.0),
+        ("years 2020-2021", "2021", 1.0),
+        ("years 2020-2021", "-2021", 0.0),
+        ("x=-3", "-3", 1.0),
+        ("4*-3", "-3", 1.0),
+        ("half, 1/2.5", "2.5", 1.0),
+        (r"\boxed{0.5}", r"\boxed{\frac12}", 1.0),
+        (r"\boxed{\frac34}", r"\boxed{\frac{3}{4}}", 1.0),
+        (r"\boxed{-\dfrac 3{4}}", "#### -0.75", 1.0),
+        (r"\boxed{x+\tfrac12}", r"\boxed{x+\frac{1}{2}}", 1.0),
+        (r"\boxed{\frac{a}b}", r"\boxed{\frac{a}{b}}", 1.0),
+        (r"\boxed{\text{(A)}}", r"\boxed{A}", 1.0),
+        (r"\boxed{\textbf{(A)}}", r"\boxed{\text{A}}", 1.0),
+        (r"\boxed{\text{(A)}}", r"\boxed{B}", 0.0),
         (r"\boxed{" + "1" * 5000 + "/3}", "#### 1", 0.0),
     ],
 )
@@ -66,6 +96,12 @@ def test_numbers_are_read_exactly(top: int, bottom: int) -> None:
     assert as_number(f"{top:,}") == top
     assert as_number(f"{top}/{bottom}") == Fraction(top, bottom)
     assert as_number(rf"\frac{{{top}}}{{{bottom}}}") == Fraction(top, bottom)
+
+
+@given(st.integers(-(10**6), 10**6), st.integers(-30, 30))
+def test_exponents_are_read_exactly(value: int, exponent: int) -> None:
+    assert as_number(f"{value}e{exponent}") == as_number(rf"{value} \times 10^{{{exponent}}}")
+    assert as_number(f"{value}e{exponent}") == value * Fraction(10) ** exponent
 
 
 @given(st.text(max_size=60))
