@@ -77,6 +77,25 @@ def _longest(body: str, edge: str, check: Callable[[str], bool], flags: re.Regex
     return detect
 
 
+_TERM_BEHIND: Final = re.compile(r"\s?[+*\u00d7\u00f7]\s?[\d$(]")
+_RESULT_BEHIND: Final = re.compile(r"(?:\s?[-+*/\u00d7\u00f7]\s?[\d.,()$]{1,20}){0,4}\s?=\s?-?[\d$(<.]")
+_TERM_BEFORE: Final = re.compile(r"(?:[\d)]\s?[+*=\u00d7\u00f7]\s?|[$\u20ac\u00a3]\s?|<<[^<>a-zA-Z]*)$")
+_BEFORE = 40
+"""Characters before a number in which a calculation is looked for."""
+
+
+def _outside_calculations(detect: Detector) -> Detector:
+    """Leave out terms of a calculation, such as ``500-100-2000 = -1600`` or GSM8K's ``<<500-100-2000``."""
+
+    def calculated(text: str, start: int, end: int) -> bool:
+        if _TERM_BEFORE.search(text[max(0, start - _BEFORE) : start]) or _TERM_BEHIND.match(text, end):
+            return True
+        operator = any(sign in text[start:end] for sign in "-/")
+        return operator and _RESULT_BEHIND.match(text, end) is not None
+
+    return lambda text: ((start, end) for start, end in detect(text) if not calculated(text, start, end))
+
+
 def _digits(text: str) -> str:
     return re.sub(r"\D", "", text)
 
@@ -111,7 +130,7 @@ def _is_ssn(text: str) -> bool:
 _LETTERS: Final = r"0-9A-Za-z_\u00c0-\u024f\u0300-\u052f\u1e00-\u1eff"
 """Letters and digits of the scripts whose words stand apart: Latin with its accents, Greek and Cyrillic."""
 
-_NUMBERED: Final = ("version", "version:", "release", "build", "firmware", "section", "clause", "chapter")
+_NUMBERED: Final = ("version", "version:", "release", "build", "firmware", "section", "clause", "chapter", "ec")
 _NOT_NUMBERED: Final = "".join(f"(?<!(?i:{word}) )" for word in _NUMBERED)
 """Not behind a word that four numbers with dots between them follow."""
 
@@ -127,19 +146,29 @@ DETECTORS: Final[dict[Kind, Detector]] = {
         _is_iban,
         re.ASCII | re.IGNORECASE,
     ),
-    "credit_card": _longest(r"(?<![\w.-])\d(?:[ -]?\d){12,18}", r"(?![\w-])(?!\.\d)", _is_card),
-    "ssn": _pattern(r"(?<![\w.-])\d{3}-\d{2}-\d{4}(?![\w-])", _is_ssn),
+    "credit_card": _outside_calculations(
+        _longest(
+            r"(?<![\w.-])(?:\d{13,19}|(?:\d{4}[ -]?){3}\d{1,4}(?:[ -]?\d{1,3})?"
+            r"|\d{4}[ -]?\d{6}[ -]?\d{4,5})",  # American Express, Diners Club
+            r"(?![\w-])(?!\.\d)",
+            _is_card,
+        )
+    ),
+    "ssn": _outside_calculations(_pattern(r"(?<![\w.-])\d{3}-\d{2}-\d{4}(?![\w-])", _is_ssn)),
     "ip_address": _pattern(
         _NOT_NUMBERED
         + r"(?<![\w.:])(?:\d{1,3}(?:\.\d{1,3}){3}|(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{1,4})(?![\w:])(?!\.\d)",
         _is_ip,
     ),
-    "phone": _pattern(
-        r"(?<![\w.+-])(?<!\d{4} )(?:\+\d{1,3}[ .-]?(?:\(\d{1,4}\)[ .-]?)?\d{1,4}(?:[ .-]?\d{2,4}){1,5}"
-        r"|(?:1[ .-])?(?:\(\d{3}\) ?|\d{3}[ .-])\d{3}[ .-]\d{4}"  # North America
-        r"|0\d(?P<gap>[ .-])\d{2}(?:(?P=gap)\d{2}){3}(?![ .-]\d)"  # France
-        r"|0\d{2,4}[ /-]\d{3,4}[ -]?\d{3,4})(?![\w-])(?! \d{4}|\.\d)",
-        _is_phone,
+    "phone": _outside_calculations(
+        _pattern(
+            r"(?<![\w.+-])(?<!\d{4} )(?<!\d,\d{3},)"
+            r"(?:\+\d{1,3}[ .-]?(?:\(\d{1,4}\)[ .-]?)?\d{1,4}(?:[ .-]?\d{2,4}){1,5}"
+            r"|(?:1[ .-])?(?:\(\d{3}\) ?|\d{3}[ .-])\d{3}[ .-]\d{4}"  # North America
+            r"|0\d(?P<gap>[ .-])\d{2}(?:(?P=gap)\d{2}){3}(?![ .-]\d)"  # France
+            r"|0(?!00)\d{2,4}[ /-]\d{3,4}[ -]?\d{3,4})(?![\w-])(?! \d{4}|\.\d)",
+            _is_phone,
+        )
     ),
 }
 """Detectors in order of precedence: where two overlap, the earlier kind holds."""

@@ -61,6 +61,21 @@ IP_ONLY: tuple[Kind, ...] = ("ip_address",)
         ("write to jo@müller.de!", "email", "jo@müller.de"),
         ("联系user@example.com谢谢", "email", "user@example.com"),
         ("server 1.2.3.4", "ip_address", "1.2.3.4"),
+        # American Express's and Diners Club's published test numbers, grouped as they are printed
+        ("3782 822463 10005", "credit_card", "3782 822463 10005"),
+        ("3056-930902-5904", "credit_card", "3056-930902-5904"),
+        ("41111111 11111111", "credit_card", "41111111 11111111"),
+        # beside signs that are no calculation
+        ("cc=4111-1111-1111-1111&exp=12", "credit_card", "4111-1111-1111-1111"),
+        ("**4111-1111-1111-1111**", "credit_card", "4111-1111-1111-1111"),
+        ("4111111111111111/12/25", "credit_card", "4111111111111111"),
+        ("4111111111111111=2512101", "credit_card", "4111111111111111"),
+        ("17,212-555-0123,ada", "phone", "212-555-0123"),
+        ("tel=212-555-0123", "phone", "212-555-0123"),
+        ("*212-555-0123*", "phone", "212-555-0123"),
+        ("room 5 - 212-555-0123", "phone", "212-555-0123"),
+        ("030/12345678", "phone", "030/12345678"),
+        ("0049 304 5678", "phone", "0049 304 5678"),
     ],
 )
 def test_personal_data_is_found(text: str, kind: str, found: str) -> None:
@@ -92,6 +107,21 @@ def test_personal_data_is_found(text: str, kind: str, found: str) -> None:
         "in 2021-2022 and 10-12 weeks",
         "the 1990s, 3.14159265, 1,000,000",
         "ratio 3:2:1",
+        # terms of calculations, each with a Luhn digit or the form of a phone's number
+        "<<14000-3920-1000=9080>>9,080",
+        "<<2000000-400000=1600000>>",
+        "250000-100000-60000=90000.0",
+        "5000-1000-1000-1003 = 1997",
+        "<<5000-1000-1000-1003>>",
+        "5000-1000-1000-1003*2",
+        "10,440,000/290000 = <<1044000/290000=36>>",
+        "it costs 10,440,000/290000",
+        "500-100-2000=-1600",
+        "$500-100-2000",
+        "500-20-1000 + 3 = -517",
+        "3*500-100-2000",
+        "1 2 3 4 5 6 7 8 9 10 19",
+        "methylesterase (EC 3.1.1.11) activity",
     ],
 )
 def test_what_only_looks_like_it_is_left(text: str) -> None:
