@@ -17,6 +17,7 @@ from pipeline.evaluate.items import Item
 from pipeline.evaluate.slices import take
 from pipeline.metrics import BertScore, CorpusMetric, Metric
 from pipeline.metrics.build import build_metric
+from pipeline.metrics.user_metric import UserMetric
 from pipeline.statistics import Interval, bootstrap_interval, score_interval
 from schemas.evaluate import MetricSpec, Score
 
@@ -67,7 +68,7 @@ def score_all(
 
     Raises:
         DataError: a reference is not what the metric takes (the row is named).
-        ConfigError: a user's metric failed.
+        ConfigError: a user's metric failed, or scored an answer in two ways.
     """
     scores = score_items(metric, items, predictions, advance)
     return Scored(
@@ -83,10 +84,11 @@ def score_all(
 def score_items(
     metric: Metric, items: Sequence[Item], predictions: Sequence[str], advance: Callable[[int], object] = int
 ) -> list[float]:
-    """Return the score of each item.
+    """Return the score of each item; by a user's metric they are computed twice.
 
     Raises:
         DataError: see `score_all`.
+        ConfigError: a user's metric failed, or scored an answer in two ways.
     """
     if isinstance(metric, BertScore):
         return metric.items(predictions, [item.reference for item in items], advance)
@@ -97,6 +99,8 @@ def score_items(
         except DataError as error:
             raise DataError(f"{metric.name}: {error.message}", where=f"source row {item.row}", fix=error.fix) from error
         advance(1)
+    if isinstance(metric, UserMetric):
+        metric.verify(predictions, [item.reference for item in items], scores, [item.row for item in items], advance)
     return scores
 
 

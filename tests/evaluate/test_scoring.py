@@ -203,3 +203,56 @@ def test_of_one_cluster_nothing_is_known_but_what_a_metric_can_be() -> None:
     assert scored_all(get_metric("accuracy"), rows, ["refund"] * 4, seed=0).overall.low == 0.0
     found = scored_all(get_metric("mcc"), rows, ["refund"] * 4, seed=0).overall
     assert (found.low, found.high, found.method) == (-1.0, 1.0, NO_INTERVAL)
+
+
+COUNTING = """
+from pathlib import Path
+state = Path(__file__).with_name("state")
+first = not state.exists()
+state.touch()
+
+def score(prediction, reference):
+    return 0.0 if first else 1.0
+"""
+DRAWING = """
+import random
+
+def score(prediction, reference):
+    return random.random()
+"""
+CALLS = """
+seen = []
+
+def score(prediction, reference):
+    seen.append(prediction)
+    return float(len(seen) <= 3)
+"""
+ROUNDING = """
+calls = 0
+
+def score(prediction, reference):
+    global calls
+    calls += 1
+    return float(prediction == reference) / 3 + calls * 1e-12
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "row"), [(COUNTING, 3), (DRAWING, 3), (CALLS, 3)], ids=["a file", "chance", "earlier calls"]
+)
+def test_a_metric_that_scores_an_answer_in_two_ways_is_refused(tmp_path: Path, code: str, row: int) -> None:
+    # The second pass begins with the last of the four items, whose numbers are counted from 0.
+    (tmp_path / "mine.py").write_text(code)
+    metric = get_metric("./mine.py:score", root=tmp_path)
+    with pytest.raises(ConfigError, match="scored the same answer") as caught:
+        scored_all(metric, items(4), ["a", "b", "c", "d"], seed=0)
+    assert caught.value.where == f"./mine.py:score, source row {items(4)[row].row}"
+    assert "prediction and reference alone" in (caught.value.fix or "")
+
+
+def test_scores_that_differ_by_rounding_are_the_same(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(ROUNDING)
+    metric = get_metric("./mine.py:score", root=tmp_path)
+    assert scored_all(metric, items(3), ["refund", "b", "refund"], seed=0).items == pytest.approx(
+        [1 / 3, 0, 1 / 3], abs=1e-9
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -164,6 +165,33 @@ def test_what_a_user_function_may_not_do(root: Path, function: str, message: str
         metric.item("said", "wanted")
     assert caught.value.where == f"./my_metric.py:{function}"
     assert caught.value.detail == "prediction 'said', reference 'wanted'"
+
+
+PRINTING = """
+import os, subprocess, sys
+print("loaded")
+
+def score(prediction, reference):
+    print("said")
+    print("kept", file=sys.__stdout__)
+    os.write(1, b"written\\n")
+    subprocess.run(["echo", "by a child"], check=True)
+    return 1.0
+"""
+
+
+def test_what_user_code_prints_goes_to_standard_error(root: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (root / "printing.py").write_text(PRINTING)
+    sys.stdout.write("before\n")
+    metric = get_metric("./printing.py:score", root=root)
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(metric.item, "abcdefgh", "abcdefgh")) == [1.0] * 8
+    sys.stdout.write("after\n")
+    sys.stdout.flush()
+    printed = capfd.readouterr()
+    assert printed.out == "before\nafter\n"
+    assert printed.err.count("loaded\n") == 1
+    assert [printed.err.count(text) for text in ("said", "kept", "written\n", "by a child\n")] == [8, 8, 8, 8]
 
 
 @pytest.mark.parametrize(
