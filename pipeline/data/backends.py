@@ -1,4 +1,4 @@
-"""The data stage's door to the backends: data set libraries and the tokenizer of the preflight."""
+"""The data stage's door to the backends: encodings, data set libraries and the tokenizer of the preflight."""
 
 from __future__ import annotations
 
@@ -6,6 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, assert_never
 
+from pipeline.backends.encoding_charset_normalizer import (
+    Detected,
+    Encoding,
+    detect_encoding,
+    invalid_text,
+    open_text,
+    unreadable,
+)
 from pipeline.core.errors import ModelError
 from pipeline.core.references import open_reference
 
@@ -13,6 +21,19 @@ if TYPE_CHECKING:
     from pipeline.backends.data_datasets import LoadedDataset
     from pipeline.render import Tokenizer
     from schemas.render import RenderConfig
+
+__all__ = [
+    "DatasetHome",
+    "Detected",
+    "Encoding",
+    "detect_encoding",
+    "invalid_text",
+    "load_dataset",
+    "load_tokenizer",
+    "load_vocabulary",
+    "open_text",
+    "unreadable",
+]
 
 DatasetHome = Literal["folder", "hub"]
 _COMMIT_LENGTH = 40

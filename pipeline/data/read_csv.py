@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from pipeline.core.errors import DataError
-from pipeline.data.encoding import Encoding, invalid_text, open_text
+from pipeline.data.backends import Encoding, invalid_text, open_text
 from pipeline.data.read_text import EXCERPT, MAX_LINE
 from pipeline.data.rows import BadRow, SourceRow
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.core.errors import DataError
-from pipeline.data.encoding import invalid_text, unreadable
+from pipeline.data.backends import invalid_text, unreadable
 from pipeline.data.rows import BadRow, SourceRow
 
 if TYPE_CHECKING:

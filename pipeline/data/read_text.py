@@ -9,7 +9,7 @@ from typing import Any, TextIO
 
 from pipeline.core import json_text
 from pipeline.core.errors import DataError
-from pipeline.data.encoding import Encoding, invalid_text, open_text
+from pipeline.data.backends import Encoding, invalid_text, open_text
 from pipeline.data.rows import BadRow, SourceRow
 
 MAX_LINE = 10_000_000

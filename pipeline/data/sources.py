@@ -11,8 +11,7 @@ from typing import Final
 from pipeline.core.context import CallContext
 from pipeline.core.errors import ConfigError, DataError, SourceError
 from pipeline.core.references import open_reference
-from pipeline.data.backends import DatasetHome, load_dataset
-from pipeline.data.encoding import Detected, detect_encoding, unreadable
+from pipeline.data.backends import DatasetHome, Detected, detect_encoding, load_dataset, unreadable
 from pipeline.data.names import nearest, quoted
 from pipeline.data.read_csv import read_csv
 from pipeline.data.read_tables import count_table_rows, number_rows, read_arrow, read_parquet

@@ -1,4 +1,4 @@
-"""The plan stage's door to the backends: model configs, tokenizers and data set libraries.
+"""The plan stage's door to the backends: encodings, model configs, tokenizers and data set libraries.
 
 A plan is drawn up without them as well, as far as that goes: an installation that only plans and starts runs has none.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, assert_never
+from typing import TYPE_CHECKING, Any, Literal, TextIO, assert_never
 
 from pipeline.core.errors import EnvironmentMissing
 from pipeline.core.references import open_reference
@@ -90,6 +90,22 @@ def load_tokenizer(reference: Reference, trust_remote_code: bool) -> Tokenizer:
 
     location = str(open_reference(reference))
     return load(location, revision=revision_of(reference), trust_remote_code=trust_remote_code)
+
+
+def open_text(path: Path) -> TextIO:
+    """Open a text file in its encoding, as the data stage reads it; invalid UTF-8 comes out as lone surrogates.
+
+    Raises:
+        SourceError: the file cannot be read.
+        DataError: the file is empty, or holds no text.
+    """
+    from pipeline.backends.encoding_charset_normalizer import detect_encoding
+    from pipeline.backends.encoding_charset_normalizer import open_text as open_as
+
+    try:
+        return open_as(path, detect_encoding(path).name)
+    except ImportError:  # charset_normalizer, which alone tells a single-byte encoding, is not installed
+        return path.open(encoding="utf-8", errors="replace", newline="")
 
 
 def load_dataset(

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from pipeline.core.context import CallContext
 from pipeline.core.errors import DataError, SourceError
 from pipeline.core.references import open_reference
-from pipeline.plan.backends import load_dataset, require, revision_of
+from pipeline.plan.backends import load_dataset, open_text, require, revision_of
 from schemas.base import Reference
 
 SAMPLE = 500
@@ -119,6 +119,10 @@ def _look_at_file(path: Path, size: Size) -> RawRows:
         if suffix in (".csv", ".tsv"):
             return _look_at_csv(path, size)
         return _look_at_json(path, size)
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"not valid {error.encoding}: {error.reason}", where=str(path), fix="save it as UTF-8"
+        ) from error
     except OSError as error:
         raise SourceError(
             f"cannot read: {error.strerror or error}", where=str(path), fix="check the file and its permissions"
@@ -126,7 +130,7 @@ def _look_at_file(path: Path, size: Size) -> RawRows:
 
 
 def _look_at_json(path: Path, size: Size) -> RawRows:
-    with path.open(encoding="utf-8-sig", errors="replace") as stream:
+    with open_text(path) as stream:
         count = sum(1 for line in stream if line.strip())
         stream.seek(0)
         found = _pick((_object(line) for line in stream if line.strip()), count, size)
@@ -144,14 +148,14 @@ def _look_at_json(path: Path, size: Size) -> RawRows:
 
 def _look_at_csv(path: Path, size: Size) -> RawRows:
     csv.field_size_limit(_LONGEST_CELL)
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as stream:
+    with open_text(path) as stream:
         head = stream.readline()
         delimiter = max(",;\t|", key=head.count)
         stream.seek(0)
         try:
             count = sum(1 for row in csv.reader(stream, delimiter=delimiter) if row) - 1
             stream.seek(0)
-            return _pick(csv.DictReader(stream, delimiter=delimiter), max(count, 0), size)
+            return _pick(map(_row, csv.DictReader(stream, delimiter=delimiter)), max(count, 0), size)
         except csv.Error:
             return RawRows(sum(1 for _ in path.open("rb")), ())
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,42 @@ def test_rows_with_half_of_a_surrogate_pair_are_left_to_the_data_stage(tmp_path:
     for name in ("rows.jsonl", "rows.json"):
         found = look(tmp_path / name)
         assert (found.count, [row["prompt"] for row in found.sample]) == (2, ["\U0001f600"])
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "cp1252"])
+@pytest.mark.parametrize("suffix", ["jsonl", "json", "csv"])
+def test_a_file_is_read_in_its_encoding(tmp_path: Path, encoding: str, suffix: str) -> None:
+    rows = [
+        {"text": f"Überweisung für das Café fällt später an, Nummer {number}", "label": "é"} for number in range(30)
+    ]
+    as_json = [json.dumps(row, ensure_ascii=False) for row in rows]
+    text = {
+        "jsonl": "\n".join(as_json),
+        "json": f"[{', '.join(as_json)}]",
+        "csv": "text,label\n" + "".join(f'"{row["text"]}",{row["label"]}\n' for row in rows),
+    }[suffix]
+    (tmp_path / f"rows.{suffix}").write_bytes(text.encode(encoding))
+    found = look(tmp_path / f"rows.{suffix}")
+    assert (found.count, list(found.sample)) == (30, rows)
+
+
+def test_a_single_byte_encoding_needs_no_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "charset_normalizer", None)
+    (tmp_path / "rows.csv").write_bytes("text,label\nCafé,a\nTee,b\n".encode("cp1252"))
+    assert [row["text"] for row in look(tmp_path / "rows.csv").sample] == ["Caf\ufffd", "Tee"]
+
+
+def test_a_cell_with_invalid_bytes_is_left_to_the_data_stage(tmp_path: Path) -> None:
+    good = "".join(f"größer {number},a\n" for number in range(20)).encode()
+    (tmp_path / "rows.csv").write_bytes(b"text,label\nbroken \xff,a\n" + good)
+    found = look(tmp_path / "rows.csv")
+    assert (found.count, [row["text"] for row in found.sample]) == (21, [f"größer {number}" for number in range(20)])
+
+
+def test_a_file_that_is_cut_in_a_character_is_named(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_bytes('{"text": "a"}\n'.encode("utf-16") + b"\x41")
+    with pytest.raises(DataError, match=r"rows\.jsonl: not valid utf-16"):
+        look(tmp_path / "rows.jsonl")
 
 
 def test_a_missing_and_an_empty_file_are_named(tmp_path: Path) -> None:

@@ -166,7 +166,7 @@ def test_a_known_base_out_of_reach_is_planned_from_the_table(
 
 def test_bad_input_is_named(tmp_path: Path, base: BaseModelRef, rows: Path) -> None:
     (tmp_path / "empty.jsonl").write_text("")
-    with pytest.raises(DataError, match=r"empty\.jsonl: there are no rows"):
+    with pytest.raises(DataError, match=r"empty\.jsonl: the file is empty"):
         plan(tmp_path / "a", config(base, tmp_path / "empty.jsonl"))
     with pytest.raises(ConfigError, match=r"base_model\.init\.config.*hiden_size.*hidden_size"):
         init = ModelInit(config={"hiden_size": 64}, tokenizer=TokenizerSpec())

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.backends.encoding_charset_normalizer import detect_encoding, invalid_text, open_text
 from pipeline.core.errors import DataError, SourceError
-from pipeline.data.encoding import detect_encoding, invalid_text, open_text
 
 TEXT = '{"prompt": "Wo ist der Schlüssel für das Gerät?", "completion": "dort"}\n' * 3
 
