@@ -102,7 +102,7 @@ class WorkspaceCatalogue:
         """See `Catalogue.promote`."""
         with self._lock:
             if self._exists():
-                promote(self._open(), version, None)
+                promote(self._root, self._open(), version, None)
 
     def _exists(self) -> bool:
         return (self._root / "mlflow.db").is_file() or bool(os.environ.get(TRACKING_URI, "").strip())

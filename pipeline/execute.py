@@ -36,7 +36,7 @@ from pipeline.core.seeding import seed_everything
 from pipeline.core.spending import Spending
 from pipeline.core.version import CODE_VERSION
 from pipeline.core.versions import check_content
-from pipeline.core.workspace import Store, Workspace, artifact_digest, list_files, write_record
+from pipeline.core.workspace import Store, Workspace, artifact_digest, check_description, list_files, write_record
 from pipeline.environments import environment_digest
 from schemas.artifacts import Artifact, CallResult, Cost, Inputs, Manifest, StageCall, Stored
 from schemas.base import ArtifactRef, Device, Schema, canonical
@@ -67,7 +67,7 @@ def load(store: Store, ref: ArtifactRef) -> Stored[Any]:
     """Return a finished artifact with its typed description.
 
     Raises:
-        IntegrityError: the artifact does not exist or its manifest does not fit its stage.
+        IntegrityError: the artifact does not exist, or its manifest does not fit its stage or its digest.
     """
     manifest = store.manifest(ref)
     directory = store.directory(ref)
@@ -82,6 +82,7 @@ def load(store: Store, ref: ArtifactRef) -> Stored[Any]:
             where=str(directory),
             fix=f"run with --fresh {ref.stage} to make it again",
         ) from error
+    check_description(manifest, artifact, directory)
     typed: Any = Stored[kind]  # type: ignore[valid-type]
     stored: Stored[Any] = typed(ref=ref, content_digest=manifest.content_digest, path=directory, artifact=artifact)
     return stored
@@ -112,6 +113,18 @@ def load_held(store: Store, lineage: Lineage, ref: ArtifactRef) -> Stored[Any]:
     stored = load(store, ref)
     check_content(lineage, ref, stored.content_digest)
     return stored
+
+
+def _damage(store: Store, ref: ArtifactRef) -> str | None:
+    """Return what is wrong with an artifact without reading its files; None where nothing is, or there is none."""
+    if (damage := find_damage(store, ref)) is not None:
+        return damage
+    try:
+        if store.manifest(ref) is not None:
+            load(store, ref)
+    except IntegrityError as error:
+        return error.message
+    return None
 
 
 def prepare(call: StageCall, store: Store, offered: Device = "cpu") -> Prepared:
@@ -150,7 +163,7 @@ def finished(prepared: Prepared, store: Store, context: CallContext) -> CallResu
 
     That another version of hone made it is said.
     """
-    if find_damage(store, prepared.ref) is not None:
+    if _damage(store, prepared.ref) is not None:
         return None
     manifest = store.manifest(prepared.ref)
     if manifest is None:
@@ -182,7 +195,7 @@ def _run(prepared: Prepared, store: Store, context: CallContext) -> CallResult:
     ref = prepared.ref
     for used in input_refs(prepared.call):
         verify_once(store, used)
-    if (damage := find_damage(store, ref)) is not None:
+    if (damage := _damage(store, ref)) is not None:
         context.warn(f"{ref} is damaged and made again: {damage}")
     if context.restart:
         store.discard_work(ref)

@@ -97,6 +97,29 @@ def canonical(value: Any) -> JsonValue:
     raise ValueError(f"{type(value).__name__} has no canonical form")
 
 
+def canonical_as_stored(value: Any, stored: JsonValue) -> JsonValue:
+    """Return `canonical` of those fields of ``value`` that ``stored`` has, whatever fields came since.
+
+    Args:
+        value: what was read.
+        stored: what it was read from: a field that it does not have was not there yet.
+    """
+    if isinstance(value, BaseModel) and isinstance(stored, dict):
+        fields = type(value).model_fields
+        kept = (
+            name
+            for name in sorted(stored)
+            if name in fields and not any(isinstance(m, NotFingerprinted) for m in fields[name].metadata)
+        )
+        return {name: canonical_as_stored(getattr(value, name), stored[name]) for name in kept}
+    if isinstance(value, dict) and isinstance(stored, dict):
+        inner = {str(key): each for key, each in value.items()}
+        return {key: canonical_as_stored(inner.get(key), stored[key]) for key in sorted(stored)}
+    if isinstance(value, (list, tuple)) and isinstance(stored, list):
+        return [canonical_as_stored(*pair) for pair in zip(value, stored, strict=True)]
+    return canonical(value)
+
+
 def canonical_digest(value: Any) -> str:
     """Return the sha256 (hexadecimal) of the canonical JSON of ``value``."""
     text = json.dumps(canonical(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)

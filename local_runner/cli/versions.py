@@ -32,7 +32,8 @@ def promote(
     """Make a version the champion."""
     from pipeline.control.versions import promote as move
 
-    return _show(move(registry(workspace_root(workspace)), version, reason), as_json)
+    root = workspace_root(workspace)
+    return _show(move(root, registry(root), version, reason), as_json)
 
 
 def rollback(
@@ -47,7 +48,8 @@ def rollback(
     """Make an earlier champion the champion again."""
     from pipeline.control.versions import roll_back
 
-    return _show(roll_back(registry(workspace_root(workspace)), name, to, reason), as_json)
+    root = workspace_root(workspace)
+    return _show(roll_back(root, registry(root), name, to, reason), as_json)
 
 
 def _show(move: Move, as_json: bool) -> int:

@@ -10,7 +10,7 @@ from modal_app.controller import on_a_cpu, working_container
 from modal_app.meter import UPKEEP
 from modal_app.registry import registry_to_write
 from modal_app.serving.keys import served_key
-from modal_app.volumes import STATE
+from modal_app.volumes import ROOT, STATE
 from pipeline.control.versions import promote, roll_back
 from pipeline.core.errors import as_hone_error
 from schemas.base import Schema
@@ -46,9 +46,9 @@ def move_champion(text: str) -> str:
         try:
             with registry_to_write(leases) as registry:
                 if order.roll_back is not None:
-                    move = roll_back(registry, order.roll_back, order.to, order.reason)
+                    move = roll_back(ROOT, registry, order.roll_back, order.to, order.reason)
                 else:
-                    move = promote(registry, order.reference or "", order.reason)
+                    move = promote(ROOT, registry, order.reference or "", order.reason)
         except Exception as error:  # noqa: BLE001 - the boundary: whatever a library raises becomes an answer
             return Moved(error=as_hone_error(error).record()).model_dump_json()
     STATE.put(served_key(move.name), move.after)

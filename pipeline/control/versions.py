@@ -92,15 +92,21 @@ class Move:
     reason: str | None
 
 
-def promote(registry: Registry, reference: str, reason: str | None) -> Move:
+def promote(root: Path, registry: Registry, reference: str, reason: str | None) -> Move:
     """Make a version champion; one that its gate refused needs a reason, which stays on it.
+
+    The verdict is that of the record in the store below ``root``, and what would be served is hashed: a champion takes
+    traffic, so nothing becomes one whose evidence or model is gone or was changed.
 
     Raises:
         RegistryError: there is no such version.
+        IntegrityError: its record, or the model that it serves, is not here or is not what was registered.
         GateRefused: the gate refused it and no reason is given.
     """
-    version = resolve(registry, reference)
-    refused = version.verdict == "refused"
+    files = open_version(root, registry, reference)
+    version = files.version
+    files.model()
+    refused = files.record.artifact.decision.verdict == "refused"
     if refused and not (reason and reason.strip()):
         raise GateRefused(
             f"the gate refused {version}",
@@ -114,11 +120,12 @@ def promote(registry: Registry, reference: str, reason: str | None) -> Move:
     return Move(version.name, before, version.version, reason if refused else None)
 
 
-def roll_back(registry: Registry, name: str, to: int | None, reason: str | None) -> Move:
+def roll_back(root: Path, registry: Registry, name: str, to: int | None, reason: str | None) -> Move:
     """Make the champion before the present one (or version ``to``) champion again.
 
     Raises:
         RegistryError: nothing of this name is registered, or there is no earlier champion.
+        IntegrityError: see `promote`.
         GateRefused: the gate refused version ``to`` and no reason is given.
     """
     versions = registry.list_versions(name)
@@ -132,7 +139,7 @@ def roll_back(registry: Registry, name: str, to: int | None, reason: str | None)
         raise RegistryError(
             f"{name} had no other champion", where=name, fix=f"name a version with --to (registered: {known})"
         )
-    return promote(registry, f"{name}@{target}", reason)
+    return promote(root, registry, f"{name}@{target}", reason)
 
 
 def _unknown_name(registry: Registry, name: str) -> RegistryError:

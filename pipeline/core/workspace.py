@@ -16,12 +16,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import ValidationError
+from pydantic import JsonValue, ValidationError
 
 from pipeline.core.errors import IntegrityError, StorageError
 from pipeline.core.leases import FileLeases, Leases
 from schemas.artifacts import Artifact, Manifest, StoredFile
-from schemas.base import ArtifactRef, StageName, canonical_digest
+from schemas.base import ArtifactRef, StageName, canonical_as_stored, canonical_digest
 
 MANIFEST = "manifest.json"
 RECORDS = ("config.json", "inputs.json", MANIFEST)
@@ -67,7 +67,27 @@ def artifact_digest(files: tuple[StoredFile, ...], artifact: Artifact) -> str:
     Raises:
         ValueError: the description holds a number that is not finite.
     """
-    return canonical_digest({"files": content_digest(files), "artifact": artifact})
+    stored = artifact.model_dump(mode="json")
+    # As it will be read: a field may hold an object of a narrower class than the one that is declared.
+    return _described_digest(files, type(artifact).model_validate(stored), stored)
+
+
+def _described_digest(files: tuple[StoredFile, ...], artifact: Artifact, stored: dict[str, JsonValue]) -> str:
+    return canonical_digest({"files": content_digest(files), "artifact": canonical_as_stored(artifact, stored)})
+
+
+def check_description(manifest: Manifest, artifact: Artifact, path: Path) -> None:
+    """Refuse a manifest, of the folder ``path``, that does not fit its digest; ``artifact`` is its description as read.
+
+    Raises:
+        IntegrityError: its list of files or its description was changed.
+    """
+    if _described_digest(manifest.files, artifact, manifest.artifact) != manifest.content_digest:
+        raise IntegrityError(
+            "the manifest was changed and does not fit its digest",
+            where=str(path),
+            fix="remove this folder; the run makes it again",
+        )
 
 
 def fsync_tree(directory: Path) -> None:

@@ -7,13 +7,23 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Annotated
 
 import pytest
 
 from pipeline.core.errors import IntegrityError, StorageError
-from pipeline.core.workspace import MANIFEST, Store, Workspace, content_digest, list_files, write_atomic
-from schemas.artifacts import Cost, Manifest, StoredFile
-from schemas.base import ArtifactRef
+from pipeline.core.workspace import (
+    MANIFEST,
+    Store,
+    Workspace,
+    artifact_digest,
+    check_description,
+    content_digest,
+    list_files,
+    write_atomic,
+)
+from schemas.artifacts import Artifact, Cost, Manifest, StoredFile
+from schemas.base import ArtifactRef, NotFingerprinted
 
 REF = ArtifactRef(stage="data", fingerprint="ab" * 32)
 
@@ -152,8 +162,9 @@ def test_a_second_caller_waits_for_the_lease(tmp_path: Path) -> None:
 HOLD = """
 import sys, time
 from pathlib import Path
+from typing import Annotated
 from pipeline.core.workspace import Store
-from schemas.base import ArtifactRef
+from schemas.base import ArtifactRef, NotFingerprinted
 with Store(Path(sys.argv[1])).leases.hold(ArtifactRef(stage="data", fingerprint="ab" * 32)):
     print("held", flush=True)
     time.sleep(60)
@@ -170,3 +181,31 @@ def test_a_killed_holder_frees_the_lease(tmp_path: Path) -> None:
     started = time.monotonic()
     with Store(tmp_path).leases.hold(REF):
         assert time.monotonic() - started < 5
+
+
+class Noted(Artifact):
+    """An artifact whose clock is not part of what it is."""
+
+    score: float
+    seconds: Annotated[float, NotFingerprinted()] = 0.0
+
+
+class Grown(Noted):
+    """The same in a later version."""
+
+    more: str = "new"
+
+
+def test_a_description_has_the_digest_that_it_was_written_with_and_no_other(tmp_path: Path) -> None:
+    noted = Noted(score=0.5, seconds=3.0)
+    manifest = manifest_for(Workspace(output=tmp_path, scratch=tmp_path)).model_copy(
+        update={"artifact": noted.model_dump(mode="json"), "content_digest": artifact_digest((), noted)}
+    )
+    check_description(manifest, noted, tmp_path)
+    check_description(manifest, Grown.model_validate(manifest.artifact), tmp_path)
+    better = manifest.model_copy(update={"artifact": {"score": 0.75, "seconds": 3.0}})
+    with pytest.raises(IntegrityError, match="was changed"):
+        check_description(better, Noted.model_validate(better.artifact), tmp_path)
+    more = manifest.model_copy(update={"files": (StoredFile(path="a", sha256="1" * 64, size=1),)})
+    with pytest.raises(IntegrityError, match="was changed"):
+        check_description(more, noted, tmp_path)

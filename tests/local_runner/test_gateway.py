@@ -23,9 +23,13 @@ from local_runner.main import run_command
 from local_runner.service import open_records
 from pipeline.core.errors import ConfigError, GateRefused
 from pipeline.core.registry import RegisteredVersion
+from pipeline.core.workspace import Store
+from pipeline.execute import load
 from pipeline.service.api.keys import create_key
-from schemas.base import ArtifactRef
+from schemas.artifacts import Stored
+from schemas.register import RegisterArtifact
 from tests.service.gateway.engine import Engine, Model, engines
+from tests.support.run_fixture import RunFixture
 
 KEY = "hone_" + "0123456789abcdef" * 2
 
@@ -148,11 +152,13 @@ def read_gateway_config_text(path: Path, text: str) -> Any:
 class OneRegistered:
     """A registry of triage 3, which its gate refused or not."""
 
-    def __init__(self, verdict: Any) -> None:
+    def __init__(self, record: Stored[RegisterArtifact]) -> None:
         self.moved: list[Any] = []
-        ref = ArtifactRef(stage="register", fingerprint="0" * 64)
+        decision, served = record.artifact.decision, record.artifact.served_variant
         digests = {"data_source": "d", "template": "t", "spec": "s"}
-        self.version = RegisteredVersion("triage", 3, ref, "1" * 64, "", verdict, "base", "adapter", digests)
+        self.version = RegisteredVersion(
+            "triage", 3, record.ref, record.content_digest, "", decision.verdict, "base", served, digests
+        )
 
     def alias(self, _name: str, _alias: str) -> int | None:
         return None
@@ -164,16 +170,24 @@ class OneRegistered:
         self.moved.append(moved)
 
 
+def one_run(root: Path, *, promoted: bool) -> OneRegistered:
+    fixture = RunFixture(root, promoted=promoted)
+    fixture.build()
+    return OneRegistered(load(Store(root), fixture.refs["register"]))
+
+
 def test_the_workspaces_registry_is_asked_where_there_is_one(tmp_path: Path) -> None:
-    good, refused = OneRegistered("promoted"), OneRegistered("refused")
-    catalogue = WorkspaceCatalogue(tmp_path, lambda: good)  # type: ignore[arg-type, return-value]
+    good, refused = one_run(tmp_path / "good", promoted=True), one_run(tmp_path / "refused", promoted=False)
+    catalogue = WorkspaceCatalogue(tmp_path / "good", lambda: good)  # type: ignore[arg-type, return-value]
     assert (catalogue.champion("triage"), catalogue.facts("triage@3")) == (None, None)
     catalogue.promote("triage@3")
     assert good.moved == [], "there is no registry yet"
-    (tmp_path / "mlflow.db").touch()
+    for name in ("good", "refused"):
+        (tmp_path / name / "mlflow.db").touch()
     facts = catalogue.facts("triage@3")
-    assert facts is not None and (facts.data_digest, facts.verdict, facts.decision) == ("d", "promoted", None)
+    assert facts is not None and (facts.data_digest, facts.verdict) == ("d", "promoted")
+    assert facts.decision is not None and facts.decision.verdict == "promoted"
     catalogue.promote("triage@3")
     assert good.moved == [("triage", "champion", 3, None)]
     with pytest.raises(GateRefused):
-        WorkspaceCatalogue(tmp_path, lambda: refused).promote("triage@3")  # type: ignore[arg-type, return-value]
+        WorkspaceCatalogue(tmp_path / "refused", lambda: refused).promote("triage@3")  # type: ignore[arg-type, return-value]

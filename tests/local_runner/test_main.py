@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pipeline.control.versions import promote, roll_back
-from pipeline.core.errors import GateRefused, RegistryError
-from pipeline.core.registry import Registry
+from pipeline.core.errors import GateRefused, IntegrityError, RegistryError
 from pipeline.core.workspace import Store
 from pipeline.execute import load
 from schemas.errors import ExitCode
@@ -53,28 +54,57 @@ def test_lists_are_told_as_objects(hone: Hone, tmp_path: Path) -> None:
     assert "python" in {check["name"] for check in hone("doctor", "-w", tmp_path, "--json").json["checks"]}
 
 
-def refused(tmp_path: Path) -> Registry:
-    """Return a registry whose one version, triage@1, its gate refused."""
-    fixture = RunFixture(tmp_path / "workspace", promoted=False)
+def registered(tmp_path: Path, *, promoted: bool) -> tuple[RunFixture, MemoryRegistry]:
+    """Return a run, and a registry with its version, triage@1."""
+    fixture = RunFixture(tmp_path / "workspace", promoted=promoted)
     fixture.build()
     record = load(Store(fixture.root), fixture.refs["register"])
     registry = MemoryRegistry()
     registry.register_version("triage", record.artifact, record.ref, record.content_digest, "")
-    return registry
+    return fixture, registry
 
 
 def test_a_refused_version_and_an_unknown_one_have_codes_of_their_own(tmp_path: Path) -> None:
-    registry = refused(tmp_path)
+    fixture, registry = registered(tmp_path, promoted=False)
     for reason in (None, "", " \n"):
         with pytest.raises(GateRefused) as caught:
-            promote(registry, "triage@1", reason)
+            promote(fixture.root, registry, "triage@1", reason)
     assert caught.value.exit_code is ExitCode.GATE_FAILED
+    assert promote(fixture.root, registry, "triage@1", "a demonstration").after == 1
     with pytest.raises(RegistryError) as unknown:
-        promote(registry, "triage@9", None)
+        promote(fixture.root, registry, "triage@9", None)
     assert unknown.value.exit_code is ExitCode.STAGE_FAILED
 
 
 def test_rolling_back_a_name_that_is_not_registered_names_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(RegistryError, match="no version of triag is registered") as caught:
-        roll_back(refused(tmp_path), "triag", None, None)
+        roll_back(tmp_path, registered(tmp_path, promoted=False)[1], "triag", None, None)
     assert caught.value.fix == "did you mean triage?"
+
+
+def test_a_verdict_that_was_changed_promotes_nothing(tmp_path: Path) -> None:
+    fixture, registry = registered(tmp_path, promoted=False)
+    # What a tracking store says of the verdict decides nothing,
+    version = registry.get_version("triage", 1)
+    registry.held[0] = replace(version, verdict="promoted")
+    with pytest.raises(GateRefused):
+        promote(fixture.root, registry, "triage@1", None)
+    # and the record's own cannot be changed unseen.
+    manifest = Store(fixture.root).directory(fixture.refs["register"]) / "manifest.json"
+    changed = manifest.read_text().replace('"verdict": "refused"', '"verdict": "promoted"')
+    assert changed != manifest.read_text()
+    manifest.write_text(changed)
+    with pytest.raises(IntegrityError, match="the manifest was changed"):
+        promote(fixture.root, registry, "triage@1", None)
+    assert registry.alias("triage", "champion") is None
+
+
+@pytest.mark.parametrize("call", ["register", "optimize.merged"])
+def test_nothing_whose_evidence_or_model_is_gone_takes_traffic(tmp_path: Path, call: str) -> None:
+    fixture, registry = registered(tmp_path, promoted=True)
+    shutil.rmtree(Store(fixture.root).directory(fixture.refs[call]))
+    with pytest.raises(IntegrityError, match="does not exist"):
+        promote(fixture.root, registry, "triage@1", None)
+    with pytest.raises(IntegrityError, match="does not exist"):
+        roll_back(fixture.root, registry, "triage", 1, None)
+    assert registry.alias("triage", "champion") is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from pipeline.core.workspace import Store, content_digest, list_files
+from pipeline.core.workspace import Store, artifact_digest, list_files
 from schemas.artifacts import Artifact, Cost, Manifest, Stored
 from schemas.base import ArtifactRef
 
@@ -21,7 +21,7 @@ def commit(root: Path, found: Stored[Artifact]) -> ArtifactRef:
     manifest = Manifest(
         stage=found.ref.stage,
         fingerprint=found.ref.fingerprint,
-        content_digest=content_digest(files),
+        content_digest=artifact_digest(files, found.artifact),
         stage_version="1",
         code_version="test",
         environment="main",

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core.digests import DigestCache
-from pipeline.core.workspace import Store, content_digest, list_files, write_record
+from pipeline.core.workspace import Store, artifact_digest, list_files, write_record
+from pipeline.execute import load
 from schemas.artifacts import Artifact, Cost, Manifest
 from schemas.base import ArtifactRef, Reference, StageName, canonical_digest
 from schemas.data import DataArtifact, DataFiles, DropCount, Example, Message
@@ -176,7 +177,7 @@ class RunFixture:
         manifest = Manifest(
             stage=stage,
             fingerprint=ref.fingerprint,
-            content_digest=content_digest(listed),
+            content_digest=artifact_digest(listed, artifact),
             stage_version="1",
             code_version="0.1.0",
             environment="serve-vllm" if stage == "serve" else "main",
@@ -199,7 +200,9 @@ class RunFixture:
         assert manifest is not None
         (store.directory(ref) / relative).write_bytes(b"made again")
         files = list_files(store.directory(ref))
-        manifest = manifest.model_copy(update={"files": files, "content_digest": content_digest(files)})
+        manifest = manifest.model_copy(
+            update={"files": files, "content_digest": artifact_digest(files, load(store, ref).artifact)}
+        )
         (store.directory(ref) / "manifest.json").write_text(manifest.model_dump_json(indent=2))
 
     def _plan(self, call_id: str) -> None:
