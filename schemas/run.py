@@ -136,7 +136,7 @@ class EvaluateSpec(Schema):
     @field_validator("retention_waived")
     @classmethod
     def _reason(cls, value: str | None) -> str | None:
-        if value is not None and not value.strip():
+        if value is not None and not any(letter.isalnum() for letter in value):
             raise ValueError("no reason is given; write why forgetting does not matter, or leave the key out")
         return value
 

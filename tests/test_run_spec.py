@@ -47,10 +47,11 @@ def test_names_that_would_mean_two_things_are_refused(sections: dict[str, Any], 
         spec(**sections)
 
 
-@pytest.mark.parametrize("reason", ["", " \n"])
+@pytest.mark.parametrize("reason", ["", " \n", ".", "-", "\u200b", "\U0001f642"])
 def test_forgetting_is_not_waived_without_a_word(reason: str) -> None:
     with pytest.raises(ValidationError, match=r"evaluate.retention_waived\n.*no reason is given"):
         spec(evaluate={"retention_waived": reason})
+    assert spec(evaluate={"retention_waived": "\u8bd5"}).evaluate.retention_waived == "\u8bd5"
 
 
 @pytest.mark.parametrize(

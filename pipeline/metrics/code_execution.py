@@ -44,7 +44,17 @@ class CodeExecution(ItemMean):
 
     def item(self, prediction: str, reference: str) -> float:
         """Return 1.0 or 0.0."""
-        return float(run_sandboxed(f"{program_of(prediction)}\n\n{reference}\n", self._limits) == "finished")
+        return float(run_sandboxed(_tested(program_of(prediction), reference), self._limits) == "finished")
+
+
+def _tested(program: str, tests: str) -> str:
+    """Return a program that runs ``program`` and then ``tests``, where the first is one by itself.
+
+    Without that, an open triple quote at its end would make a text of tests that end in one.
+    """
+    alone = f"compile({program!r}, 'answer', 'exec', dont_inherit=True)"
+    whole = f"{program}\n\n{tests}\n"
+    return f"{alone}\nexec(compile({whole!r}, 'program', 'exec', dont_inherit=True))\n"
 
 
 def _is_limit(value: object, least: float) -> bool:

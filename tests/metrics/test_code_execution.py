@@ -42,6 +42,18 @@ def test_an_answer_passes_where_its_tests_do(answer: str, passed: float) -> None
     assert get_metric("code_execution").item(answer, "assert double(4) == 8") == passed
 
 
+@pytest.mark.parametrize("quotes", ['"""', "'''"])
+def test_a_program_cannot_swallow_its_tests(quotes: str) -> None:
+    assert get_metric("code_execution").item(f"x = 2\n{quotes}", f"assert x == 1\n{quotes}") == 0.0
+
+
+@pytest.mark.parametrize(
+    "program", ["from __future__ import annotations\nx: Unknown = 1", '"""What it is."""\nx = len(__doc__) - 10']
+)
+def test_what_stands_first_in_a_program_stays_first(program: str) -> None:
+    assert get_metric("code_execution").item(program, "assert x in (1, 1) and __name__ == '__main__'") == 1.0
+
+
 def test_an_open_fence_ends_with_the_answer() -> None:
     assert program_of("```python\nx = 1") == "x = 1"
 
