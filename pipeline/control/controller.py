@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pipeline.catalog import CATALOG
-from pipeline.control.budget import told_budget
+from pipeline.control.budget import decides_otherwise, told_budget
 from pipeline.control.caller import Caller
 from pipeline.control.crew import Crew
 from pipeline.control.options import RunOptions
@@ -104,6 +104,8 @@ class Controller:
             prepared = prepare(call, self.store, self.caller.device)
             context = CallContext(call_id=call.id, sink=self.sink)
             stored = None if progress.renewal.asks_for(call) else finished(prepared, self.store, context)
+            if stored is not None and self._decides_otherwise(call, prepared, progress):
+                stored = None
             if stored is not None:
                 self.caller.found(call)
                 self._note(call, stored, progress, options)
@@ -117,6 +119,14 @@ class Controller:
                 progress.done.clear()
             else:
                 crew.take(call, self._attempt(prepared, progress))
+
+    def _decides_otherwise(self, call: StageCall, prepared: Prepared, progress: _Progress) -> bool:
+        """Ask for the gate's decision again where the caps of the run, which are no part of it, changed the verdict."""
+        return (
+            call.stage == "register"
+            and decides_otherwise(call, load(self.store, prepared.ref).artifact.decision)
+            and progress.renewal.ask(call.id)
+        )
 
     def _next(self, progress: _Progress, options: RunOptions, crew: Crew) -> StageCall | None:
         """Return the next call to look at; None where nothing can be begun now."""
