@@ -111,7 +111,7 @@ def _figure(measure: Measure, found: Probabilities, items: Sequence[Item], seed:
     if len(items) == 1 or (clusters is not None and len(set(clusters)) == 1):
         return None
     if isinstance(measure, CalibrationError):
-        interval = absolute_sum_interval(*measure.gaps(found), clusters=clusters, seed=seed)
+        interval = absolute_sum_interval(*measure.gaps(found), expected=found.answers, clusters=clusters, seed=seed)
     else:
         interval = bootstrap_interval(measure.statistic(found), len(items), clusters=clusters, seed=seed)
     return Score(value=interval.estimate, low=interval.low, high=interval.high, n=interval.n, method=interval.method)

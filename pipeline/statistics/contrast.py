@@ -7,9 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline.core.errors import DataError
+from pipeline.statistics.exchange import exchange_p_value
 from pipeline.statistics.units import as_scores, cluster_index
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from pipeline.statistics.units import Clusters, Floats, Integers, Scores
 
 
@@ -34,10 +38,12 @@ def contrast(scores: Scores, inside: Sequence[bool], *, clusters: Clusters | Non
     and the sums over clusters are the units (Liang & Zeger, Biometrika 73(1), 1986, with the factor G / (G - 1) of the
     number G of clusters). Referred to Student's t with G - 1 degrees of freedom. A cluster may lie on both sides.
 
-    That is the interval; the test is the score test (Boos, The American Statistician 46(4), 1992), whose variance is
-    that under the null, with the mean m of all items: sums over clusters of (x_i - x) (s_i - m), x_i telling the sides.
-    The interval's variance knows nothing of a side of one cluster, which agrees with itself, and would find it
-    different from anything. Where the test does not reject, the interval is extended to 0.
+    That is the interval; the test is by exchange where no cluster lies on both sides: if the part is like the rest, the
+    marks may be dealt to the clusters anew (`pipeline.statistics.exchange`). Else it is the score test (Boos, The
+    American Statistician 46(4), 1992), whose variance is that under the null, with the mean m of all items: sums over
+    clusters of (x_i - x) (s_i - m), x_i telling the sides. The interval's variance knows nothing of a side of one
+    cluster, which agrees with itself, and would find it different from anything. Where the test does not reject, the
+    interval is extended to 0.
 
     Args:
         scores: of all items.
@@ -66,13 +72,25 @@ def contrast(scores: Scores, inside: Sequence[bool], *, clusters: Clusters | Non
     difference = float(means[0] - means[1])
     half = float(t.isf(alpha / 2, count - 1)) * _error(units, shares, count)
     low, high = max(-1.0, difference - half), min(1.0, difference + half)
-    under_null = (part - part.mean()) * (values - values.mean())
-    error = _error(units, under_null, count)
-    same = error == 0.0 or abs(difference) < _ROUNDING
-    p_value = 1.0 if same else float(2 * t.sf(abs(float(under_null.sum())) / error, count - 1))
+    p_value = 1.0 if abs(difference) < _ROUNDING else _p_value(values, part, units, count)
     if p_value > alpha:
         low, high = min(low, 0.0), max(high, 0.0)
     return Contrast(difference, low, high, p_value)
+
+
+def _p_value(values: Floats, part: NDArray[np.bool_], units: Integers, count: int) -> float:
+    """Return the two-sided p-value that the part is like the rest."""
+    import numpy as np
+    from scipy.stats import t
+
+    inside = np.bincount(units, weights=part, minlength=count)
+    sizes = np.bincount(units, minlength=count)
+    if bool(((inside == 0) | (inside == sizes)).all()):
+        residuals = np.bincount(units, weights=values - values.mean(), minlength=count)
+        return exchange_p_value(residuals.astype(np.float64), inside > 0)
+    under_null = (part - part.mean()) * (values - values.mean())
+    error = _error(units, under_null, count)
+    return 1.0 if error == 0.0 else float(2 * t.sf(abs(float(under_null.sum())) / error, count - 1))
 
 
 def _error(units: Integers, parts: Floats, count: int) -> float:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline.core.errors import DataError
+from pipeline.statistics.paired_interval import adjusted_wald
 from pipeline.statistics.units import as_scores, check_rate, cluster_index
 
 if TYPE_CHECKING:
@@ -44,14 +45,17 @@ def seeds_effect(
     both random. With mean squares of seeds, items and residual, the variance of the mean is
     (MS_seeds + MS_items - MS_residual) / (seeds * items) (Searle, Casella and McCulloch, Variance Components, 1992,
     section 4.3), never below the larger of the two divided by as much, and its degrees of freedom are those of
-    Satterthwaite, Biometrics Bulletin 2(6), 1946. Deviation: with clusters a unit is a cluster and its value the sum
-    over its items as a share of the mean size, so that the mean over units is that over items.
+    Satterthwaite, Biometrics Bulletin 2(6), 1946. Where every seed and unit has the same difference it is that of
+    `pipeline.statistics.paired_interval.adjusted_wald` over units, for scores in [0, 1]. Deviation: with clusters a
+    unit is a cluster and its value the sum over its items as a share of the mean size, so that the mean over units is
+    that over items.
 
     Raises:
         DataError: fewer than two seeds or units, unequal lengths, a score that is not finite, or not one cluster id
             per item.
         ConfigError: ``alpha`` is not between 0 and 1.
     """
+    import numpy as np
     from scipy.stats import t
 
     check_rate(alpha, "alpha")
@@ -62,7 +66,11 @@ def seeds_effect(
     variance = max(seed_square + unit_square - residual, seed_square, unit_square) / (seeds * units)
     freedom = _freedom(seed_square, unit_square, residual, seeds, units)
     if variance == 0.0:
-        low, high, p_value = mean, mean, 0.0 if mean else 1.0
+        # Nothing varied, which few units cannot show of all that there are.
+        center, error, freedom = adjusted_wald(table[0], np.ones(units))
+        half = float(t.isf(alpha / 2, freedom)) * error
+        low, high = min(mean, center - half), max(mean, center + half)
+        p_value = float(2 * t.sf(abs(center) / error, freedom))
     else:
         error = variance**0.5
         half = float(t.isf(alpha / 2, freedom)) * error

@@ -10,6 +10,7 @@ import pytest
 from pipeline.core.errors import DataError
 from pipeline.metrics import CalibrationError, Probabilities
 from pipeline.statistics import absolute_sum_interval
+from pipeline.statistics.paired_interval import adjusted_wald_limits
 
 
 def test_the_estimate_is_the_sum_of_the_parts_and_lies_in_its_interval() -> None:
@@ -50,3 +51,43 @@ def test_the_calibration_error_of_a_known_model_is_covered(surer: bool, items: i
         held += interval.low <= truth <= interval.high
         assert interval.low <= interval.estimate <= interval.high
     assert held >= 186  # 93% of 200
+
+
+def test_a_sure_model_that_was_never_seen_wrong_is_not_certain() -> None:
+    # 50 answers told at 99%, all right: no resample moves, and the mean gap's adjusted Wald interval is what is left.
+    found = absolute_sum_interval([0.01] * 50, [np.arange(50)])
+    low, high = adjusted_wald_limits(np.full(50, 0.01), np.ones(50), alpha=0.05)
+    assert found.high == pytest.approx(0.01 + max(0.01 - low, high - 0.01), abs=1e-12)
+    assert found.high > 0.05
+
+
+def test_what_chance_alone_makes_of_good_probabilities_is_room() -> None:
+    # Told at 50% and 50 of 100 right, five of every ten: the estimate is 0.
+    rates = np.full(100, 0.5)
+    parts = np.array_split(np.arange(100), 10)
+    outcomes = np.tile([1.0, 0.0], 50)
+    alone = absolute_sum_interval(outcomes - rates, parts)
+    told = absolute_sum_interval(outcomes - rates, parts, expected=rates)
+    assert alone.estimate == told.estimate == 0.0
+    assert told.high >= alone.high
+    # The mean of |Binomial(10, 0.5) - 5| is 1.2305, so that of D is 10 * 1.2305 / 100, and its 95% quantile is above.
+    assert told.high > 0.123
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("items", [30, 100, 300])
+def test_probabilities_near_one_are_covered(items: int) -> None:
+    measure = CalibrationError()
+
+    def drawn(draw: Any, count: int) -> Probabilities:
+        chance = draw.uniform(0.9, 1.0, count)
+        return Probabilities((draw.uniform(size=count) < chance).astype(float), answers=chance)
+
+    many = drawn(np.random.default_rng(99), 300_000)
+    truth = float(measure.statistic(many)(np.ones((1, 300_000), dtype=np.int64))[0])
+    held = 0
+    for seed in range(200):
+        found = drawn(np.random.default_rng(seed), items)
+        interval = absolute_sum_interval(*measure.gaps(found), expected=found.answers, resamples=500)
+        held += interval.low <= truth <= interval.high
+    assert held >= 0.93 * 200
