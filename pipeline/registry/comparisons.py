@@ -94,6 +94,24 @@ def read_items(name: str, evaluation: Stored[EvaluateArtifact], metric: str, par
     )
 
 
+def read_near_train(name: str, evaluation: Stored[EvaluateArtifact]) -> tuple[bool, ...]:
+    """Read which evaluated items repeat or nearly repeat a training row, n items in the split's order.
+
+    Raises:
+        IntegrityError: ``items.parquet`` does not tell.
+    """
+    import pyarrow.parquet as parquet
+
+    path = evaluation.file(evaluation.artifact.items)
+    if "near_train" not in parquet.read_schema(path).names:
+        raise IntegrityError(
+            f"evaluation {name} does not tell which items nearly repeat a training row",
+            where=str(path),
+            fix="run again with --fresh evaluate",
+        )
+    return tuple(map(bool, parquet.read_table(path, columns=["near_train"])["near_train"].to_pylist()))
+
+
 def by_items(items: Items) -> Items:
     """Return the same results with the mean of the items' scores in place of the reported value."""
     return replace(items, score=sum(items.scores) / len(items.scores))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from pipeline.registry.comparisons import Items, best_baseline, compare_items, lower_bound, read_items
+from pipeline.registry.comparisons import Items, best_baseline, compare_items, lower_bound, read_items, read_near_train
 from pipeline.registry.gate import Candidate, Contamination, Evidence
 from pipeline.registry.losses import Loss
 from pipeline.registry.probes import probe_comparisons
@@ -53,7 +53,7 @@ def gather(config: RegisterConfig, inputs: RegisterInputs, shipped: str, advance
         uninstructed=_uninstructed(inputs.baselines),
         candidates=_candidates(config, inputs, shipped, comparisons),
         protected=_protected(config, inputs, shipped, best_baseline(comparisons)),
-        contamination=_contamination(inputs.data.artifact),
+        contamination=_contamination(inputs.data.artifact, shipped, inputs.evaluations[shipped]),
         retention=tuple(retention),
         reported=tuple(reported),
         retention_waived=config.retention_waived,
@@ -101,8 +101,11 @@ def _protected(
     return protect(config.gate, config.primary_metric, model, (best.reference, inputs.baselines[best.reference]))
 
 
-def _contamination(data: DataArtifact) -> Contamination:
-    return Contamination(data.rows.get("test", 0), data.leaked.get("test", 0), data.near_train_test_rows)
+def _contamination(data: DataArtifact, name: str, evaluation: Stored[EvaluateArtifact]) -> Contamination:
+    """Count among the rows that were evaluated: ``evaluate.max_items`` may have taken the contaminated ones."""
+    near = read_near_train(name, evaluation)
+    whole = len(near) == data.rows.get("test", 0)
+    return Contamination(len(near), data.leaked.get("test", 0) if whole else None, sum(near))
 
 
 def _uninstructed(baselines: Mapping[str, Stored[EvaluateArtifact]]) -> tuple[str, ...]:

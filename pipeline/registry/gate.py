@@ -29,10 +29,13 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Contamination:
-    """How many of ``rows`` test rows have the very words of a training row, and how many nearly those."""
+    """How many of ``rows`` evaluated test rows have the very words of a training row, and how many nearly those.
+
+    ``copies`` is None where only a part of the test split was evaluated: which rows are copies is not known then.
+    """
 
     rows: int
-    copies: int
+    copies: int | None
     near: int
 
 
@@ -193,7 +196,8 @@ def _target(evidence: Evidence, candidate: Candidate, metric: str) -> Condition:
 def _contamination(evidence: Evidence) -> Condition:
     """A copy is a near-duplicate, too, so the larger of the two counts is that of both."""
     found, cap = evidence.contamination, evidence.gate.max_contamination
-    share = max(found.copies, found.near) / found.rows if found.rows else 0.0
+    share = max(found.copies or 0, found.near) / found.rows if found.rows else 0.0
+    copies = "" if found.copies is None else f" ({found.copies:,} word for word)"
     kept = share <= cap
     return Condition(
         name="contamination",
@@ -201,8 +205,8 @@ def _contamination(evidence: Evidence) -> Condition:
         threshold=cap,
         n=found.rows,
         passed=kept,
-        text=f"{percent(share)} of {found.rows:,} test rows repeat or nearly repeat a training row "
-        f"({found.copies:,} word for word); at most {percent(cap)} may (gate.max_contamination)"
+        text=f"{percent(share)} of {found.rows:,} {'evaluated ' if found.copies is None else ''}test rows repeat or "
+        f"nearly repeat a training row{copies}; at most {percent(cap)} may (gate.max_contamination)"
         f"{'' if kept else ': split by near-duplicate cluster, or remove them from the training rows'}.",
     )
 

@@ -81,6 +81,7 @@ def evaluation(
         "prediction": list(said),
         "answer": list(answers or said),
         "reference": list(references or ["yes"] * n),
+        "near_train": list(near or [False] * n),
         "slices": [[] if near is None else [NEAR_TRAIN if is_near else CLEAN] for is_near in near or [False] * n],
         f"score.{metric}": [float(score) for score in scores],
         **{f"score.{other}": [float(score) for score in theirs] for other, theirs in (others or {}).items()},

@@ -11,9 +11,9 @@ from pipeline.core.workspace import content_digest, list_files
 from pipeline.registry.stage import run
 from schemas.base import canonical, canonical_digest
 from schemas.evaluate import BaseSubject, MetricSpec, RetentionSpec, TfidfSubject
-from schemas.register import BudgetUse, Condition, RegisterArtifact, RegisterConfig, RegisterInputs
+from schemas.register import BudgetUse, Condition, GateOptions, RegisterArtifact, RegisterConfig, RegisterInputs
 from tests.registry.builders import config, evaluation, model, passing_inputs, serve, variant
-from tests.support.stored import workspace
+from tests.support.stored import stored, workspace
 
 
 def register(directory: Path, inputs: RegisterInputs, settings: RegisterConfig | None = None) -> RegisterArtifact:
@@ -235,3 +235,23 @@ def test_what_a_run_cost_decides_and_is_no_part_of_the_content(tmp_path: Path) -
     assert first == second
     assert [artifact.decision.budget[0].estimate for artifact in (cheap, dearer, dear)] == [0.2, 0.3, 1.1]
     assert [artifact.decision.verdict for artifact in (cheap, dearer, dear)] == ["promoted", "promoted", "refused"]
+
+
+def test_contamination_is_that_of_the_items_that_were_evaluated(tmp_path: Path) -> None:
+    """Of 460 test rows 56 nearly repeat a training row (12.2%); the first 60 were evaluated, 56 of them are those."""
+    near = [True] * 56 + [False] * 4
+    inputs = passing_inputs(tmp_path)
+    made = inputs.data.artifact.model_copy(update={"rows": {"train": 300, "test": 460}, "near_train_test_rows": 56})
+    inputs = inputs.model_copy(
+        update={
+            "data": stored("data", inputs.data.path, made),
+            "evaluations": {"seed-0": evaluation(tmp_path / "first", [1] * 58 + [0] * 2, near=near)},
+            "baselines": {"base": evaluation(tmp_path / "first-base", [0] * 60, name="base", near=near)},
+        }
+    )
+    strict = config(gate=GateOptions(resamples=2000, max_contamination=0.15))
+    found = condition(register(tmp_path / "run", inputs, strict), "contamination")
+    assert (found.n, found.estimate, found.passed) == (60, 56 / 60, False)
+    assert found.text.startswith(
+        "93.3% of 60 evaluated test rows repeat or nearly repeat a training row; at most 15.0%"
+    )
