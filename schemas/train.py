@@ -6,6 +6,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, JsonValue, field_validator, model_validator
 
+from schemas.adapter_options import (
+    AdapterOptions,
+    BoftOptions,
+    Ia3Options,
+    LnTuningOptions,
+    LohaOptions,
+    LokrOptions,
+    OftOptions,
+    VeraOptions,
+)
+from schemas.adapters import LORAS, OTHERS, AdapterName
 from schemas.artifacts import Artifact, Inputs, Stored
 from schemas.base import Digest, NotFingerprinted, Reference, RelativePath, Schema, Seed
 from schemas.data import DataArtifact
@@ -19,6 +30,8 @@ from schemas.retention import Replay, RetentionMethods, check_methods, reads_bas
 from schemas.rl import GrpoOptions, PpoOptions, RewardGuards, RewardReport, RlooOptions, RolloutOptions
 
 AdapterKind = Literal["lora", "qlora", "full"]
+"""How a base is held while it is trained: frozen, frozen in 4 bits, or trained itself."""
+
 Positive = Annotated[int, Field(gt=0)]
 Rate = Annotated[float, Field(gt=0.0)]
 
@@ -63,11 +76,23 @@ class LoraSettings(LoraOptions):
     lora_alpha: Positive
 
 
+def changes_base(lora: LoraSettings | None) -> bool:
+    """Say whether the adapter's initialization changes the base."""
+    return lora is not None and lora.init_lora_weights in CHANGES_BASE
+
+
 class TrainOptions(RenderOptions):
     """What neither the plan nor the run decides."""
 
     method: TrainMethod = "sft"
-    adapter: AdapterKind = "lora"
+    adapter: AdapterName = "lora"
+    ia3: Ia3Options = Ia3Options()
+    vera: VeraOptions = VeraOptions()
+    loha: LohaOptions = LohaOptions()
+    lokr: LokrOptions = LokrOptions()
+    oft: OftOptions = OftOptions()
+    boft: BoftOptions = BoftOptions()
+    ln_tuning: LnTuningOptions = LnTuningOptions()
     dpo: DpoOptions = DpoOptions()
     kto: KtoOptions = KtoOptions()
     orpo: OrpoOptions = OrpoOptions()
@@ -94,6 +119,16 @@ class TrainOptions(RenderOptions):
     distributed: Annotated[DistributedOptions | None, NotFingerprinted()] = None
 
     @property
+    def holds_base(self) -> AdapterKind:
+        """How the base is held: any adapter but QLoRA leaves it frozen as it is."""
+        return "qlora" if self.adapter == "qlora" else "full" if self.adapter == "full" else "lora"
+
+    @property
+    def other(self) -> AdapterOptions | None:
+        """The options of an adapter that is no LoRA; None for a LoRA and for full training."""
+        return getattr(self, self.adapter) if self.adapter in OTHERS else None
+
+    @property
     def replay(self) -> Replay | None:
         """What is replayed of the base's own tasks."""
         return next((method for method in self.retention if isinstance(method, Replay)), None)
@@ -113,6 +148,13 @@ class TrainOptions(RenderOptions):
     def reads_base_rows(self) -> bool:
         """Whether training reads rows of the base's own tasks."""
         return any(map(reads_base_rows, self.retention))
+
+    @model_validator(mode="after")
+    def _options_are_those_of_the_adapter(self) -> TrainOptions:
+        for kind in OTHERS:
+            if kind != self.adapter and getattr(self, kind) != type(self).model_fields[kind].default:
+                raise ValueError(f"{kind}: these are options of adapter: {kind}, and adapter is {self.adapter}")
+        return self
 
     @model_validator(mode="after")
     def _losses_exclude_each_other(self) -> TrainOptions:
@@ -161,7 +203,8 @@ def check_retention(train: TrainOptions, lora: LoraOptions | None) -> None:
     Raises:
         ValueError: they do not.
     """
-    plain, one_rank = lora is None or lora.is_plain, lora is None or not lora.rank_pattern
+    plain = train.other is None and (lora is None or lora.is_plain)
+    one_rank = lora is None or not lora.rank_pattern
     check_methods(train.retention, train.adapter, plain_lora=plain, one_rank=one_rank)
 
 
@@ -195,7 +238,7 @@ class TrainSpec(TrainOptions):
 
     @model_validator(mode="after")
     def _methods_fit(self) -> TrainSpec:
-        check_retention(self, None if self.adapter == "full" else self.lora)
+        check_retention(self, self.lora if self.adapter in LORAS else None)
         if self.per_device_train_batch_size is not None and self.gradient_accumulation_steps is not None:
             check_groups(self, self.per_device_train_batch_size * self.gradient_accumulation_steps)
         return self
@@ -277,7 +320,7 @@ class TrainConfig(TrainOptions):
 
     @model_validator(mode="after")
     def _adapter_fits(self) -> TrainConfig:
-        if (self.lora is None) != (self.adapter == "full"):
+        if (self.lora is not None) != (self.adapter in LORAS):
             raise ValueError("lora settings belong to adapter lora or qlora, and only there")
         if self.base.init is not None and self.adapter != "full":
             raise ValueError("a base without weights can only be trained with adapter: full")

@@ -18,13 +18,14 @@ from pipeline.core.errors import ConfigError
 from pipeline.plan.placement import placement
 from pipeline.resolve import Resolver
 from schemas import bias
+from schemas.adapters import OTHERS
 from schemas.artifacts import StageCall
 from schemas.base import Reference, Schema, canonical_digest
 from schemas.placement import HardwareSpec
 from schemas.register import RegisterArtifact
 from schemas.resolved import ResolvedRun
 from schemas.run import BaseModelSpec, RunSpec
-from schemas.train import BaseModelRef
+from schemas.train import BaseModelRef, TrainSpec
 from tests.support.registered import OneVersion
 from tests.test_flow import World
 
@@ -55,6 +56,18 @@ FILLINGS: dict[str, Any] = {
     "train.dpo.loss_weights": [0.5],
     "train.rewards": ["exact_match"],
     "train.rloo.reward_clip_range": [0.0, 0.5],
+    "train.ia3.target_modules": ["k_proj", "down_proj"],
+    "train.ia3.feedforward_modules": [],
+    "train.vera.target_modules": ["q_proj"],
+    "train.loha.target_modules": ["q_proj"],
+    "train.lokr.target_modules": ["q_proj"],
+    "train.oft.target_modules": ["q_proj"],
+    "train.boft.target_modules": ["q_proj"],
+    "train.ln_tuning.target_modules": ["norm"],
+    "train.loha.rank_pattern": {"q_proj": 4},
+    "train.loha.alpha_pattern": {"q_proj": 4},
+    "train.lokr.rank_pattern": {"q_proj": 4},
+    "train.lokr.alpha_pattern": {"q_proj": 4},
     "variants": ["merged"],
     "serve": {},
     "serve.variant": "adapter",
@@ -95,6 +108,16 @@ TOGETHER: dict[str, dict[str, Any]] = {
     "train.grpo.importance_sampling_level": {"train.grpo.loss_type": "grpo"},
 }
 """Keys that can only change with others."""
+
+for _kind in OTHERS:
+    for _name in type(getattr(TrainSpec(), _kind)).model_fields:
+        TOGETHER[f"train.{_kind}.{_name}"] = {
+            "train.adapter": _kind,
+            "train.retention": [],
+            "serve": False,
+            "base_model.init": None,
+            "base_model.name": "hone:tiny",
+        }
 
 
 def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
@@ -346,8 +369,16 @@ READERS = {"register": "registry", "judge": "evaluate", "bias": "evaluate"}
 SHARED = ("render", "core", "backends", "execute.py")
 """Rooms that read stage configs handed to them."""
 
-HANDED_ON = ("FsdpConfig", "ZeroOptimization", "Offload")
-"""Blocks that are handed on to a library whole, under its own names; tests/train/test_sharing.py has what it takes."""
+HANDED_ON = (
+    "FsdpConfig",
+    "ZeroOptimization",
+    "Offload",
+    *(type(getattr(TrainSpec(), kind)).__name__ for kind in OTHERS),
+)
+"""Blocks that are handed on to a library whole, under its own names.
+
+tests/train/test_sharing.py and tests/plan/test_adapter_size.py have what it takes.
+"""
 
 
 def test_every_field_of_a_stage_config_is_read_by_its_stage() -> None:
@@ -361,5 +392,6 @@ def test_every_field_of_a_stage_config_is_read_by_its_stage() -> None:
         for model, field in fields_of(entry.config, {RegisterArtifact}):
             key, ways = f"{model.__name__}.{field}", "|".join(ways_to(model, field))
             read[key] = read.get(key, False) or bool(re.search(rf"\.({ways})\b|[\"']({ways})[\"']", text))
-    missing = sorted(key for key, found in read.items() if not found and key.partition(".")[0] not in HANDED_ON)
+    known = {*HANDED_ON, *OTHERS}  # an adapter's section is taken by its name
+    missing = sorted(key for key, found in read.items() if not found and known.isdisjoint(key.split(".")))
     assert missing == []

@@ -10,6 +10,7 @@ from typing import Any
 
 from pipeline.backends.logits_transformers import Measured, embeddings_are_tied, measure, measure_loaded
 from pipeline.backends.model_transformers import load_causal_lm
+from pipeline.backends.remarks_peft import without_known_remarks
 from pipeline.core.errors import IntegrityError, ModelError
 from pipeline.core.models import ModelFiles
 
@@ -93,7 +94,7 @@ def _with_adapter(base: Any, files: ModelFiles) -> Any:
     from safetensors import SafetensorError
 
     try:
-        with warnings.catch_warnings():
+        with without_known_remarks():
             warnings.filterwarnings("error", message="Found missing adapter keys")
             warnings.filterwarnings("ignore", message="Model has `tie_word_embeddings=True`")  # see `Merge.base_tied`
             model = PeftModel.from_pretrained(base, str(files.adapter), torch_device=str(base.device))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.backends.attention_torch import without_plans
 from pipeline.backends.bars import no_bars
+from pipeline.backends.remarks_peft import without_known_remarks
 from pipeline.core.errors import ModelError
 from pipeline.core.models import ModelFiles
 
@@ -131,7 +132,7 @@ def _inject(model: Any, adapter: Path) -> Any:
         if not (adapter / name).is_file():
             raise ModelError("the adapter has no such file", where=str(adapter / name), fix="train it again")
     try:
-        with warnings.catch_warnings():
+        with without_known_remarks():
             warnings.filterwarnings("ignore", message="Found missing adapter keys")  # checked below, as an error
             wrapped = PeftModel.from_pretrained(model, str(adapter), torch_device=str(model.device))
         with safe_open(adapter / ADAPTER_WEIGHTS, framework="pt") as weights:
@@ -150,9 +151,14 @@ def _check_keys(wrapped: Any, stored: set[str], adapter: Path) -> None:
     missing = sorted(needed - stored)
     if missing:
         raise _misfit(adapter, f"it lacks {len(missing)} weights, first {missing[0]}")
-    unused = sorted(key for key in stored - needed if "lora_" in key)
+    unused = sorted(key for key in stored - needed if not _is_embedding(key))
     if unused:
         raise _misfit(adapter, f"the base has no place for {len(unused)} of its weights, first {unused[0]}")
+
+
+def _is_embedding(key: str) -> bool:
+    """Say whether a weight may be stored that `_check_keys` does not ask for: embeddings, saved beside an adapter."""
+    return any(f".{name}." in key for name in ("embed_tokens", "lm_head", "wte"))
 
 
 def _misfit(adapter: Path, problem: str) -> ModelError:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from pipeline.core.errors import ConfigError, SourceError
 from pipeline.core.foreign_names import FOREIGN_NAMES
+from schemas.adapters import OTHERS
 from schemas.run import RunSpec
 
 MAX_SPEC_BYTES = 1 << 20
@@ -253,9 +254,10 @@ def _suggestion(location: Sequence[int | str], root: type[BaseModel], models: Se
     foreign = FOREIGN_NAMES.get(name) if root is RunSpec else None
     if foreign is not None:
         return f"hone calls it {foreign.name} ({foreign.source} calls it {name})"
-    elsewhere = [".".join(path) for path in _paths_to(root, name) if list(path[:-1]) != list(location[:-1])]
+    elsewhere = [path for path in _paths_to(root, name) if list(path[:-1]) != list(location[:-1])]
     if elsewhere:
-        return f"its place is {elsewhere[0]}"
+        usual = min(elsewhere, key=lambda path: not OTHERS.keys().isdisjoint(path))  # LoRA's before other adapters'
+        return f"its place is {'.'.join(usual)}"
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     if near:
         return f"did you mean {near[0]}?"

@@ -11,6 +11,7 @@ from pipeline.flow.parts import (
     retention_data,
     shipped_seed,
 )
+from schemas.adapters import LORAS
 from schemas.artifacts import StageCall
 from schemas.base import ArtifactRef
 from schemas.optimize import OptimizeConfig, VariantSpec
@@ -54,7 +55,7 @@ def train_config(run: ResolvedRun, plan: PlanArtifact, seed: int) -> TrainConfig
 
 
 def _lora(spec: TrainSpec, plan: PlanArtifact) -> LoraSettings | None:
-    if spec.adapter == "full" or plan.decisions.lora_r is None or plan.decisions.lora_alpha is None:
+    if spec.adapter not in LORAS or plan.decisions.lora_r is None or plan.decisions.lora_alpha is None:
         return None
     options = {name: getattr(spec.lora, name) for name in LoraOptions.model_fields}
     return LoraSettings(**options, r=plan.decisions.lora_r, lora_alpha=plan.decisions.lora_alpha)

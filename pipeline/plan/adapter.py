@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from pipeline.plan.architecture import Architecture
+from schemas.adapters import named
 from schemas.serve import LORA_RANKS
-from schemas.train import CHANGES_BASE, LoraSettings
+from schemas.train import CHANGES_BASE, LoraSettings, TrainOptions
 
 
 def lora_parameters(architecture: Architecture, lora: LoraSettings) -> int:
@@ -20,7 +22,7 @@ def lora_parameters(architecture: Architecture, lora: LoraSettings) -> int:
     for linear in architecture.linears():
         adapted = adapts(lora.target_modules, linear.name)
         if adapted:
-            total += _rank(linear.name, lora) * (linear.inputs + linear.outputs)
+            total += rank_of(linear.name, lora.r, lora.rank_pattern) * (linear.inputs + linear.outputs)
             total += linear.outputs if lora.use_dora else 0
         if linear.bias and (lora.bias == "all" or (lora.bias == "lora_only" and adapted)):
             total += linear.outputs
@@ -53,11 +55,18 @@ def not_servable(lora: LoraSettings) -> list[str]:
     return reasons
 
 
-def _rank(name: str, lora: LoraSettings) -> int:
-    for pattern, rank in lora.rank_pattern.items():
-        if re.match(rf"(.*\.)?({pattern})$", name):
+def not_served(train: TrainOptions) -> list[str]:
+    """Return why vLLM would not load an adapter that is no LoRA, by the table of adapters."""
+    lines = {} if train.other is None else named(train.adapter, train.other.model_dump())
+    return [f"vLLM does not serve {name} (train.adapter)" for name, line in lines.items() if not line.vllm]
+
+
+def rank_of(name: str, usual: int, pattern: Mapping[str, int]) -> int:
+    """Return the rank of a module: that of the first key of a rank pattern which matches its name, as in PEFT."""
+    for key, rank in pattern.items():
+        if re.match(rf"(.*\.)?({key})$", name):
             return rank
-    return lora.r
+    return usual
 
 
 def adapts(target: tuple[str, ...] | str, name: str) -> bool:

@@ -88,6 +88,18 @@ class Architecture:
                 yield Linear(f"{layer}.mlp.up_proj", self.hidden, self.intermediate, self.mlp_bias)
                 yield Linear(f"{layer}.mlp.down_proj", self.intermediate, self.hidden, self.mlp_bias)
 
+    def norms(self) -> Iterator[tuple[str, int]]:
+        """Yield the full name and the size of every norm."""
+        around = ["input_layernorm", "post_attention_layernorm"]
+        if self.model_type in _GEMMA_NORMS:
+            around += ["pre_feedforward_layernorm", "post_feedforward_layernorm"]
+        for number in range(self.layers):
+            layer = f"model.layers.{number}"
+            yield from ((f"{layer}.{name}", self.hidden) for name in around)
+            if self.has_head_norms:
+                yield from ((f"{layer}.self_attn.{name}", self.head_dim) for name in ("q_norm", "k_norm"))
+        yield "model.norm", self.hidden
+
     @property
     def linear_parameters(self) -> int:
         """Parameters of `linears`."""

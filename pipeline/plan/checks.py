@@ -53,10 +53,15 @@ def check_targets(train: TrainSpec, architecture: Architecture) -> None:
     Raises:
         ConfigError: with the nearest name.
     """
-    asked = train.lora.target_modules
-    if train.adapter == "full" or asked == "all-linear" or not architecture.exact:
+    if train.adapter == "full":
         return
-    names = [*(linear.name for linear in architecture.linears()), *_OUTER]
+    section, options = ("lora", train.lora) if train.other is None else (train.adapter, train.other)
+    asked = options.target_modules
+    if asked == "all-linear" or not architecture.exact:
+        return
+    where = f"train.{section}.target_modules"
+    modules = architecture.linears() if train.adapter != "ln_tuning" else ()
+    names = [*(linear.name for linear in modules), *(name for name, _ in architecture.norms()), *_OUTER]
     for target in (asked,) if isinstance(asked, str) else asked:
         if any(adapts(target if isinstance(asked, str) else (target,), name) for name in names):
             continue
@@ -64,13 +69,11 @@ def check_targets(train: TrainSpec, architecture: Architecture) -> None:
         near = difflib.get_close_matches(target, known, n=1)
         raise ConfigError(
             f"the base has no module {target!r}, so nothing would be trained there",
-            where="train.lora.target_modules",
+            where=where,
             fix=f"did you mean {near[0]}?" if near else f"name some of {', '.join(known)}, or write all-linear",
         )
     if not asked:
-        raise ConfigError(
-            "no module is named, so nothing would be trained", where="train.lora.target_modules", fix="write all-linear"
-        )
+        raise ConfigError("no module is named, so nothing would be trained", where=where, fix="write all-linear")
 
 
 def check_rows(method: TrainMethod, options: DataOptions, sample: Iterable[dict[str, Any]]) -> None:

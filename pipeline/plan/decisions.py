@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from schemas.adapters import LORAS
 from schemas.methods import METHODS
 from schemas.plan import Reasoned, Task
 from schemas.rl import RolloutOptions
@@ -59,8 +60,8 @@ def _planned(value: float | int | str, reason: str) -> Reasoned:
 
 
 def decide_rank(train: TrainSpec, situation: Situation) -> dict[str, Reasoned]:
-    """Return ``lora_r`` and ``lora_alpha``; nothing for full training."""
-    if train.adapter == "full":
+    """Return ``lora_r`` and ``lora_alpha``; nothing where no LoRA is trained."""
+    if train.adapter not in LORAS:
         return {}
     if train.lora.r is not None:
         rank = _given(train.lora.r, "train.lora.r")
@@ -93,7 +94,7 @@ def decide_learning_rate(train: TrainSpec, situation: Situation) -> Reasoned:
         words.append(f"a {FINE_TUNING_SHARE}th of it to fine-tune")
     if train.adapter != "full":
         rate *= LORA_RATE_FACTOR
-        words.append(f"{LORA_RATE_FACTOR} times that for a LoRA")
+        words.append(f"{LORA_RATE_FACTOR} times that for an adapter")
     if METHODS[train.method].compares or METHODS[train.method].rewarded:
         rate /= PREFERENCE_SHARE
         words.append(f"a {PREFERENCE_SHARE}th for {'preferences' if METHODS[train.method].compares else 'rewards'}")
@@ -182,8 +183,8 @@ def decide_batch(train: TrainSpec, effective: int, why: str, fitting: int) -> di
 
 
 def lora_settings(train: TrainSpec, reasons: dict[str, Reasoned]) -> LoraSettings | None:
-    """Return the adapter as decided; None for full training."""
-    if train.adapter == "full":
+    """Return the LoRA as decided; None where none is trained."""
+    if train.adapter not in LORAS:
         return None
     options = train.lora.model_dump(exclude={"r", "lora_alpha"})
     return LoraSettings(**options, r=int(reasons["lora_r"].value), lora_alpha=int(reasons["lora_alpha"].value))

@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from pipeline.plan.adapter import lora_parameters, not_servable
+from pipeline.plan.adapter import lora_parameters, not_servable, not_served
+from pipeline.plan.adapter_size import other_parameters
 from pipeline.plan.architecture import Architecture
 from pipeline.plan.decisions import (
     Situation,
@@ -39,7 +40,7 @@ from schemas.plan import (
     Task,
     TrainingDecisions,
 )
-from schemas.train import CHANGES_BASE, LoraSettings, TrainSpec
+from schemas.train import LoraSettings, TrainSpec, changes_base
 
 FEW_ROWS = 100
 
@@ -107,7 +108,7 @@ def draw_up(request: Request) -> PlanArtifact:
     fitting = largest_batch(footprint, choice.recommended, batch) if choice.recommended is not None else 1
     reasons |= decide_batch(train, batch, why, fitting)
     decisions = _decisions(train, reasons)
-    servable = [] if lora is None else not_servable(lora)
+    servable = not_servable(lora) if lora is not None else not_served(train)
     power = _power(request)
     return PlanArtifact(
         decisions=decisions,
@@ -154,15 +155,21 @@ def _footprint(request: Request, lora: LoraSettings | None, length: int) -> Foot
     method = METHODS[train.method]
     return Footprint(
         architecture=architecture,
-        adapter=train.adapter,
-        trainable=architecture.parameters if lora is None else lora_parameters(architecture, lora),
+        adapter=train.holds_base,
+        trainable=_trainable(train, architecture, lora),
         length=length if train.rollout is None else min(architecture.context, length + _room(train)),
         batch=train.per_device_train_batch_size or 1,
         gradient_checkpointing=train.gradient_checkpointing,
         bf16=train.bf16 is not False,
         sequences=method.sequences,
-        reference=train.compares_with_base and (lora is None or lora.init_lora_weights in CHANGES_BASE),
+        reference=train.compares_with_base and (train.adapter == "full" or changes_base(lora)),
     )
+
+
+def _trainable(train: TrainSpec, architecture: Architecture, lora: LoraSettings | None) -> int:
+    if lora is not None:
+        return lora_parameters(architecture, lora)
+    return architecture.parameters if train.other is None else other_parameters(architecture, train.other)
 
 
 def _inference(request: Request, footprint: Footprint) -> InferenceNeeds:
@@ -194,7 +201,7 @@ def _work(request: Request, footprint: Footprint, batch: int, epochs: float) -> 
     tokens = min(rows * epochs * passes, steps * per_step) * length
     return Work(
         architecture=request.architecture,
-        adapter=train.adapter,
+        adapter=train.holds_base,
         trainable=footprint.trainable,
         training_tokens=round(tokens),
         steps=steps,

@@ -13,9 +13,15 @@ from pipeline.report.record import RunRecord
 from pipeline.report.scores import primary_metric
 from pipeline.report.types import Answer, Fact, Registration, Statement
 from pipeline.report.wording import count
+from schemas.adapters import ADAPTERS, OTHERS
 from schemas.methods import METHODS
 
-_ADAPTERS = {"lora": "a LoRA adapter", "qlora": "a QLoRA adapter (base in 4 bits)", "full": "all weights trained"}
+_ADAPTERS = {
+    "lora": "a LoRA adapter",
+    "qlora": "a QLoRA adapter (base in 4 bits)",
+    "full": "all weights trained",
+    **{line.kind: f"an adapter of kind {name}" for name, line in ADAPTERS.items() if line.kind in OTHERS},
+}
 
 
 def asked(record: RunRecord) -> tuple[Fact, ...]:

@@ -13,6 +13,7 @@ from pipeline.core.workspace import content_digest, list_files
 from pipeline.plan.base import describe
 from pipeline.plan.quantizers import check_quantizers
 from pipeline.plan.stage import run
+from schemas.adapters import OTHERS
 from schemas.base import Reference
 from schemas.data import Columns, DataFiles, DataOptions, SplitOptions
 from schemas.events import Event
@@ -138,6 +139,17 @@ def test_warnings_are_events_and_part_of_the_plan(tmp_path: Path, base: BaseMode
     assert not artifact.servable_by_vllm
 
 
+@pytest.mark.parametrize("kind", OTHERS)
+def test_an_adapter_that_is_no_lora_has_no_rank_and_is_served_merged(
+    tmp_path: Path, base: BaseModelRef, rows: Path, kind: str
+) -> None:
+    artifact = plan(tmp_path / "a", config(base, rows, train=TrainSpec.model_validate({"adapter": kind})))
+    assert "lora_r" not in artifact.reasons
+    assert 0 < artifact.trainable_parameters < artifact.parameters / 2
+    assert not artifact.servable_by_vllm
+    assert artifact.unservable[0].startswith("vLLM does not serve")
+
+
 def test_a_base_without_weights_is_planned_from_its_config(tmp_path: Path, rows: Path) -> None:
     sizes = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 128}
     init = ModelInit(config={**sizes, "tie_word_embeddings": True}, tokenizer=TokenizerSpec(vocab_size=512))
@@ -188,6 +200,10 @@ def test_bad_input_is_named(tmp_path: Path, base: BaseModelRef, rows: Path) -> N
         ({"lora": {"target_modules": ["q_proj", "k_prj"]}}, r"no module 'k_prj'.*did you mean k_proj\?"),
         ({"lora": {"target_modules": r".*\.nope"}}, "nothing would be trained"),
         ({"lora": {"target_modules": []}}, "no module is named"),
+        (
+            {"adapter": "vera", "vera": {"target_modules": ["k_prj"]}},
+            r"train\.vera\.target_modules.*no module 'k_prj'.*did you mean k_proj\?",
+        ),
     ],
 )
 def test_settings_that_cannot_be_carried_out_are_refused(

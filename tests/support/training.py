@@ -16,6 +16,7 @@ from pipeline.core.examples import read_examples, write_examples
 from pipeline.core.workspace import Workspace, content_digest, list_files
 from pipeline.render import render_conversation
 from pipeline.train.stage import run
+from schemas.adapters import LORAS
 from schemas.artifacts import Stored
 from schemas.base import Reference
 from schemas.data import DataArtifact, Example, ExampleKind, Message, Split
@@ -98,7 +99,7 @@ def train_config(base_model: BaseModelRef, **changes: Any) -> TrainConfig:
         "seed": 0,
         **changes,
     }
-    if settings.get("adapter") == "full":
+    if settings.get("adapter", "lora") not in LORAS:
         settings["lora"] = None
     return TrainConfig.model_validate(settings)
 

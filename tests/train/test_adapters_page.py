@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.plan.adapter import not_servable
-from schemas.adapters import ADAPTERS
+from pipeline.plan.adapter import not_servable, not_served
+from schemas.adapters import ADAPTERS, OTHERS, named
+from schemas.train import LoraSettings, TrainSpec
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -24,7 +25,21 @@ def test_the_page_is_up_to_date() -> None:
 
 @pytest.mark.parametrize("name", ADAPTERS)
 def test_the_plan_refuses_what_the_table_says_vllm_does_not_serve(name: str) -> None:
-    assert (not_servable(ADAPTERS[name].settings(r=8)) == []) is ADAPTERS[name].vllm
+    line = ADAPTERS[name]
+    if line.kind in OTHERS:
+        reasons = not_served(TrainSpec.model_validate({"adapter": line.kind}))
+    else:
+        reasons = not_servable(LoraSettings.model_validate({"r": 8, "lora_alpha": 16, **line.options}))
+    assert (reasons == []) is line.vllm
+
+
+@pytest.mark.parametrize("name", ADAPTERS)
+def test_a_line_is_found_by_what_asks_for_it(name: str) -> None:
+    assert name in named(ADAPTERS[name].kind, dict(ADAPTERS[name].options))
+
+
+def test_an_adapter_may_be_several_at_once() -> None:
+    assert set(named("lora", {"use_dora": True, "use_rslora": True})) == {"LoRA", "DoRA", "rsLoRA"}
 
 
 @pytest.mark.parametrize("name", ADAPTERS)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import difflib
 import re
 import warnings
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from pipeline.backends.training.plain_lora import changes_base
 from pipeline.core.errors import ConfigError
-from schemas.train import LoraSettings, TrainConfig
+from schemas.adapter_options import AdapterOptions, BoftOptions, LnTuningOptions
+from schemas.adapters import OTHERS, AdapterName
+from schemas.train import LoraSettings, TrainConfig, changes_base
 
 if TYPE_CHECKING:
     import torch
@@ -21,13 +23,17 @@ def adapter_config(config: TrainConfig, model: torch.nn.Module) -> Any:
     Raises:
         ConfigError: a target names no module of the model; the nearest names are given.
     """
-    if config.lora is None:
+    if config.adapter == "full":
         return None
+    _check_targets(adapted_modules(config), model, _where(config))
+    if config.other is not None:
+        _check_layers(config, config.other, model)
+        return _other_config(config.adapter, config.other)
+    assert config.lora is not None
+    lora = config.lora
     from peft import LoraConfig
 
-    lora = config.lora
     _check_initialization(config)
-    _check_targets(lora, model)
     _check_saved(lora, model)
     targets = lora.target_modules
     with warnings.catch_warnings():  # PEFT cannot convert every PiSSA adapter to plain LoRA; `plain_lora` can
@@ -46,6 +52,29 @@ def adapter_config(config: TrainConfig, model: torch.nn.Module) -> Any:
             rank_pattern=dict(lora.rank_pattern),
             alpha_pattern=dict(lora.alpha_pattern),
         )
+
+
+def adapted_modules(config: TrainConfig) -> tuple[str, ...] | str:
+    """Return the target modules of an adapter."""
+    options = config.lora or config.other
+    assert options is not None
+    return options.target_modules
+
+
+def _where(config: TrainConfig) -> str:
+    return f"train.{'lora' if config.lora is not None else config.adapter}.target_modules"
+
+
+def _other_config(kind: AdapterName, options: AdapterOptions) -> Any:
+    """Return PEFT's config of an adapter that is no LoRA: its options have the names of that class."""
+    import peft
+
+    given = {name: _listed(value) for name, value in options}
+    return getattr(peft, OTHERS[kind].config)(task_type="CAUSAL_LM", **given)
+
+
+def _listed(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else dict(value) if isinstance(value, dict) else value
 
 
 def train_in_float32(model: torch.nn.Module) -> None:
@@ -74,24 +103,59 @@ def _check_initialization(config: TrainConfig) -> None:
         )
 
 
-def _check_targets(lora: LoraSettings, model: torch.nn.Module) -> None:
+def _check_targets(targets: tuple[str, ...] | str, model: torch.nn.Module, where: str) -> None:
     names = _module_names(model)
-    targets = lora.target_modules
     if targets == "all-linear":
         return
     if isinstance(targets, str):
         if not any(re.fullmatch(targets, name) for name in names):
-            raise _no_module(targets, names, "train.lora.target_modules")
+            raise _no_module(targets, names, where)
         return
     for target in targets:
         if target == "lm_head":
             raise ConfigError(
                 "an adapter on lm_head would not be trained: the loss reads its weight directly",
-                where="train.lora.target_modules",
+                where=where,
                 fix="remove lm_head, or train it whole with lora.modules_to_save",
             )
         if not any(name == target or name.endswith(f".{target}") for name in names):
-            raise _no_module(target, names, "train.lora.target_modules")
+            raise _no_module(target, names, where)
+
+
+def _check_layers(config: TrainConfig, options: AdapterOptions, model: torch.nn.Module) -> None:
+    """Refuse targets that this kind of adapter cannot sit on: all but LN tuning take linear layers."""
+    norms = isinstance(options, LnTuningOptions)
+    for name, module in _targeted(options.target_modules, model):
+        if not (name.endswith("norm") if norms else _is_linear(module)):
+            raise ConfigError(
+                f"{name} is no {'norm' if norms else 'linear layer'}, and {config.adapter} takes nothing else",
+                where=_where(config),
+                fix="name fewer modules" if norms else "name fewer modules, or write all-linear",
+            )
+        if isinstance(options, BoftOptions) and module.in_features % options.boft_block_size:
+            raise ConfigError(
+                f"{options.boft_block_size} does not divide the {module.in_features} inputs of {name}",
+                where="train.boft.boft_block_size",
+                fix="take a divisor of every layer's inputs, such as 4",
+            )
+
+
+def _targeted(targets: tuple[str, ...] | str, model: torch.nn.Module) -> Iterator[tuple[str, Any]]:
+    for name, module in model.named_modules():
+        if targets == "all-linear":
+            found = _is_linear(module) and name != "lm_head"
+        elif isinstance(targets, str):
+            found = re.fullmatch(targets, name) is not None
+        else:
+            found = any(name == target or name.endswith(f".{target}") for target in targets)
+        if found:
+            yield name, module
+
+
+def _is_linear(module: torch.nn.Module) -> bool:
+    import torch
+
+    return isinstance(module, torch.nn.Linear)
 
 
 def _check_saved(lora: LoraSettings, model: torch.nn.Module) -> None:

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.backends.tokenizer_transformers import load_tokenizer
+from pipeline.backends.training.adapters import adapted_modules
 from pipeline.backends.training.job import TrainJob
-from pipeline.backends.training.plain_lora import changes_base, to_plain_lora
+from pipeline.backends.training.plain_lora import to_plain_lora
 from pipeline.core.errors import IntegrityError
 from pipeline.core.models import model_files
 from pipeline.render import Tokenizer, end_of_turn_ids, template_digest
-from schemas.train import BaseModelRef
+from schemas.train import BaseModelRef, changes_base
 
 _EMBEDDINGS = ("embed_tokens", "lm_head", "wte")
 
@@ -59,11 +60,10 @@ def _export_full(model: Any, output: Path, tokenizer: Tokenizer) -> None:
 
 
 def _export_adapter(model: Any, output: Path, job: TrainJob) -> None:
-    lora = job.config.lora
-    assert lora is not None
+    lora, adapted = job.config.lora, adapted_modules(job.config)
     named = [
-        *(lora.modules_to_save or ()),
-        *(() if isinstance(lora.target_modules, str) else lora.target_modules),
+        *((lora.modules_to_save if lora is not None else None) or ()),
+        *(() if isinstance(adapted, str) else adapted),
     ]
     model.save_pretrained(output, save_embedding_layers=any(name in _EMBEDDINGS for name in named))
     if changes_base(lora):
@@ -72,8 +72,10 @@ def _export_adapter(model: Any, output: Path, job: TrainJob) -> None:
     path = output / "adapter_config.json"
     settings = json.loads(path.read_text(encoding="utf-8"))
     settings["base_model_name_or_path"] = _base_identity(job.config.base)
-    if isinstance(settings["target_modules"], list):  # PEFT keeps a set, whose order differs from process to process
-        settings["target_modules"].sort()
+    # PEFT keeps sets, whose order differs from process to process
+    for name in ("target_modules", "feedforward_modules"):
+        if isinstance(settings.get(name), list):
+            settings[name].sort()
     _write_json(path, settings)
 
 

@@ -10,11 +10,11 @@ from pipeline.backends.training.adapters import adapter_config
 from pipeline.backends.training.arguments import common_arguments, on_one_gpu
 from pipeline.backends.training.base_model import prepare_model
 from pipeline.backends.training.job import TrainJob
-from pipeline.backends.training.plain_lora import changes_base
 from pipeline.backends.training.reference import reference_model
 from pipeline.backends.training.rewarded import RewardedByTrl, asked, named_for_trl, stop_ids
 from pipeline.backends.training.settings import AttemptSettings
 from schemas.rl import GroupOptions
+from schemas.train import changes_base
 
 
 def group_arguments(job: TrainJob, settings: AttemptSettings, options: GroupOptions) -> dict[str, Any]:
@@ -60,7 +60,7 @@ def build_groups(job: TrainJob, kind: type[RewardedByTrl], arguments: Any, optio
     )
     trainer.prepare(job)
     trainer.beta = options.beta
-    trainer.adapter_can_be_left_out = config.lora is not None and not changes_base(config.lora)
+    trainer.adapter_can_be_left_out = config.adapter != "full" and not changes_base(config.lora)
     if reference is not None:
         add_fused_lm_head(reference, temperature=options.temperature)
         trainer.ref_model = trainer.accelerator.prepare_model(reference, evaluation_mode=True)

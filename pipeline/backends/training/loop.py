@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
+from pipeline.backends.remarks_peft import without_known_remarks
 from pipeline.backends.training.adapters import train_in_float32
 from pipeline.backends.training.afterwards import interpolate, merge
 from pipeline.backends.training.base_model import count_parameters
@@ -64,11 +65,16 @@ def _attempt(job: TrainJob, build: TrainerBuilder, store: CheckpointStore, setti
         from pipeline.backends.training.distributed_launch import train_in_processes
 
         checkpoint = train_in_processes(job, settings, store, checkpoint)
-        return _finish(job, build, build(job, settings), store, settings, checkpoint)
+        return _finish(job, build, _built(job, build, settings), store, settings, checkpoint)
     with memory_errors(checkpoint.step if checkpoint else 0) as progress:
-        trainer = build(job, settings)
+        trainer = _built(job, build, settings)
         progress.append(trainer)
         return _finish(job, build, trainer, store, settings, checkpoint)
+
+
+def _built(job: TrainJob, build: TrainerBuilder, settings: AttemptSettings) -> GuardedTrainer:
+    with without_known_remarks():
+        return build(job, settings)
 
 
 def _finish(

@@ -12,15 +12,8 @@ import math
 from pathlib import Path
 from typing import Any
 
-from schemas.train import CHANGES_BASE, LoraSettings
-
 WEIGHTS = "adapter_model.safetensors"
 CONFIG = "adapter_config.json"
-
-
-def changes_base(lora: LoraSettings | None) -> bool:
-    """Say whether the adapter's initialization changes the base."""
-    return lora is not None and lora.init_lora_weights in CHANGES_BASE
 
 
 def to_plain_lora(initial: Path, trained: Path) -> None:

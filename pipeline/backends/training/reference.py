@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from pipeline.backends.training.base_model import prepare_model
-from pipeline.backends.training.plain_lora import changes_base
+from schemas.train import changes_base
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -21,7 +21,7 @@ def reference_model(job: TrainJob, model: Any) -> Any:
     What DeepSpeed has taken apart while it was loaded cannot be copied, and is loaded once more.
     """
     config = job.config
-    if config.lora is not None and not changes_base(config.lora):
+    if config.adapter != "full" and not changes_base(config.lora):
         return None
     apart = job.ranks is not None and job.shared is not None and job.shared.strategy == "zero3"
     copied = prepare_model(config, job.tokenizer, job.longest) if apart else copy.deepcopy(model)

@@ -13,13 +13,13 @@ from pipeline.backends.training.arguments import common_arguments, on_one_gpu
 from pipeline.backends.training.base_model import prepare_model
 from pipeline.backends.training.guarded import GuardedTrainer
 from pipeline.backends.training.job import TrainJob
-from pipeline.backends.training.plain_lora import changes_base
 from pipeline.backends.training.ppo.policy import add_value_head
 from pipeline.backends.training.ppo.trainer import PpoTrainer
 from pipeline.backends.training.reference import reference_model
 from pipeline.backends.training.rewarded import asked, stop_ids
 from pipeline.backends.training.settings import AttemptSettings
 from pipeline.core.seeding import seed_everything
+from schemas.train import changes_base
 
 
 def build(job: TrainJob, settings: AttemptSettings) -> GuardedTrainer:
@@ -51,7 +51,7 @@ def build(job: TrainJob, settings: AttemptSettings) -> GuardedTrainer:
         eval_dataset=asked(job.validation) if job.validation else None,
     )
     trainer.prepare(job)
-    trainer.adapter_is_the_change = config.lora is not None and not changes_base(config.lora)
+    trainer.adapter_is_the_change = config.adapter != "full" and not changes_base(config.lora)
     if reference is not None:
         trainer.reference = trainer.accelerator.prepare_model(reference, evaluation_mode=True)
     return trainer
