@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.core.errors import ConfigError, IntegrityError, ModelError, SourceError
 from pipeline.core.references import is_unresolved
-from pipeline.core.workspace import Store, artifact_digest
+from pipeline.core.workspace import Store
 from pipeline.execute import load
 from pipeline.plan.backends import revision_of
 from pipeline.resolve import Resolver
@@ -101,17 +101,8 @@ def test_a_version_with_a_flipped_byte_is_no_base(fixture: RunFixture) -> None:
 def test_what_the_base_was_decided_by_is_what_must_not_be_forgotten(fixture: RunFixture) -> None:
     code = Reference(location="/metrics/mine.py", digest="a" * 64)
     metric = MetricSpec(name="./mine.py:score", params={"strict": True}, code=code)
-    store, ref = Store(fixture.root), fixture.refs["register"]
-    record, manifest = load(store, ref).artifact.model_copy(update={"metric": metric}), store.manifest(ref)
-    assert manifest is not None
-    path = store.directory(ref) / "manifest.json"
-    manifest = manifest.model_copy(
-        update={
-            "artifact": record.model_dump(mode="json"),
-            "content_digest": artifact_digest(manifest.files, record),
-        }
-    )
-    path.write_text(manifest.model_dump_json())
+    record = load(Store(fixture.root), fixture.refs["register"]).artifact
+    fixture.describe("register", record.model_copy(update={"metric": metric}))
     (task,) = resolver(fixture).resolve(spec("triage@1")).retention
     assert (task.name, task.metric, task.artifact) == ("triage", metric, fixture.refs["data"])
 

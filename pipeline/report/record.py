@@ -18,6 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from pipeline.core.errors import IntegrityError, SourceError
 from pipeline.core.workspace import Store
+from pipeline.execute import load
 from schemas.artifacts import Artifact, Cost, Manifest
 from schemas.base import ArtifactRef, Digest, Schema, StageName
 from schemas.bias import BiasArtifact
@@ -66,20 +67,14 @@ def load_finished(store: Store, ref: ArtifactRef, kind: type[A]) -> Finished[A] 
     """Return a finished artifact, or None where it does not exist.
 
     Raises:
-        IntegrityError: the manifest is damaged or was written by another version.
+        IntegrityError: the manifest is damaged, was changed or was written by another version.
     """
     manifest = store.manifest(ref)
     if manifest is None:
         return None
-    try:
-        artifact = kind.model_validate(manifest.artifact)
-    except ValidationError as error:
-        raise IntegrityError(
-            "the manifest was written by another version",
-            where=str(store.directory(ref)),
-            fix=f"run with --fresh {ref.stage} to make it again",
-        ) from error
-    return Finished(ref, store.directory(ref), manifest, artifact)
+    found = load(store, ref)
+    assert isinstance(found.artifact, kind)
+    return Finished(ref, found.path, manifest, found.artifact)
 
 
 class CallRecord(Schema):

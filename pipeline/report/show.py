@@ -7,6 +7,7 @@ from pydantic import JsonValue
 from pipeline.core.errors import ConfigError, IntegrityError
 from pipeline.core.versions import check_content
 from pipeline.core.workspace import Store
+from pipeline.execute import load
 from pipeline.report.findings import answer, reasons
 from pipeline.report.helm import helm_runs
 from pipeline.report.progress import call_rows
@@ -131,6 +132,7 @@ def check_artifact(store: Store, role: str, ref: ArtifactRef, lineage: Lineage |
     """
     try:
         manifest = store.verify(ref)
+        load(store, ref)
         if lineage is not None:
             check_content(lineage, ref, manifest.content_digest)
     except IntegrityError as error:

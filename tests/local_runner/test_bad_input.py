@@ -92,7 +92,7 @@ CONFIG, DATA = ExitCode.CONFIG, ExitCode.DATA
 
 KINDS: dict[str, Bad] = {
     # the file
-    "empty file": Bad(DATA, ("rows.jsonl", "there are no rows"), rows=b""),
+    "empty file": Bad(DATA, ("rows.jsonl", "the file is empty"), rows=b""),
     "header only": Bad(DATA, ("rows.csv", "there are no rows"), rows=b"text,label\n", name="rows.csv"),
     "wrong columns": Bad(DATA, ("rows.jsonl", "'foo', 'bar'", "data.columns"), rows=b'{"foo": "a", "bar": "b"}\n' * 9),
     "invalid UTF-8": Bad(
@@ -246,7 +246,7 @@ KINDS: dict[str, Bad] = {
         DATA, ("~nosuchuser/x", "no user of this name"), arguments=("--workspace", "~nosuchuser/x")
     ),
     "workspace with brackets": Bad(
-        DATA, ("x[/red]", "there are no rows"), rows=b"", command=("run",), arguments=("--workspace", "x[/red]")
+        DATA, ("x[/red]", "the file is empty"), rows=b"", command=("run",), arguments=("--workspace", "x[/red]")
     ),
     "workspace that cannot be made": Bad(ExitCode.STORAGE, ("/proc",), arguments=("--workspace", "/proc/none")),
 }

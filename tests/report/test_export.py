@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from pipeline import execute
 from pipeline.core.context import CallContext
 from pipeline.core.errors import ConfigError, IntegrityError, ModelError, StorageError
 from pipeline.core.workspace import Store, hash_file
@@ -111,10 +112,9 @@ def test_a_version_that_was_not_served_gets_its_request_from_the_test_split(
     fixture.build()
     ref = fixture.refs["register"]
     store = Store(fixture.root)
-    path = store.directory(ref) / "manifest.json"
-    manifest = json.loads(path.read_text())
-    manifest["artifact"]["lineage"]["serve"] = None
-    path.write_text(json.dumps(manifest))
+    record = execute.load(store, ref).artifact
+    unserved = record.lineage.model_copy(update={"serve": None})
+    fixture.describe("register", record.model_copy(update={"lineage": unserved}))
     export_package(VersionRecord.load(store, ref), "merged", tmp_path / "package")
     request = json.loads((tmp_path / "package" / "smoke_request.json").read_text())
     assert request["messages"] == [{"role": "user", "content": "First test message"}]

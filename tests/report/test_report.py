@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.core.errors import IntegrityError
+from pipeline.core.workspace import Store
+from pipeline.execute import load
 from pipeline.report.record import RunRecord
 from pipeline.report.report import build_report, report_json
 from pipeline.report.types import OverrideNote, Registration, Report
@@ -64,10 +66,9 @@ def test_planned_stands_beside_measured(record: RunRecord) -> None:
 
 def test_a_test_split_that_can_show_nothing_is_a_limitation(fixture: RunFixture) -> None:
     run = fixture.build()
-    path = RunRecord.load(fixture.root, run).store.directory(fixture.refs["plan"]) / "manifest.json"
-    manifest = json.loads(path.read_text())
-    manifest["artifact"]["power"]["minimum_detectable_gain"] = None
-    path.write_text(json.dumps(manifest))
+    plan = load(Store(fixture.root), fixture.refs["plan"]).artifact
+    power = plan.power.model_copy(update={"minimum_detectable_gain": None})
+    fixture.describe("plan", plan.model_copy(update={"power": power}))
     assert "no gain, however large" in "\n".join(build_report(RunRecord.load(fixture.root, run)).limitations)
 
 

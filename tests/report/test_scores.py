@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
+from pipeline.core.workspace import Store
+from pipeline.execute import load
 from pipeline.report.record import RunRecord
 from pipeline.report.scores import subjects
 from schemas.evaluate import BaseSubject, Subject, TfidfSubject
@@ -25,11 +25,9 @@ def test_a_baseline_is_called_by_what_it_was_told(
     fixture: RunFixture, subject: Subject, metric: str, title: str
 ) -> None:
     run = fixture.build(until="evaluate.baseline-base")
-    path = fixture.root / "artifacts" / "evaluate" / fixture.refs["evaluate.baseline-base"].fingerprint
-    manifest = json.loads((path / "manifest.json").read_text())
-    manifest["artifact"]["subject"] = subject.model_dump(mode="json")
-    manifest["artifact"]["scores"] = {metric: manifest["artifact"]["scores"]["exact_match"]}
-    (path / "manifest.json").write_text(json.dumps(manifest))
+    found = load(Store(fixture.root), fixture.refs["evaluate.baseline-base"]).artifact
+    scores = {metric: found.scores["exact_match"]}
+    fixture.describe("evaluate.baseline-base", found.model_copy(update={"subject": subject, "scores": scores}))
     assert [found.title for found in subjects(RunRecord.load(fixture.root, run))] == [title]
 
 

@@ -196,13 +196,16 @@ class RunFixture:
     def remake(self, call_id: str, relative: str) -> None:
         """Give a call's artifact another file ``relative``, whole and under the same fingerprint."""
         store, ref = Store(self.root), self.refs[call_id]
-        manifest = store.manifest(ref)
-        assert manifest is not None
         (store.directory(ref) / relative).write_bytes(b"made again")
-        files = list_files(store.directory(ref))
-        manifest = manifest.model_copy(
-            update={"files": files, "content_digest": artifact_digest(files, load(store, ref).artifact)}
-        )
+        self.describe(call_id, load(store, ref).artifact)
+
+    def describe(self, call_id: str, artifact: Artifact) -> None:
+        """Give a call's artifact another description, whole and under the same fingerprint."""
+        store, ref = Store(self.root), self.refs[call_id]
+        files, manifest = list_files(store.directory(ref)), store.manifest(ref)
+        assert manifest is not None
+        described, digest = artifact.model_dump(mode="json"), artifact_digest(files, artifact)
+        manifest = manifest.model_copy(update={"files": files, "artifact": described, "content_digest": digest})
         (store.directory(ref) / "manifest.json").write_text(manifest.model_dump_json(indent=2))
 
     def _plan(self, call_id: str) -> None:
