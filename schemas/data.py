@@ -23,9 +23,10 @@ CHOSEN, REJECTED = ("chosen", "preferred_output"), ("rejected", "non_preferred_o
 class Columns(Schema):
     """Which column holds what; a name left out is found by its usual names.
 
-    ``label`` is the answer of a classification row; ``group`` keeps rows together in one split (``split.by: group``).
-    ``input`` follows the prompt in its turn, and ``history`` (pairs of question and answer) stands before it, as in
-    Alpaca's rows. ``system`` is a row's own system turn. ``language`` parts the items of an evaluation.
+    ``label`` is the answer of a classification row; rows of one ``group`` are not independent: they count as one in
+    every test, and ``split.by: group`` keeps them in one split. ``input`` follows the prompt in its turn, and
+    ``history`` (pairs of question and answer) stands before it, as in Alpaca's rows. ``system`` is a row's own system
+    turn. ``language`` parts the items of an evaluation.
     """
 
     prompt: str | None = None
@@ -128,6 +129,11 @@ class DataOptions(Schema):
     personal_data: PersonalData = PersonalData()
     split: SplitOptions = SplitOptions()
 
+    @property
+    def is_grouped(self) -> bool:
+        """Whether rows of one group are not independent; a column that is merely called group does not say so."""
+        return self.split.by == "group" or self.columns.group is not None
+
 
 class DataFiles(Schema):
     """The sources of one data set.
@@ -180,8 +186,8 @@ class Example(Schema):
     ``chosen`` and ``rejected`` continuations. A text row has ``text`` alone.
 
     ``id`` is stable: a digest of the content and its occurrence number. ``cluster`` joins near-duplicates and, where
-    rows are split by group, the rows of a group (items of one cluster are not independent). ``near_train`` marks a
-    test or validation row with a near-duplicate among training rows.
+    ``columns.group`` is declared or rows are split by group, the rows of a group (items of one cluster are not
+    independent). ``near_train`` marks a test or validation row with a near-duplicate among training rows.
     """
 
     id: str

@@ -52,6 +52,7 @@ FaultCode = Literal[
     "training_asks_test",
     "test_copies_training",
     "test_near_training",
+    "test_group_in_training",
     "test_in_training_text",
     "benchmark_in_training",
     "benchmark_in_test",
@@ -272,6 +273,11 @@ FAULTS: dict[FaultCode, Fault] = {
         "splits",
         "held-out rows are nearly copies of a training row; scores without them are shown apart",
         "split by cluster, or remove the training rows",
+    ),
+    "test_group_in_training": _warning(
+        "splits",
+        "held-out rows are of a group (data.columns.group) that training rows are of, too",
+        "set data.split.by to group, or remove the group's rows from one of the files",
     ),
     "test_in_training_text": _warning(
         "splits",

@@ -81,7 +81,7 @@ def _prepare(config: DataConfig, context: CallContext) -> Prepared:
     splits = _splits(config, distinct, loaded, context)
     leakage = find_leakage(distinct.drafts, splits, distinct.pairs)
     _tell_leakage(leakage, distinct, splits, context)
-    if options.split.by == "group":
+    if options.is_grouped:
         distinct = replace(distinct, clusters=join_groups(distinct.clusters, [row.group for row in distinct.drafts]))
     examples = make_examples(distinct, splits, leakage, options.split.seed)
     return Prepared(options, loaded, kind, ledger, personal, distinct, splits, leakage, examples)

@@ -18,6 +18,7 @@ from pipeline.core.workspace import content_digest, list_files
 from pipeline.data.stage import run
 from schemas.base import Reference
 from schemas.data import DataConfig, DataFiles, DataInputs
+from schemas.preflight import PreflightConfig
 from tests.data.support import Outcome, pairs, run_stage, sentence, write_rows
 from tests.support.stored import workspace
 
@@ -229,6 +230,17 @@ def test_groups_stay_in_one_split(tmp_path: Path) -> None:
     assert outcome.artifact.rows == {"train": 45, "validation": 5, "test": 10}  # groups of 5: 6 and 12 rows wanted
     clusters = {(group_of[row.row], row.cluster) for row in outcome.all_examples()}
     assert outcome.artifact.clusters == len(clusters) == len({cluster for _, cluster in clusters}) == 12
+
+
+def test_a_declared_group_is_one_cluster_however_rows_are_split(tmp_path: Path) -> None:
+    rows = [{**row, "doc": f"d{index % 4}"} for index, row in enumerate(pairs(60))]
+    outcome = run_stage(tmp_path, rows, columns={"group": "doc"}, preflight=PreflightConfig())
+    assert outcome.artifact.clusters == 4
+    tested = {(row.row % 4, row.cluster) for row in outcome.examples("test")}
+    assert len(tested) == len({cluster for _, cluster in tested}) <= 4
+    (told,) = (one for one in outcome.artifact.findings if one.code == "test_group_in_training" and one.split == "test")
+    assert told.count == outcome.artifact.rows["test"] > 4
+    assert any("test_group_in_training" in warning for warning in outcome.warnings)
 
 
 def test_a_random_split_may_leak_and_says_so(tmp_path: Path) -> None:

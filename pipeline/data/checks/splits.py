@@ -28,6 +28,7 @@ def check_splits(prepared: Prepared, config: PreflightConfig, context: CallConte
     near = ((splits[index], drafts[index].row) for index in leakage.near_train - leakage.copied)
     for split, rows in grouped(near):
         yield finding("test_near_training", split, rows, done="kept and marked")
+    yield from _shared_groups(prepared)
     yield from _quoted(prepared, context)
     for reference in config.benchmarks:
         quotes = Quotes(read_benchmark(reference, context))
@@ -46,6 +47,22 @@ def _small(prepared: Prepared, config: PreflightConfig) -> Iterator[Finding]:
     if config.rows_for_gain is not None and test < config.rows_for_gain:
         told = f"about {config.rows_for_gain:,} rows are needed, and {test:,} are asked"
         yield finding("test_too_small", "test", count=test, detail=told)
+
+
+def _shared_groups(prepared: Prepared) -> Iterator[Finding]:
+    """Held-out rows of a training row's group, where a column of groups was declared."""
+    if not prepared.options.is_grouped:
+        return
+    drafts, splits = prepared.distinct.drafts, prepared.splits
+    trained = {draft.group for draft, split in zip(drafts, splits, strict=True) if split == "train"} - {None}
+    shared = [
+        (split, draft)
+        for draft, split in zip(drafts, splits, strict=True)
+        if split != "train" and draft.group in trained
+    ]
+    for split, rows in grouped((split, draft.row) for split, draft in shared):
+        groups = len({draft.group for one, draft in shared if one == split})
+        yield finding("test_group_in_training", split, rows, detail=f"{groups} groups", done="kept")
 
 
 def _quoted(prepared: Prepared, context: CallContext) -> Iterator[Finding]:

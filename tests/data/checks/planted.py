@@ -212,6 +212,17 @@ LLAMA = (
 SPACED = templates.NO_END.replace("\n{% endfor", "<|im_end|>\n{% endfor")
 
 
+def _shared_group(seed: int) -> Case:
+    """Every row has a group of its own, but for one row of the test file that is of a training row's group."""
+    assert FILES.test is not None
+    at = random.Random(seed).randrange(len(FILES.test))
+    rows = [{**row, "doc": f"d{index}"} for index, row in enumerate(FILES.rows)]
+    test = [{**row, "doc": f"t{index}"} for index, row in enumerate(FILES.test)]
+    test[at]["doc"] = "d7"
+    options = {**FILES.options, "columns": {"group": "doc"}, "split": {"by": "group", "validation": 0.0}}
+    return _with(FILES, rows=rows, test=test, options=options, hit=(at + 1,))
+
+
 def _near(row: Row) -> Row:
     return {**row, "prompt": row["prompt"] + " indeed"}
 
@@ -341,6 +352,7 @@ PLANTED: dict[FaultCode, Callable[[int], Case]] = {
         seed, options={"decontaminate": "report", "split": {"validation": 0.0}}, hit=(21,)
     ),
     "test_near_training": lambda seed: _with(FILES, test=[*(FILES.test or []), _near(FILES.rows[seed])], hit=(21,)),
+    "test_group_in_training": _shared_group,
     "test_in_training_text": _quoted,
     "benchmark_in_training": lambda seed: _benchmark(seed, "rows"),
     "benchmark_in_test": lambda seed: _benchmark(seed, "test"),
