@@ -12,77 +12,28 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from benchmarks import statistics_extremes
+from benchmarks.statistics_checks import (
+    COVERED,
+    LEAST_REJECTED,
+    LEVEL,
+    MOST_REJECTED,
+    RESAMPLES,
+    Check,
+    Sample,
+    draw,
+    generators,
+)
 from pipeline import statistics
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
-
-LEVEL = 0.05
-MOST_REJECTED, LEAST_REJECTED = 0.065, 0.035
-COVERED = (0.93, 0.97)
-RESAMPLES = 1000
-SEED = 7
-
-
-@dataclass(frozen=True)
-class Sample:
-    """The scores of two models on the same items, and each item's cluster; ``truth`` is the true mean difference."""
-
-    candidate: Floats
-    baseline: Floats
-    clusters: list[int] | None
-    truth: float
-
-
-@dataclass(frozen=True)
-class Check:
-    """A method on one kind of data: which share of sets it rejected or covered, and what that must lie within."""
-
-    method: str
-    data: str
-    measure: str
-    share: float
-    least: float
-    most: float
-
-    @property
-    def met(self) -> bool:
-        """Whether the share lies within its bounds."""
-        return self.least <= self.share <= self.most
-
-    def __str__(self) -> str:
-        """Return what was measured, with its bounds."""
-        return f"{self.measure} ({self.least:.1%} to {self.most:.1%}): {self.method}; {self.data}"
-
-
-def draw(rng: np.random.Generator, *, gain: float = 0.0, clustered: bool = True, graded: bool = False) -> Sample:
-    """Draw 60 clusters of 1 to 12 items, or 300 items, of which 40% are won or lost, a cluster's all alike."""
-    import numpy as np
-
-    sizes = rng.integers(1, 13, size=60) if clustered else np.ones(300, dtype=np.int64)
-    index = np.repeat(np.arange(sizes.size), sizes)
-    wins = np.repeat(rng.random(sizes.size) < 0.5 + gain / 0.8, sizes)
-    differs = rng.random(index.size) < 0.4
-    both = (rng.random(index.size) < 0.5).astype(np.float64)
-    candidate, baseline = np.where(differs, wins, both), np.where(differs, ~wins, both)
-    if graded:
-        blur = rng.random((2, index.size)) * 0.5
-        candidate, baseline = 0.5 * candidate + blur[0], 0.5 * baseline + blur[1]
-    truth = gain * (0.5 if graded else 1.0)
-    return Sample(candidate, baseline, index.tolist() if clustered else None, truth)
 
 
 def paired(sets: int, name: str, by_nature: bool, **options: Any) -> Iterator[Check]:
     """Check `statistics.compare` without a gain, and its interval with and without one."""
     rejected = covered = covered_gain = 0
-    for rng in _generators(sets, name):
+    for rng in generators(sets, name):
         null, gained = draw(rng, **options), draw(rng, gain=0.08, **options)
         for sample in (null, gained):
             found = statistics.compare(
@@ -108,7 +59,7 @@ def corpus(sets: int) -> Iterator[Check]:
     assert isinstance(metric, CorpusMetric)
     rejected = covered = 0
     name = "macro-F1 in clusters"
-    for rng in _generators(sets, name):
+    for rng in generators(sets, name):
         sample = draw(rng)
         references = [str(int(label)) for label in rng.integers(0, 3, size=sample.candidate.size)]
         said = [
@@ -133,7 +84,7 @@ def scores(sets: int) -> Iterator[Check]:
         ("one score, graded in clusters", {"graded": True}),
     ):
         covered = 0
-        for rng in _generators(sets, name):
+        for rng in generators(sets, name):
             sample = draw(rng, **options)
             found = statistics.score_interval(
                 sample.candidate, clusters=sample.clusters, alpha=LEVEL, resamples=RESAMPLES
@@ -147,7 +98,7 @@ def margins(sets: int) -> Iterator[Check]:
     margin = 0.2
     shown = same = 0
     name = f"0/1 in clusters, worse by the margin of {100 * margin:g} points"
-    for rng in _generators(sets, name):
+    for rng in generators(sets, name):
         sample = draw(rng, gain=-margin)
         sides = (sample.candidate, sample.baseline)
         shown += statistics.non_inferiority(*sides, margin=margin, clusters=sample.clusters, alpha=LEVEL).non_inferior
@@ -167,7 +118,7 @@ def agreement(sets: int) -> Iterator[Check]:
     truth = 1 - 2 * right * (1 - right) / 0.5
     covered = {"Cohen's kappa": 0, "Fleiss' kappa": 0, "Krippendorff's alpha": 0}
     name = "3 raters, 80 clusters of 1 to 3 items that they rate alike"
-    for rng in _generators(sets, name):
+    for rng in generators(sets, name):
         index = np.repeat(np.arange(80), rng.integers(1, 4, size=80))
         kinds = rng.integers(0, 2, size=80)
         rated = np.where(rng.random((3, 80)) < right, kinds, 1 - kinds)[:, index]
@@ -194,7 +145,7 @@ def seeds(sets: int) -> Iterator[Check]:
     """Check the effect over seeds, where seeds and items have effects of their own."""
     rejected = covered = 0
     name = "4 seeds and 200 items, each with an effect"
-    for rng in _generators(sets, name):
+    for rng in generators(sets, name):
         noise = rng.normal(0, 0.3, (4, 200)) + rng.normal(0, 0.03, (4, 1)) + rng.normal(0, 0.2, (1, 200))
         found = statistics.seeds_effect(list(noise), [0.0] * 200, alpha=LEVEL)
         rejected += found.p_value <= LEVEL
@@ -208,7 +159,7 @@ def families(sets: int) -> Iterator[Check]:
     any_wrong = 0
     discoveries = 0.0
     name = "10 slices in clusters"
-    for rng in _generators(sets, name):
+    for rng in generators(sets, name):
         values = [_p_value(draw(rng)) for _ in range(10)]
         any_wrong += min(statistics.holm(values)) <= LEVEL
         mixed = [*values[:8], *(_p_value(draw(rng, gain=0.25)) for _ in range(2))]
@@ -222,7 +173,7 @@ def peeking(sets: int) -> Iterator[Check]:
     """Check what is looked at after every one of 500 observations."""
     ever = missed = 0
     name = "two streams of equal rates, looked at 500 times"
-    for rng in _generators(sets, name):
+    for rng in generators(sets, name):
         rate = rng.choice([0.02, 0.1, 0.5])
         rates, sequence, out = statistics.TwoRates(LEVEL), statistics.MeanSequence(LEVEL), False
         for first, second in rng.random((500, 2)) < rate:
@@ -240,7 +191,7 @@ def naive(sets: int) -> float:
     from scipy.stats import bootstrap
 
     rejected = 0
-    for rng in _generators(sets, "0/1 in clusters"):
+    for rng in generators(sets, "0/1 in clusters"):
         sample = draw(rng)
         differences = sample.candidate.astype(float) - sample.baseline
         found = bootstrap(
@@ -261,7 +212,7 @@ def power(sets: int) -> dict[str, list[float]]:
     for gain in gains:
         for name, clustered in (("independent", False), ("clusters", True)):
             found = 0
-            for rng in _generators(sets, f"power {name} {gain}"):
+            for rng in generators(sets, f"power {name} {gain}"):
                 sample = draw(rng, gain=gain, clustered=clustered)
                 result = statistics.compare(
                     sample.candidate, sample.baseline, clusters=sample.clusters, alpha=LEVEL, resamples=RESAMPLES
@@ -309,19 +260,13 @@ def checks(sets: int) -> Iterator[Check]:
     yield from seeds(sets)
     yield from families(sets)
     yield from peeking(sets)
+    yield from statistics_extremes.checks(sets)
 
 
 def _p_value(sample: Sample) -> float:
     return statistics.compare(
         sample.candidate, sample.baseline, clusters=sample.clusters, alpha=LEVEL, resamples=RESAMPLES
     ).p_value
-
-
-def _generators(sets: int, name: str) -> Iterator[np.random.Generator]:
-    import numpy as np
-
-    for number in range(sets):
-        yield np.random.default_rng([SEED, number, *name.encode()])
 
 
 def main() -> int:
