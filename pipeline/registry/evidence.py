@@ -10,7 +10,6 @@ from pipeline.registry.losses import Loss
 from pipeline.registry.probes import probe_comparisons
 from pipeline.registry.protected import Protected, protect
 from schemas.artifacts import Stored
-from schemas.data import DataArtifact
 from schemas.evaluate import BaseSubject, EndpointSubject, EvaluateArtifact, RetentionSpec
 from schemas.register import Comparison, RegisterConfig, RegisterInputs, SeedSpread
 
@@ -53,7 +52,7 @@ def gather(config: RegisterConfig, inputs: RegisterInputs, shipped: str, advance
         uninstructed=_uninstructed(inputs.baselines),
         candidates=_candidates(config, inputs, shipped, comparisons),
         protected=_protected(config, inputs, shipped, best_baseline(comparisons)),
-        contamination=_contamination(inputs.data.artifact, shipped, inputs.evaluations[shipped]),
+        contamination=_contamination(config, inputs, shipped),
         retention=tuple(retention),
         reported=tuple(reported),
         retention_waived=config.retention_waived,
@@ -101,11 +100,11 @@ def _protected(
     return protect(config.gate, config.primary_metric, model, (best.reference, inputs.baselines[best.reference]))
 
 
-def _contamination(data: DataArtifact, name: str, evaluation: Stored[EvaluateArtifact]) -> Contamination:
+def _contamination(config: RegisterConfig, inputs: RegisterInputs, shipped: str) -> Contamination:
     """Count among the rows that were evaluated: ``evaluate.max_items`` may have taken the contaminated ones."""
-    near = read_near_train(name, evaluation)
+    data, near = inputs.data.artifact, read_near_train(shipped, inputs.evaluations[shipped])
     whole = len(near) == data.rows.get("test", 0)
-    return Contamination(len(near), data.leaked.get("test", 0) if whole else None, sum(near))
+    return Contamination(len(near), data.leaked.get("test", 0) if whole else None, sum(near), config.base_is_version)
 
 
 def _uninstructed(baselines: Mapping[str, Stored[EvaluateArtifact]]) -> tuple[str, ...]:
