@@ -43,7 +43,7 @@ def nearly_perfect(sets: int) -> Iterator[Check]:
     """Check the intervals of graded scores of which nearly all are 1, and of their difference to all 1."""
     import numpy as np
 
-    for units, size in ((30, 1), (200, 1), (60, 5)):
+    for units, size in ((30, 1), (200, 1), (60, 5), (900, 1), (1200, 1)):
         name = f"97% score 1 and the others anything, {units} {'items' if size == 1 else f'clusters of {size}'}"
         clusters = np.repeat(np.arange(units), size)
         held = held_difference = 0

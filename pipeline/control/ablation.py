@@ -78,12 +78,17 @@ class Effect:
 
 @dataclass(frozen=True)
 class Ablation:
-    """The description as it is, by its run and mean score, and the effect of every setting."""
+    """The description as it is, by its run and mean score, and the effect of every setting.
+
+    ``low`` and ``high`` bound the score with confidence 1 - ``alpha``, for other seeds and other items alike.
+    """
 
     name: str
     metric: str
     run: str
     score: float
+    low: float
+    high: float
     seeds: tuple[int, ...]
     items: int
     alpha: float
@@ -172,6 +177,8 @@ class Ablate:
             HoneError: the description itself is wrong or fails, somebody asked to stop, or a setting changes which
                 items are evaluated.
         """
+        from pipeline.statistics import seeds_effect
+
         common = (*self.overrides, *BARE, f"{_SEEDS}={list(seeds)}")
         for setting in varied:  # whatever is wrong with one is told before anything is trained
             self.session.resolve(self.spec, (*common, setting.override))
@@ -181,14 +188,19 @@ class Ablate:
         metric = base.run.metrics[0].name
         reference = self._items(base, metric, seeds)
         effects = [self._effect(setting, common, metric, reference, seeds) for setting in varied]
+        alpha, first = base.run.spec.gate.alpha, reference[seeds[0]]
+        scores = [reference[seed].scores for seed in seeds]
+        spread = seeds_effect(scores, [0.0] * len(first.ids), clusters=first.clusters, alpha=alpha)
         return Ablation(
             name=base.run.spec.name,
             metric=_named(metric, reference),
             run=base.directory.run,
             score=_mean(reference),
+            low=max(0.0, spread.low),
+            high=min(1.0, spread.high),
             seeds=tuple(seeds),
-            items=len(next(iter(reference.values())).ids),
-            alpha=base.run.spec.gate.alpha,
+            items=len(first.ids),
+            alpha=alpha,
             effects=_corrected(effects),
         )
 

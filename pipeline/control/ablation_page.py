@@ -28,7 +28,7 @@ def ablation_page(found: Ablation) -> Page:
     shown = [effect for effect in found.effects if effect.verdict(found.alpha) in ("better", "worse")]
     told = [f"{effect.setting} is {effect.verdict(found.alpha)}" for effect in shown]
     summary = (
-        f"{found.metric} is {percent(found.score)} as described, the mean of {count(len(found.seeds), 'seed')} on "
+        f"{found.metric} is {_score(found)} as described, the mean of {count(len(found.seeds), 'seed')} on "
         f"{count(found.items, 'item')}. {listed(told) if told else 'No setting was shown to change it'}."
     )
     failed = [f"{effect.setting}: {effect.error}" for effect in found.effects if effect.error is not None]
@@ -74,6 +74,10 @@ def write_ablation(found: Ablation, folder: Path) -> Path:
     return folder / "ablation.html"
 
 
+def _score(found: Ablation) -> str:
+    return f"{percent(found.score)} [{percent(found.low)} to {percent(found.high)}]"
+
+
 def _measured(effect: Effect) -> tuple[float, float, float, float, float]:
     assert effect.score is not None and effect.difference is not None and effect.p_value is not None
     assert effect.low is not None and effect.high is not None
@@ -81,7 +85,7 @@ def _measured(effect: Effect) -> tuple[float, float, float, float, float]:
 
 
 def _table(found: Ablation) -> Table:
-    rows = [("as described", percent(found.score), "", "", "", "")]
+    rows = [("as described", _score(found), "", "", "", "")]
     for effect in found.effects:
         if effect.error is None:
             score, difference, low, high, p = _measured(effect)

@@ -15,6 +15,18 @@ if TYPE_CHECKING:
     from pipeline.statistics.units import Floats
 
 
+ENOUGH = 30
+"""Units that depart from the most frequent value, from which on a bootstrap of a mean knows how they vary."""
+
+
+def is_thin(sums: Floats, sizes: Floats) -> bool:
+    """Return whether all units but a few have one value, so that a bootstrap of their mean rests on those few alone."""
+    import numpy as np
+
+    _, counts = np.unique(np.round(sums / sizes, 9), return_counts=True)
+    return bool(sums.size - counts.max() < ENOUGH)
+
+
 def wilson_limits(proportion: float, n: float, *, alpha: float) -> tuple[float, float]:
     """Return Wilson's score limits for an observed ``proportion`` of ``n`` (possibly effective) items.
 

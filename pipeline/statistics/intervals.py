@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pipeline.core.errors import DataError
-from pipeline.statistics.bounded import mean_variance, score_limits, shrinkage, wider, wilson_limits
+from pipeline.statistics.bounded import is_thin, mean_variance, score_limits, shrinkage, wider, wilson_limits
 from pipeline.statistics.resampling import count_matrices, evaluate_statistic, resampled_ratios
 from pipeline.statistics.units import (
     as_scores,
@@ -74,8 +74,8 @@ def score_interval(
     """Return the interval for the mean of ``scores``, one per item, by the method that fits them.
 
     0/1 scores get Wilson's interval, with clusters at the effective number of items; graded scores the bootstrap of
-    ``bootstrap_mean_interval``, and in [0, 1] the wider of that and of `pipeline.statistics.bounded.score_limits`.
-    ``clusters`` names each item's cluster.
+    ``bootstrap_mean_interval``, and in [0, 1], where all but a few have the same score (`bounded.is_thin`), the wider
+    of that and of `pipeline.statistics.bounded.score_limits`. ``clusters`` names each item's cluster.
 
     Raises:
         DataError: no scores, a score that is not finite, not one cluster id per item, or only one cluster.
@@ -86,7 +86,8 @@ def score_interval(
     if not is_binary(values):
         interval = bootstrap_mean_interval(values, clusters=clusters, alpha=alpha, seed=seed, resamples=resamples)
         sums, sizes = unit_sums(values, index)
-        bounds = (0.0, 1.0) if values.min() >= 0.0 and values.max() <= 1.0 else None
+        bounded = values.min() >= 0.0 and values.max() <= 1.0 and is_thin(sums, sizes)
+        bounds = (0.0, 1.0) if bounded else None
         return _within(interval, mean_variance(sums, sizes), effective_units(sizes), bounds)
     if index is None:
         interval = wilson_interval(int(values.sum()), values.size, alpha=alpha)

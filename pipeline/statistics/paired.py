@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline.core.errors import DataError
-from pipeline.statistics.bounded import difference_limits, wider
+from pipeline.statistics.bounded import difference_limits, is_thin, wider
 from pipeline.statistics.intervals import bootstrap_method, expanded_percentiles, independent_units
 from pipeline.statistics.mcnemar import exact_mcnemar
 from pipeline.statistics.paired_interval import ADJUSTED_WALD, DISCORDANT, adjusted_wald_limits, discordant_limits
@@ -76,7 +76,8 @@ def compare(
     Test: McNemar's exact test for 0/1 scores of independent items, the exact cluster sign-flip test for 0/1
     scores in ``clusters`` (one id per item), else a sign-flip test over ``resamples`` patterns. Interval: see
     `pipeline.statistics.paired_interval` for 0/1 scores, else a paired bootstrap of the difference, whole clusters
-    resampled, for scores in [0, 1] the wider of that and of the adjusted Wald interval.
+    resampled; for scores in [0, 1] of which all but a few differ alike (`bounded.is_thin`), the wider of that and of
+    the adjusted Wald interval.
 
     Raises:
         DataError: no items, unequal lengths, a score that is not finite, not one cluster id per item, or only
@@ -193,7 +194,7 @@ def _limits(
         expanded_percentiles(draws, sums.size, alpha=alpha),
         f"paired {bootstrap_method(index is not None)}",
     )
-    if min(first.min(), second.min()) < 0.0 or max(first.max(), second.max()) > 1.0:
+    if min(first.min(), second.min()) < 0.0 or max(first.max(), second.max()) > 1.0 or not is_thin(sums, sizes):
         return limits, method
     return wider(limits, adjusted_wald_limits(sums, sizes, alpha=alpha)), _wider(method)
 

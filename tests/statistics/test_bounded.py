@@ -12,6 +12,7 @@ from pipeline.statistics import bootstrap_interval, compare, compare_corpus, sco
 from pipeline.statistics.bounded import (
     difference_limits,
     effective_number,
+    is_thin,
     padded_variance,
     score_limits,
     shrinkage,
@@ -65,6 +66,16 @@ def test_a_set_that_is_all_right_is_not_certain(name: str) -> None:
     assert one.low < 0.6 and one.high == 1.0
     both = compare_corpus(metric.statistic(texts * 2, texts * 2), 5, span=1.0 - metric.least, worth=worth)
     assert both.low < -0.5 and both.high > 0.5
+
+
+def test_a_bootstrap_rests_on_the_units_that_differ() -> None:
+    ones = np.ones(100)
+    assert is_thin(np.array([1.0] * 71 + [0.5] * 29), ones)
+    assert not is_thin(np.array([1.0] * 70 + [0.5] * 30), ones)
+    # Clusters of one mean are alike, whatever their size.
+    assert is_thin(np.arange(1.0, 101.0), np.arange(1.0, 101.0))
+    graded = score_interval(np.linspace(0.1, 0.9, 100))
+    assert graded.method == "bootstrap, expanded percentile"
 
 
 def test_the_wider_is_taken_on_either_side() -> None:
