@@ -1,64 +1,123 @@
 """A user's own metric: a function ``score(prediction, reference) -> float`` in a Python file, named by the spec.
 
-The file is run as the user's own code, with the user's rights. It is loaded under a private module name and the
-import path stays as it is, so that it can neither shadow a package nor be shadowed by one. What it prints goes to
-standard error.
+The file is run as the user's own code, with the user's rights, in a process of its own: what it prints goes to standard
+error, and where it ends that process the run says so. It is loaded under a private module name and the import path
+stays as it is, so that it can neither shadow a package nor be shadowed by one.
 """
 
 from __future__ import annotations
 
-import math
+import json
+import subprocess
 import sys
+import weakref
 from collections.abc import Callable, Sequence
-from hashlib import sha256
+from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
+from threading import Lock
+from typing import Any
 
 from pipeline.core.errors import ConfigError, SourceError
+from pipeline.core.process import describe_exit, start_kept, stop_kept
+from pipeline.metrics import user_script
 from pipeline.metrics.base import ItemMean
-from pipeline.metrics.user_output import to_stderr
 
 _EQUAL = 1e-9
 """Scores of one answer that are closer than this are the same."""
 
-Function = Callable[[str, str], object]
+_GRACE_SECONDS = 1.0
+"""Time in which a metric that is no longer needed may end."""
+
+
+@dataclass(frozen=True)
+class UserFile:
+    """The function that ``name``, ``FILE.py:FUNCTION``, names, with the file's text."""
+
+    name: str
+    path: Path
+    source: bytes
 
 
 class UserMetric(ItemMean):
-    """A function of a user's file as a metric; ``name`` is the reference by which the spec named it."""
+    """A function of a user's file as a metric; its name is the reference by which the spec named it.
+
+    Raises:
+        ConfigError: the file raises when it is run, ends its process, or has no such function.
+    """
 
     binary = False
 
-    def __init__(self, name: str, load: Callable[[], Function]) -> None:
-        self.name = name
-        self._load = load
-        self._function = load()
+    def __init__(self, file: UserFile) -> None:
+        self.name = file.name
+        self._file = file
+        self._lock = Lock()
+        script = [sys.executable, "-I", str(user_script.__file__)]
+        self._process = start_kept(script, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8")
+        self._close = weakref.finalize(self, _end, self._process)
+        self._load()
+
+    def _load(self) -> None:
+        function = self.name.rpartition(":")[2]
+        text = self._file.source.decode("utf-8", "surrogateescape")
+        first = {"path": str(self._file.path), "source": text, "function": function, "import_path": sys.path}
+        found = self._ask(first, None)
+        if "absent" in found:
+            raise ConfigError(
+                f"the file defines no function {function}",
+                where=self.name,
+                fix=f"define {function}(prediction, reference)",
+            )
+        if "raised" in found:
+            raise ConfigError(
+                f"the metric's file raised {found['raised']}",
+                where=self.name,
+                fix="make the file importable: python -c 'import my_metric'",
+            )
 
     def item(self, prediction: str, reference: str) -> float:
         """Return what the function returned, as a float in [0, 1].
 
         Raises:
-            ConfigError: the function raised, or returned something else than a number in [0, 1].
+            ConfigError: the function raised, ended its process, or returned something else than a number in [0, 1].
         """
-        try:
-            with to_stderr():
-                score = self._function(prediction, reference)
-        except (Exception, SystemExit) as error:  # exit(0) would look like success
+        detail = f"prediction {prediction!r}, reference {reference!r}"
+        found = self._ask([prediction, reference], detail)
+        if "raised" in found:
             raise ConfigError(
-                f"the metric raised {type(error).__name__}: {error}",
+                f"the metric raised {found['raised']}",
                 where=self.name,
                 fix="make it return a number in [0, 1] for every prediction and reference",
-                detail=f"prediction {prediction!r}, reference {reference!r}",
-            ) from error
-        value = _as_number(score)
-        if value is None or not 0.0 <= value <= 1.0:
+                detail=detail,
+            )
+        if "returned" in found:
             raise ConfigError(
-                f"the metric returned {score!r}",
+                f"the metric returned {found['returned']}",
                 where=self.name,
                 fix="make it return a number in [0, 1], higher being better",
-                detail=f"prediction {prediction!r}, reference {reference!r}",
+                detail=detail,
             )
-        return value
+        return float(found["score"])
+
+    def _ask(self, line: object, detail: str | None) -> dict[str, Any]:
+        """Return the answer of the process to one line."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        with self._lock:
+            try:
+                self._process.stdin.write(json.dumps(line) + "\n")
+                self._process.stdin.flush()
+                answer = self._process.stdout.readline()
+            except BrokenPipeError:
+                answer = ""
+        if answer:
+            found: dict[str, Any] = json.loads(answer)
+            return found
+        raise ConfigError(
+            f"the metric ended its process ({describe_exit(self._process.wait())})",
+            where=self.name,
+            fix="return a number instead of leaving, and see what it wrote to standard error",
+            detail=detail,
+        )
 
     def verify(
         self,
@@ -76,7 +135,7 @@ class UserMetric(ItemMean):
         Raises:
             ConfigError: an item has another score now; its row is named.
         """
-        again = UserMetric(self.name, self._load)
+        again = UserMetric(self._file)
         for prediction, reference, score, row in reversed(
             list(zip(predictions, references, scores, rows, strict=True))
         ):
@@ -89,6 +148,19 @@ class UserMetric(ItemMean):
                     detail=f"prediction {prediction!r}, reference {reference!r}",
                 )
             advance(0)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    for stream in (process.stdin, process.stdout):
+        assert stream is not None
+        try:
+            stream.close()
+        except BrokenPipeError:
+            continue
+    try:
+        process.wait(_GRACE_SECONDS)
+    except subprocess.TimeoutExpired:
+        stop_kept(process, 0.0)
 
 
 def is_user_metric(name: str) -> bool:
@@ -118,48 +190,4 @@ def load_user_metric(name: str, *, root: Path) -> UserMetric:
         raise SourceError(
             f"the metric's file cannot be read: {error.strerror}", where=name, fix="check the path"
         ) from error
-    return UserMetric(name, lambda: _function(source, name, path))
-
-
-def _function(source: bytes, name: str, path: Path) -> Function:
-    """Run ``source`` and return the function of it that ``name`` names."""
-    function_name = name.rpartition(":")[2]
-    function: Function | None = getattr(_run_module(source, name, path), function_name, None)
-    if function is None or not callable(function):
-        raise ConfigError(
-            f"the file defines no function {function_name}",
-            where=name,
-            fix=f"define {function_name}(prediction, reference)",
-        )
-    return function
-
-
-def _run_module(source: bytes, name: str, path: Path) -> ModuleType:
-    """Run ``source`` as a module whose private name follows from its content."""
-    module = ModuleType(f"_hone_user_{sha256(source).hexdigest()[:16]}")
-    module.__file__ = str(path)
-    # Dataclasses and the like look their module up here.
-    sys.modules[module.__name__] = module
-    try:
-        # importlib would leave a bytecode cache beside the user's file, and could run a stale one.
-        with to_stderr():
-            exec(compile(source, str(path), "exec", dont_inherit=True), module.__dict__)  # noqa: S102
-    except (Exception, SystemExit) as error:
-        del sys.modules[module.__name__]
-        raise ConfigError(
-            f"the metric's file raised {type(error).__name__}: {error}",
-            where=name,
-            fix="make the file importable: python -c 'import my_metric'",
-        ) from error
-    return module
-
-
-def _as_number(value: object) -> float | None:
-    """Return ``value`` as a float, or None where it is no real number (NumPy's scalars are)."""
-    if isinstance(value, (str, bytes)) or not hasattr(value, "__float__"):
-        return None
-    try:
-        number = float(value)
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return number if math.isfinite(number) else None
+    return UserMetric(UserFile(name, path, source))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -123,8 +124,7 @@ def test_user_metric(root: Path) -> None:
     assert metric.name == "./my_metric.py:score"
     # One right and one at 0.25.
     assert metric.corpus(["a", "b"], ["a", "a"]) == pytest.approx(1.25 / 2, abs=1e-12)
-    added = set(sys.modules) - modules
-    assert all(name.startswith("_hone_user_") for name in added)
+    assert set(sys.modules) == modules
     assert sys.path == path
     assert [entry.name for entry in root.iterdir()] == ["my_metric.py"]
     assert get_metric("my_metric.py:truth", root=root).item("a", "a") == 1.0
@@ -178,6 +178,51 @@ def score(prediction, reference):
     subprocess.run(["echo", "by a child"], check=True)
     return 1.0
 """
+
+
+LEAVING = """
+import ctypes, os
+
+def leaves(prediction, reference):
+    os._exit(0)
+
+def crashes(prediction, reference):
+    ctypes.string_at(0)
+
+"""
+
+
+@pytest.mark.parametrize(("function", "how"), [("leaves", "exit status 0"), ("crashes", "killed by SIGSEGV")])
+def test_a_metric_that_ends_its_process_is_named(root: Path, function: str, how: str) -> None:
+    (root / "leaving.py").write_text(LEAVING)
+    metric = get_metric(f"./leaving.py:{function}", root=root)
+    for _ in range(2):
+        with pytest.raises(ConfigError, match=rf"ended its process \({how}\)") as caught:
+            metric.item("said", "wanted")
+        assert caught.value.detail == "prediction 'said', reference 'wanted'"
+
+
+def test_a_file_that_ends_its_process_is_named(root: Path) -> None:
+    (root / "gone.py").write_text("import os\nos._exit(0)\n")
+    with pytest.raises(ConfigError, match=r"ended its process \(exit status 0\)"):
+        get_metric("./gone.py:score", root=root)
+
+
+def test_the_process_of_a_metric_ends_with_it(root: Path) -> None:
+    (root / "who.py").write_text("import os\n\ndef score(p, r):\n    return os.getpid() / 2**40\n")
+    metric = get_metric("./who.py:score", root=root)
+    process = int(metric.item("", "") * 2**40)
+    assert Path(f"/proc/{process}").exists()
+    del metric
+    gc.collect()
+    assert not Path(f"/proc/{process}").exists()
+
+
+def test_any_text_reaches_a_metric_as_it_is(root: Path) -> None:
+    (root / "same.py").write_text("def score(p, r):\n    return p == r[::-1]\n")
+    metric = get_metric("./same.py:score", root=root)
+    for text in ("a\nb\r\u2028c", "\ud800", "", "\0", "\U0001f600é"):
+        assert metric.item(text, text[::-1]) == 1.0
 
 
 def test_what_user_code_prints_goes_to_standard_error(root: Path, capfd: pytest.CaptureFixture[str]) -> None:
