@@ -107,7 +107,7 @@ def promote(root: Path, registry: Registry, reference: str, reason: str | None) 
     version = files.version
     files.model()
     refused = files.record.artifact.decision.verdict == "refused"
-    if refused and not (reason and reason.strip()):
+    if refused and not (reason and any(character.isalnum() for character in reason)):
         raise GateRefused(
             f"the gate refused {version}",
             where=reference,

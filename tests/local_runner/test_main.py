@@ -66,7 +66,7 @@ def registered(tmp_path: Path, *, promoted: bool) -> tuple[RunFixture, MemoryReg
 
 def test_a_refused_version_and_an_unknown_one_have_codes_of_their_own(tmp_path: Path) -> None:
     fixture, registry = registered(tmp_path, promoted=False)
-    for reason in (None, "", " \n"):
+    for reason in (None, "", " \n", ".", "\u200b"):
         with pytest.raises(GateRefused) as caught:
             promote(fixture.root, registry, "triage@1", reason)
     assert caught.value.exit_code is ExitCode.GATE_FAILED
