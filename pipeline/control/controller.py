@@ -122,11 +122,11 @@ class Controller:
 
     def _decides_otherwise(self, call: StageCall, prepared: Prepared, progress: _Progress) -> bool:
         """Ask for the gate's decision again where the caps of the run, which are no part of it, changed the verdict."""
-        return (
-            call.stage == "register"
-            and decides_otherwise(call, load(self.store, prepared.ref).artifact.decision)
-            and progress.renewal.ask(call.id)
-        )
+        if call.stage != "register" or not decides_otherwise(call, load(self.store, prepared.ref).artifact.decision):
+            return False
+        told = CallContext(call_id=call.id, sink=self.sink)
+        told.emit("log", "the caps of the run are others than when its gate decided; it decides again")
+        return progress.renewal.ask(call.id)
 
     def _next(self, progress: _Progress, options: RunOptions, crew: Crew) -> StageCall | None:
         """Return the next call to look at; None where nothing can be begun now."""

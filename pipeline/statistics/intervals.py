@@ -1,6 +1,7 @@
 """Confidence intervals for one score: Wilson for proportions, bootstrap for means and any other statistic.
 
-What lies between known bounds has the wider of the bootstrap's limits and those of `pipeline.statistics.bounded`.
+Where a bootstrap rests on a few units, or the statistic is no mean, what lies between known bounds has the wider of its
+limits and those of `pipeline.statistics.bounded`.
 
 Bootstrap limits are *expanded percentiles* (Hesterberg, What Teachers Should Know About the Bootstrap, The
 American Statistician 69(4), 2015, pp. 371-386): with k units plain percentiles are too narrow by
