@@ -1,9 +1,9 @@
 """Scores: each answer by each metric, and each metric over a set of items with its 95% interval.
 
 Items of one near-duplicate cluster are not independent, so clusters are the unit wherever one has more than one
-member. 0/1 metrics take Wilson's interval (with clusters at the effective number of items), graded ones a
-bootstrap of items or clusters; where nearly all of them are alike, and for metrics that are no mean of items (macro-F1),
-the wider of a bootstrap and Wilson's.
+member. 0/1 metrics take Wilson's interval (with clusters at the effective number of items), graded ones a bootstrap
+of items or clusters. Where nearly all graded scores are alike, and for metrics that are no mean of items (macro-F1),
+it is the wider of a bootstrap and Wilson's.
 """
 
 from __future__ import annotations
