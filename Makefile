@@ -9,6 +9,9 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help setup demo label-studio test check test-full modal-smoke fast docs clean
 
+# Compiled bytecode is kept: without it every test worker compiles each library again.
+unexport PYTHONDONTWRITEBYTECODE
+
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 # Where the CPU build of torch comes from; where this index cannot be reached, pip's own configuration decides.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu

@@ -81,11 +81,11 @@ def test_gsm8k(real_data: Path, tmp_path: Path, tokenizer: Reference) -> None:
     folder = real_data / "gsm8k" / "grade_school_math" / "data"
     train, test = folder / "train.jsonl", folder / "test.jsonl"
     seen = found(tmp_path, tokenizer, train, test, (test,), split={"validation": 0.0})
-    assert seen.keys() == {"benchmark_in_test", "disagreeing_near_duplicates", "personal_data"}
+    assert seen.keys() == {"benchmark_in_test", "disagreeing_near_duplicates"}
     assert seen["benchmark_in_test"].count == 1319  # every row of the test, and none of training
 
 
 def test_preferences_of_gsm8k(real_data: Path, tmp_path: Path, tokenizer: Reference) -> None:
     """Several pairs share a prompt, which is no contradiction; the better answer is not always the longer one."""
     seen = found(tmp_path, tokenizer, real_data / "gsm8k_pref" / "pairs.jsonl", None)
-    assert seen.keys() == {"exact_duplicate", "near_duplicate", "personal_data"}
+    assert seen.keys() == {"exact_duplicate", "near_duplicate"}
