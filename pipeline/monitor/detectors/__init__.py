@@ -1,0 +1,1 @@
+"""The detectors: one file each; `pipeline.monitor.registry` is their table."""

@@ -1,0 +1,12 @@
+"""More requests fail."""
+
+from __future__ import annotations
+
+from pipeline.monitor.found import Found
+from pipeline.monitor.rates import more_often
+from pipeline.monitor.windows import Windows
+
+
+def detect(windows: Windows) -> Found:
+    """Compare the shares of requests at which the engine failed (Fisher's exact test)."""
+    return more_often(windows, lambda row: row.failed)
