@@ -27,6 +27,7 @@ from pipeline.core.spec import describe_error, parse_mapping, read_yaml_text
 from pipeline.core.tracking import TRACKING_URI
 from pipeline.core.workspace import Store
 from pipeline.execute import load_version
+from pipeline.monitor.partitions import FOLDER
 from pipeline.service.api.keys import Keyring
 from pipeline.service.gateway.app import gateway_app
 from schemas.feedback import VersionFacts
@@ -141,7 +142,7 @@ def serve(config: GatewayConfig, options: GatewayOptions, announce: Callable[[st
             raise ConfigError("nobody has a key", where="hone gateway", fix="make one: hone key create NAME")
         with lock.acquire(timeout=0), listen(options.host, options.port) as listening:
             catalogue = WorkspaceCatalogue(options.root, lambda: registry(options.root))
-            app = gateway_app(config, records, keyring, secrets(config), catalogue)
+            app = gateway_app(config, records, keyring, secrets(config), options.root / FOLDER, catalogue)
             host, port = listening.getsockname()[:2]
             sys.setswitchinterval(_SWITCH_SECONDS)
             asyncio.run(_run(app, listening, lambda: announce(f"hone is at http://{shown_host(host)}:{port}/v1")))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.service.gateway.exchange import Exchange
@@ -24,6 +26,12 @@ class Answer:
     refused: bool = False
     calls_tools: bool = False
     is_whole: bool = False
+    logprobs: list[float] = field(default_factory=list)
+
+    @property
+    def confidence(self) -> float | None:
+        """The geometric mean of the tokens' probabilities, where whoever asked asked for them."""
+        return math.exp(math.fsum(self.logprobs) / len(self.logprobs)) if self.logprobs else None
 
 
 def read_answer(exchange: Exchange) -> Answer:
@@ -69,7 +77,19 @@ def _take(answer: Answer, said: Any) -> bool:
     elif isinstance(first.get("text"), str):
         answer.text += first["text"]
     answer.refused = answer.refused or first.get("finish_reason") == "content_filter"
+    if isinstance(first.get("logprobs"), dict):
+        answer.logprobs += _logprobs(first["logprobs"])
     return True
+
+
+def _logprobs(said: Mapping[str, Any]) -> Iterator[float]:
+    """Yield the tokens' log-probabilities, as chat completions (``content``) or completions have them."""
+    tokens = said.get("content")
+    found = [token.get("logprob") for token in tokens if isinstance(token, dict)] if isinstance(tokens, list) else None
+    listed = said.get("token_logprobs")
+    for value in found if found is not None else listed if isinstance(listed, list) else ():
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and value <= 0.0:
+            yield float(value)
 
 
 def refuses(answer: Answer, phrases: tuple[str, ...] = REFUSALS) -> bool:

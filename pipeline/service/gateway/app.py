@@ -6,16 +6,18 @@ import asyncio
 import logging
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from pathlib import Path
 from typing import Final
 
 from aiohttp import web
 
+from pipeline.monitor.partitions import Partitions
 from pipeline.service.api.keys import Keyring
 from pipeline.service.gateway.access import Access
 from pipeline.service.gateway.adapters import Adapters
 from pipeline.service.gateway.catalogue import Catalogue, NoCatalogue
 from pipeline.service.gateway.director import Director
-from pipeline.service.gateway.exchange import Path
+from pipeline.service.gateway.exchange import Path as RequestPath
 from pipeline.service.gateway.metrics import exposition
 from pipeline.service.gateway.opening import begin, make_table
 from pipeline.service.gateway.recorder import Recorder
@@ -23,6 +25,7 @@ from pipeline.service.gateway.refused import Refused
 from pipeline.service.gateway.relay import Relay
 from pipeline.service.gateway.remarks import Remarks, said
 from pipeline.service.gateway.rollouts import Rollouts
+from pipeline.service.gateway.rotation import Rotation
 from pipeline.service.gateway.store import GatewayStore
 from pipeline.service.gateway.upstream import session
 from pipeline.service.store.records import Records
@@ -37,7 +40,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _log = logging.getLogger(__name__)
 
-_PATHS: Final[tuple[Path, ...]] = ("chat/completions", "completions", "embeddings")
+_PATHS: Final[tuple[RequestPath, ...]] = ("chat/completions", "completions", "embeddings")
 
 
 def gateway_app(
@@ -45,6 +48,7 @@ def gateway_app(
     records: Records,
     keyring: Keyring,
     secrets: Mapping[str, str],
+    captured: Path,
     catalogue: Catalogue | None = None,
 ) -> web.Application:
     """Return the application. It lives in one process and one event loop.
@@ -54,6 +58,7 @@ def gateway_app(
         records: the service's database, in which the gateway has tables of its own.
         keyring: tells whose a key is.
         secrets: environment variables with the engines' keys.
+        captured: the folder of partitions of captured answers.
         catalogue: the registry.
 
     Raises:
@@ -61,7 +66,8 @@ def gateway_app(
     """
     catalogue = catalogue or NoCatalogue()
     store = GatewayStore(records.engine)
-    recorder = Recorder(store, config.capture, catalogue)
+    rotation = Rotation(store, Partitions(captured), config.capture.retention_days)
+    recorder = Recorder(store, config.capture, catalogue, rotation)
     adapters = Adapters()
 
     def tell(event: RolloutEvent) -> None:
@@ -120,7 +126,7 @@ def add_models(app: web.Application) -> None:
         app.router.add_post(f"/v1/{path}", answered(_to(path)))
 
 
-def _to(path: Path) -> Handler:
+def _to(path: RequestPath) -> Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
         return await request.app[RELAY].handle(request, path)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -20,7 +21,8 @@ class Exchange:
 
     ``id`` is the gateway's own, and what the engine is told as ``X-Request-Id``. ``rollout`` and ``arm`` are those of a
     split; a copy that nobody sees is ``shadowed``. ``status`` 0: the engine was not there. ``broken``: its answer broke
-    off. ``left``: whoever asked went away. Times are `time.perf_counter`; ``at`` is Unix time.
+    off. ``left``: whoever asked went away. ``told`` are the headers that say who asks. Times are `time.perf_counter`;
+    ``at`` is Unix time.
     """
 
     id: str
@@ -40,6 +42,7 @@ class Exchange:
     first: float | None = None
     ended: float | None = None
     at: float = field(default_factory=time.time)
+    told: Mapping[str, str] = field(default_factory=dict)
     pieces: list[bytes] = field(default_factory=list)
     kept: int = 0
 

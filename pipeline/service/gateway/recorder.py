@@ -5,22 +5,27 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import secrets
 import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import Any, Final, get_args
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from pipeline.core.errors import HoneError
 from pipeline.data.personal_data import Kind, redact_value
+from pipeline.monitor.rows import last_input
 from pipeline.service.gateway.answers import Answer, observation, read_answer
 from pipeline.service.gateway.catalogue import Catalogue
 from pipeline.service.gateway.director import Director
 from pipeline.service.gateway.exchange import Exchange
+from pipeline.service.gateway.rotation import Rotation
 from pipeline.service.gateway.store import Batch, GatewayStore, stored
+from pipeline.service.gateway.table import asker
 from schemas.gateway import CaptureOptions
 from schemas.rollout import REFUSALS, RolloutEvent
 
@@ -33,7 +38,8 @@ READ_SECONDS: Final = 0.01
 MOST_WAITING: Final = 20_000
 """Answers that may wait for a database that does not answer; more are forgotten, and counted."""
 
-_FORGET_SECONDS = 3600.0
+_ROTATE_SECONDS = 3600.0
+"""How often what was captured is written to partitions, and what is old forgotten."""
 
 _KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
@@ -48,6 +54,7 @@ class Recorder:
         store: where it is written.
         options: what is kept.
         catalogue: is told of promotions.
+        rotation: writes what was captured to partitions, and forgets what is old.
 
     Attributes:
         counts: answers by (version, arm, outcome). lost: answers that could not be kept.
@@ -56,6 +63,7 @@ class Recorder:
     store: GatewayStore
     options: CaptureOptions
     catalogue: Catalogue
+    rotation: Rotation
     counts: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     lost: int = 0
     is_writing: bool = True
@@ -66,6 +74,7 @@ class Recorder:
     _stopped: asyncio.Event = field(default_factory=asyncio.Event)
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _draw: Callable[[], float] = random.random
+    _salt: bytes = field(default_factory=lambda: secrets.token_bytes(16))
 
     def follow(self, director: Director) -> None:
         """Say who is to be told of answers."""
@@ -102,6 +111,7 @@ class Recorder:
         if len(self._rows) >= MOST_WAITING:
             self.lost += 1
             return
+        asked = last_input(exchange.request)
         self._rows.append(
             {
                 "id": exchange.id,
@@ -119,8 +129,18 @@ class Recorder:
                 "first_byte_ms": None if seen is None else seen.first_byte_ms,
                 "answer_ms": None if seen is None else seen.answer_ms,
                 "length": None if seen is None else seen.length,
+                "input_length": None if asked is None else len(asked),
+                "confidence": answer.confidence,
+                "unit": self._unit(exchange),
                 **self._text(exchange, answer),
             }
+        )
+
+    def _unit(self, exchange: Exchange) -> str | None:
+        """Return a name for whoever asked, or the conversation; it cannot be traced back, nor beyond this process."""
+        text = asker(exchange.request, exchange.told)
+        return (
+            None if text is None else blake2b(text.encode(errors="replace"), digest_size=8, key=self._salt).hexdigest()
         )
 
     def _text(self, exchange: Exchange, answer: Answer) -> dict[str, Any]:
@@ -130,14 +150,14 @@ class Recorder:
 
     async def run(self) -> None:
         """Write what there is every now and then, until `stop`; a batch that is being written is finished."""
-        forget = 0.0
+        rotate = 0.0
         while not self._stopped.is_set():
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopped.wait(), FLUSH_SECONDS)
             await self.flush()
-            if time.monotonic() >= forget:
-                forget = time.monotonic() + _FORGET_SECONDS
-                await asyncio.to_thread(self._forget)
+            if time.monotonic() >= rotate:
+                rotate = time.monotonic() + _ROTATE_SECONDS
+                await asyncio.to_thread(self._rotate)
 
     def stop(self) -> None:
         """End `run` after it has written what there is."""
@@ -185,11 +205,11 @@ class Recorder:
         fields = {"id": f"{event.id}-registry", "kind": "registry", "time": time.time(), "reason": said, "numbers": {}}
         return event.model_copy(update={**fields, "before": 100.0})
 
-    def _forget(self) -> None:
+    def _rotate(self) -> None:
         try:
-            self.store.forget(self.options.retention_days)
-        except SQLAlchemyError as error:
-            _log.error("nothing can be forgotten: %s", type(error).__name__)
+            self.rotation.rotate(time.time())
+        except (SQLAlchemyError, HoneError, OSError, ValueError) as error:
+            _log.error("captured answers cannot be written to partitions: %s", type(error).__name__)
 
 
 def redacted(texts: dict[str, Any]) -> dict[str, Any]:

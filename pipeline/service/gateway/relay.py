@@ -16,7 +16,7 @@ from aiohttp import web
 from pipeline.service.gateway.access import Access
 from pipeline.service.gateway.exchange import Exchange, Path
 from pipeline.service.gateway.refused import HEADERS, Refused, as_error, unavailable
-from pipeline.service.gateway.table import Choice, Served, Table
+from pipeline.service.gateway.table import ASKER_HEADERS, Choice, Served, Table
 from pipeline.service.gateway.upstream import LOST, Unreachable, answering, ask, in_order
 
 VERSION_HEADER: Final = "x-hone-version"
@@ -64,10 +64,20 @@ class Relay:
         caller = await self.access.caller(request.headers.get("Authorization"), "infer")
         body = await _read(request)
         choice = self.table().choose(body["model"], body, request.headers, caller.id)
+        told = {name: request.headers[name] for name in ASKER_HEADERS if name in request.headers}
 
         def exchange(served: Served, *, shadowed: bool = False) -> Exchange:
             return Exchange(
-                uuid4().hex, path, served.version, caller.id, body, began, choice.rollout, choice.arm, shadowed
+                uuid4().hex,
+                path,
+                served.version,
+                caller.id,
+                body,
+                began,
+                choice.rollout,
+                choice.arm,
+                shadowed,
+                told=told,
             )
 
         if choice.shadow is not None:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
-from sqlalchemy import Connection, Engine, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Engine, Select, Table, delete, func, insert, inspect, or_, select, text, update
 
+from pipeline.monitor.partitions import DAY_SECONDS, bounds, day_of
 from pipeline.service.gateway.director import Running
 from pipeline.service.gateway.rollout import Rollout
 from pipeline.service.gateway.tables import answers, events, feedback, metadata, rollouts
 from schemas.rollout import RolloutEvent, RolloutPolicy
 
-_DAY_SECONDS = 86400.0
+_STREAMED = 1000
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class GatewayStore:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         metadata.create_all(engine)
+        add_columns(engine, answers)
 
     def save(self, batch: Batch) -> None:
         """Note a batch, all of it or nothing."""
@@ -90,9 +92,42 @@ class GatewayStore:
         with self._engine.connect() as connection:
             return tuple(row.score for row in connection.execute(query.order_by(feedback.c.at)))
 
-    def forget(self, days: int) -> int:
+    def days(self) -> list[date]:
+        """Return the days (UTC) with an answer or feedback, the oldest first."""
+        found: set[date] = set()
+        with self._engine.connect() as connection:
+            for table in (answers, feedback):
+                first = connection.execute(select(func.min(table.c.at))).scalar()
+                while first is not None:
+                    found.add(day_of(first))
+                    later = select(func.min(table.c.at)).where(table.c.at >= bounds(day_of(first))[1])
+                    first = connection.execute(later).scalar()
+        return sorted(found)
+
+    def answers_between(self, start: float, end: float) -> Iterator[Mapping[str, Any]]:
+        """Yield the answers of a time, by version and then by time."""
+        query = select(answers).where(answers.c.at >= start, answers.c.at < end)
+        return self._stream(query.order_by(answers.c.version, answers.c.at, answers.c.id))
+
+    def feedback_between(self, start: float, end: float) -> Iterator[Mapping[str, Any]]:
+        """Yield the feedback of a time, the oldest first."""
+        query = select(feedback).where(feedback.c.at >= start, feedback.c.at < end)
+        return self._stream(query.order_by(feedback.c.at, feedback.c.id))
+
+    def _stream(self, query: Select[Any]) -> Iterator[Mapping[str, Any]]:
+        with self._engine.connect().execution_options(yield_per=_STREAMED) as connection:
+            for row in connection.execute(query).mappings():
+                yield {str(name): value for name, value in row.items()}
+
+    def drop_texts(self, start: float, end: float) -> None:
+        """Remove what was asked and answered in a time; the rest of the answers stays."""
+        old = update(answers).where(answers.c.at >= start, answers.c.at < end, answers.c.request.is_not(None))
+        with self._engine.begin() as connection:
+            connection.execute(old.values(request=None, answer=None))
+
+    def forget(self, days: int, now: float) -> int:
         """Delete answers that are older, with their feedback; return how many they were."""
-        before = time.time() - days * _DAY_SECONDS
+        before = now - days * DAY_SECONDS
         old = select(answers.c.id).where(answers.c.at < before)
         with self._engine.begin() as connection:
             connection.execute(delete(feedback).where(feedback.c.answer.in_(old)))
@@ -122,3 +157,13 @@ def _put(connection: Connection, row: Mapping[str, Any]) -> None:
 def _running(row: Any) -> Running:
     state = Rollout(RolloutPolicy.model_validate(row.policy), row.state)
     return Running(row.id, row.name, row.champion, row.candidate, row.began, state)
+
+
+def add_columns(engine: Engine, table: Table) -> None:
+    """Add the columns that a table of an earlier hone lacks; they are null in its rows."""
+    known = {column["name"] for column in inspect(engine).get_columns(table.name)}
+    with engine.begin() as connection:
+        for column in table.columns:
+            if column.name not in known:
+                kind = column.type.compile(engine.dialect)
+                connection.execute(text(f"ALTER TABLE {table.name} ADD COLUMN {column.name} {kind}"))

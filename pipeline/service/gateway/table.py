@@ -14,6 +14,8 @@ from schemas.rollout import Arm, Sticky
 USER_HEADER: Final = "x-hone-user"
 CONVERSATION_HEADER: Final = "x-hone-conversation"
 
+ASKER_HEADERS: Final = (USER_HEADER, CONVERSATION_HEADER)
+
 
 @dataclass(frozen=True)
 class Adapter:
@@ -142,15 +144,35 @@ def position(rollout: str, sticky: Sticky, body: Mapping[str, Any], headers: Map
     """
     text = f"key:{key}" if sticky == "key" else None
     if sticky == "user":
-        user = headers.get(USER_HEADER) or body.get("safety_identifier") or body.get("user")
-        text = f"user:{user}" if user else None
+        text = user_of(body, headers)
     if text is None:
-        text = f"conversation:{headers.get(CONVERSATION_HEADER) or _opening(body)}"
+        text = f"conversation:{headers.get(CONVERSATION_HEADER) or opening(body)}"
     digest = hashlib.blake2b(f"{rollout}\0{text}".encode(errors="replace"), digest_size=8).digest()
     return int.from_bytes(digest) / 2**64
 
 
-def _opening(body: Mapping[str, Any]) -> str:
+def user_of(body: Mapping[str, Any], headers: Mapping[str, str]) -> str | None:
+    """Return who asks, if that is told."""
+    user = headers.get(USER_HEADER) or body.get("safety_identifier") or body.get("user")
+    return f"user:{user}" if user else None
+
+
+def asker(body: Mapping[str, Any], headers: Mapping[str, str]) -> str | None:
+    """Return whose requests are not independent of this one: a user's, or those of a conversation.
+
+    The first request of a conversation that has no name and no user stands alone: others may open with the same words.
+    """
+    user = user_of(body, headers)
+    if user is not None or CONVERSATION_HEADER in headers:
+        return user or f"conversation:{headers[CONVERSATION_HEADER]}"
+    turns = body.get("messages")
+    goes_on = isinstance(turns, list) and any(
+        isinstance(turn, dict) and turn.get("role") == "assistant" for turn in turns
+    )
+    return f"conversation:{opening(body)}" if goes_on else None
+
+
+def opening(body: Mapping[str, Any]) -> str:
     """Return how a conversation begins: up to its first message of a user, which later requests repeat."""
     messages = body.get("messages")
     if not isinstance(messages, list):

@@ -47,6 +47,9 @@ answers = Table(
     Column("first_byte_ms", Float),
     Column("answer_ms", Float),
     Column("length", Integer),
+    Column("input_length", Integer),
+    Column("confidence", Float),
+    Column("unit", String(32)),
     Column("request", JSON(none_as_null=True)),
     Column("answer", Text),
 )

@@ -17,6 +17,7 @@ from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer
 from sqlalchemy import text
 
+from pipeline.monitor.partitions import FOLDER
 from pipeline.service.api.keys import Keyring, create_key
 from pipeline.service.gateway.access import Access
 from pipeline.service.gateway.app import MAX_BODY_BYTES, RELAY, add_models, answered, gateway_app, nothing
@@ -231,7 +232,9 @@ async def whole_gateway(
     records = open_records(root)
     async with ClientSession() as client:
         try:
-            app = gateway_app(GatewayConfig.model_validate(config), records, Keyring(records.keys), {}, catalogue)
+            app = gateway_app(
+                GatewayConfig.model_validate(config), records, Keyring(records.keys), {}, root / FOLDER, catalogue
+            )
             server = TestServer(app)
             await server.start_server(lingering_time=0.1)
             try:
