@@ -20,6 +20,11 @@ of memory and from divergence. What compares answers trains without dropout, so 
 A method that learns from preferences takes rows with a chosen and a rejected answer; `kto` takes each side as an answer
 by itself. The reference is the base: the model without its adapter, or a copy where all weights are trained.
 
+`reward` leaves a model that scores answers: the base with one output, as a sequence classifier in safetensors, an
+adapter merged into it. It gives no answers, so that it is not served as chat (`serve: false`). It is evaluated by how
+often it scores the chosen answer of a test pair higher (`pairwise_accuracy`), beside the base, which prefers the answer
+that it finds likelier.
+
 ## Rewards
 
 A method that learns from rewards takes ordinary rows: it asks the prompt, draws answers of its own, and is rewarded for
@@ -32,12 +37,15 @@ train:
   rewards:
     - math_answer
     - {name: json_validity, weight: 0.2}
+    - {name: reward_model, params: {model: "run:judge"}, weight: 0.5}
     - ./brevity.py:score
   grpo: {num_generations: 8, max_completion_length: 128}
 ```
 
 `code_execution` runs what was written in its sandbox, against the tests that the row has for an answer. Metrics that
-read a model of their own (`bert_score`) are no rewards. A batch counts answers: `per_device_train_batch_size` times
+read a model of their own (`bert_score`) are no rewards. `reward_model` is a reward model: a folder, a Hub id, a run
+(`run:NAME`) or a version (`NAME@champion`), asked in its own chat template; what it gives is its output, which is not
+between 0 and 1. A batch counts answers: `per_device_train_batch_size` times
 `gradient_accumulation_steps` of them make a step, a multiple of `num_generations`. Rows longer than `max_length` with
 their own answer are left out; drawn answers have `max_completion_length` tokens at most. Validation asks for greedy
 answers; `eval_loss` is minus their mean reward, so that early stopping keeps the best. All of them train in one

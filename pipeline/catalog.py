@@ -115,11 +115,11 @@ def _serve_role(config: ServeConfig) -> str:
 
 
 _ENTRIES = (
-    StageEntry("plan", PlanConfig, PlanInputs, PlanArtifact, "7", _main, _never, run_plan),
+    StageEntry("plan", PlanConfig, PlanInputs, PlanArtifact, "8", _main, _never, run_plan),
     StageEntry("data", DataConfig, DataInputs, DataArtifact, "10", _main, _never, run_data),
-    StageEntry("train", TrainConfig, TrainInputs, TrainArtifact, "8", _train, _always, run_train),
+    StageEntry("train", TrainConfig, TrainInputs, TrainArtifact, "9", _train, _always, run_train),
     StageEntry(
-        "evaluate", EvaluateConfig, EvaluateInputs, EvaluateArtifact, "12", _evaluate_role, _generates, run_evaluate
+        "evaluate", EvaluateConfig, EvaluateInputs, EvaluateArtifact, "13", _evaluate_role, _generates, run_evaluate
     ),
     StageEntry(
         "optimize", OptimizeConfig, OptimizeInputs, OptimizeArtifact, "1", _optimize_role, _quantizes, run_optimize
@@ -127,7 +127,7 @@ _ENTRIES = (
     StageEntry("bias", BiasConfig, BiasInputs, BiasArtifact, "3", _bias_role, _always, run_bias),
     StageEntry("judge", JudgeConfig, JudgeInputs, JudgeArtifact, "2", _main, _never, run_judge),
     StageEntry("serve", ServeConfig, ServeInputs, ServeArtifact, "2", _serve_role, _always, run_serve),
-    StageEntry("register", RegisterConfig, RegisterInputs, RegisterArtifact, "12", _main, _never, run_register),
+    StageEntry("register", RegisterConfig, RegisterInputs, RegisterArtifact, "13", _main, _never, run_register),
 )
 
 CATALOG: dict[StageName, StageEntry] = {entry.name: entry for entry in _ENTRIES}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -24,13 +25,14 @@ from schemas.bias import BiasProbe
 from schemas.data import DataFiles, DataOptions
 from schemas.evaluate import HarnessOptions, MetricSpec
 from schemas.judge import JudgeSpec
-from schemas.metric import RewardSpec
+from schemas.metric import REWARD_MODEL, RewardSpec
 from schemas.optimize import only_vllm
 from schemas.plan import Task
 from schemas.register import RegisterArtifact
 from schemas.resolved import Champion, ResolvedJudge, ResolvedProbe, ResolvedRetention, ResolvedRun
 from schemas.retention import reads_base_rows
 from schemas.run import BaseModelSpec, DataSpec, HarnessTask, RunSpec
+from schemas.scoring import PAIRWISE_ACCURACY
 from schemas.train import BaseModelRef, ModelInit, TokenizerSpec, TrainArtifact
 
 DEFAULT_METRICS: dict[Task, tuple[str, ...]] = {
@@ -87,7 +89,10 @@ class Resolver:
             IntegrityError: the version that it starts from is not what was registered.
         """
         base, parent = self._base(spec.base_model)
-        names = spec.evaluate.metrics or tuple(MetricSpec(name=name) for name in DEFAULT_METRICS[spec.task])
+        if not spec.ranks:
+            _check_answers(base)
+        usual = (PAIRWISE_ACCURACY,) if spec.ranks else DEFAULT_METRICS[spec.task]
+        names = spec.evaluate.metrics or tuple(MetricSpec(name=name) for name in usual)
         metrics = tuple(self._metric(metric) for metric in names)
         _check_targets(spec, metrics)
         _check_measures(spec)
@@ -145,21 +150,23 @@ class Resolver:
 
         return resolve_commit(repo_id, kind, revision, self.token, key)
 
-    def _hub_base(self, name: str, revision: str | None) -> Reference:
+    def _hub_base(self, name: str, revision: str | None, key: str) -> Reference:
         """Return a base of the Hub at the commit that its revision means now.
 
         For a plan, one that cannot be looked up stays unresolved, unless the revision is a commit already.
         """
         if not self.for_plan:
-            return Reference(location=name, digest=self._commit(name, "model", revision, "base_model"))
+            return Reference(location=name, digest=self._commit(name, "model", revision, key))
         from pipeline.backends.revision_huggingface import find_commit
 
-        commit = find_commit(name, "model", revision, self.token, "base_model")
+        commit = find_commit(name, "model", revision, self.token, key)
         if commit is None and revision is not None and _COMMIT.match(revision):
             commit = revision
         return unresolved(name, revision) if commit is None else Reference(location=name, digest=commit)
 
     def _reward(self, reward: RewardSpec) -> RewardSpec:
+        if reward.name == REWARD_MODEL:
+            return self._reward_model(reward)
         resolved = self._metric(reward)
         if resolved.model is not None:
             raise ConfigError(
@@ -168,6 +175,13 @@ class Resolver:
                 fix="reward by another metric",
             )
         return resolved
+
+    def _reward_model(self, reward: RewardSpec) -> RewardSpec:
+        base, _ = self._base(BaseModelSpec(name=str(reward.params["model"])), "train.rewards: reward_model")
+        model = base.weights
+        assert model is not None
+        # What the model is counts, not where it lies.
+        return reward.model_copy(update={"model": model, "params": {"model": model.digest}})
 
     def _metric(self, metric: Named) -> Named:
         if ":" not in metric.name:
@@ -198,49 +212,52 @@ class Resolver:
         files = {name: self._source(text, f"{key}.{name}") for name, text in probe.paths.items()}
         return ResolvedProbe(probe=probe, files=files)
 
-    def _base(self, spec: BaseModelSpec) -> tuple[BaseModelRef, Stored[RegisterArtifact] | None]:
-        """Return the base, and the version record it comes from where it is one of hone's."""
+    def _base(
+        self, spec: BaseModelSpec, key: str = "base_model"
+    ) -> tuple[BaseModelRef, Stored[RegisterArtifact] | None]:
+        """Return the base, and the version record it comes from where it is one of hone's.
+
+        ``key`` of the run description names it in errors.
+        """
         if spec.init is not None:
             return BaseModelRef(name=spec.init.model_type, init=self._init(spec)), None
         assert spec.name is not None
         name = spec.name
         if name in self.embedded:
-            return self._folder_base(name, self.embedded[name], spec), None
+            return self._folder_base(name, self.embedded[name], spec, key), None
         if name.startswith("hone:"):
             raise ModelError(
-                "no such embedded base", where=f"base_model: {name}", fix=f"known: {', '.join(sorted(self.embedded))}"
+                "no such embedded base", where=f"{key}: {name}", fix=f"known: {', '.join(sorted(self.embedded))}"
             )
         if name.startswith("run:"):
             return self._version_base(
-                load(self.store, self.runs.register_artifact(name.removeprefix("run:"))), name, spec
+                load(self.store, self.runs.register_artifact(name.removeprefix("run:"))), name, spec, key
             )
         path = self._path(name)
         if _VERSION.match(name) and not path.exists():
             found = resolve(self.registry(), name)
-            return self._version_base(load_version(self.store, found), str(found), spec)
+            return self._version_base(load_version(self.store, found), str(found), spec, key)
         if path.is_dir():
-            return self._folder_base(path.name, path, spec), None
+            return self._folder_base(path.name, path, spec, key), None
         if _HUB_ID.match(name):
-            weights = self._hub_base(name, spec.revision)
+            weights = self._hub_base(name, spec.revision, key)
             return BaseModelRef(name=name, weights=weights, trust_remote_code=spec.trust_remote_code), None
         raise ModelError(
             "no such model folder, Hub id (org/name), run (run:NAME) or version (name@champion)",
-            where=f"base_model: {name}",
+            where=f"{key}: {name}",
             fix="check the name; the embedded base is hone:tiny",
         )
 
-    def _folder_base(self, name: str, path: Path, spec: BaseModelSpec) -> BaseModelRef:
+    def _folder_base(self, name: str, path: Path, spec: BaseModelSpec, key: str) -> BaseModelRef:
         if not (path / "config.json").is_file():
-            raise ModelError(
-                "the folder holds no config.json", where=f"base_model: {path}", fix="name a model's folder"
-            )
+            raise ModelError("the folder holds no config.json", where=f"{key}: {path}", fix="name a model's folder")
         if spec.revision is not None:
-            raise ConfigError("a folder has no revisions", where="base_model.revision", fix="remove the key")
+            raise ConfigError("a folder has no revisions", where=f"{key}.revision", fix="remove the key")
         weights = Reference(location=str(path.resolve()), digest=self._cache().digest(path))
         return BaseModelRef(name=name, weights=weights, trust_remote_code=spec.trust_remote_code)
 
     def _version_base(
-        self, record: Stored[RegisterArtifact], name: str, spec: BaseModelSpec
+        self, record: Stored[RegisterArtifact], name: str, spec: BaseModelSpec, key: str
     ) -> tuple[BaseModelRef, Stored[RegisterArtifact]]:
         lineage = record.artifact.lineage
         shipped = load_held(self.store, lineage, lineage.models[record.artifact.shipped])
@@ -251,11 +268,11 @@ class Resolver:
         else:
             raise ModelError(
                 "this version is an adapter and has no merged variant to train on",
-                where=f"base_model: {name}",
+                where=f"{key}: {name}",
                 fix="add `merged` to its variants and run it again",
             )
         if spec.revision is not None:
-            raise ConfigError("a version has no revisions", where="base_model.revision", fix="remove the key")
+            raise ConfigError("a version has no revisions", where=f"{key}.revision", fix="remove the key")
         verify_once(self.store, source.ref)
         folder = source.path / source.artifact.model
         weights = Reference(location=str(folder), digest=self._cache().digest(folder))
@@ -279,7 +296,7 @@ class Resolver:
             raise ConfigError(
                 "retention is both given and waived", where="evaluate.retention_waived", fix="keep one of the two"
             )
-        if asked is None and waived is None and parent is not None:
+        if asked is None and waived is None and parent is not None and not spec.ranks:
             own = ResolvedRetention(
                 name=parent.artifact.name,
                 metric=parent.artifact.metric,
@@ -357,6 +374,23 @@ def is_hub_id(text: str) -> bool:
 def data_options(data: DataSpec) -> DataOptions:
     """Return how to read ``data``, without where it is."""
     return DataOptions.model_validate({name: getattr(data, name) for name in DataOptions.model_fields})
+
+
+def _check_answers(base: BaseModelRef) -> None:
+    """Refuse a base of this machine that has one output for a text, and no words."""
+    config = Path(base.weights.location) / "config.json" if base.weights is not None else None
+    if config is None or not config.is_file():
+        return
+    try:
+        names = json.loads(config.read_text(encoding="utf-8")).get("architectures") or ()
+    except (ValueError, AttributeError):  # whoever loads it says what is wrong with it
+        return
+    if any("SequenceClassification" in str(name) for name in names):
+        raise ModelError(
+            "this model scores texts and writes none, so it cannot learn to answer",
+            where=f"base_model: {base.name}",
+            fix="name the language model that it was made of; as a reward it goes into train.rewards",
+        )
 
 
 def _check_measures(spec: RunSpec) -> None:

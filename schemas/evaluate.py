@@ -108,6 +108,7 @@ class EvaluateConfig(Schema):
 
     ``measures`` describe the model's own probabilities and decide nothing.
     ``chat_template`` is for a base that has none of its own: every model is asked in the template that it knows.
+    ``ranks`` asks which answer of each pair is preferred, in place of an answer.
     ``max_items`` takes the first items in the split's stored order. ``seed`` draws few-shot examples and bootstrap
     samples.
     """
@@ -121,6 +122,7 @@ class EvaluateConfig(Schema):
     chat_template: str | None = None
     max_items: Annotated[int, Field(gt=0)] | None = None
     harness: HarnessConfig | None = None
+    ranks: bool = False
     seed: Seed = 0
 
 

@@ -7,7 +7,7 @@ from typing import Literal
 from schemas.base import Schema
 from schemas.data import ExampleKind
 
-TrainMethod = Literal["sft", "dpo", "kto", "orpo", "cpo", "simpo", "grpo", "rloo", "ppo"]
+TrainMethod = Literal["sft", "dpo", "kto", "orpo", "cpo", "simpo", "reward", "grpo", "rloo", "ppo"]
 
 
 class Method(Schema):
@@ -21,6 +21,7 @@ class Method(Schema):
         dropout: whether it trains with dropout; what compares answers does not, so that they differ by training alone.
         reference: whether it compares with the base as it was.
         rewarded: whether it learns from rewards of the model's own answers; a batch then counts answers.
+        scores: whether what it leaves scores answers and gives none.
         sequences: sequences of tokens that one row is.
     """
 
@@ -31,6 +32,7 @@ class Method(Schema):
     dropout: bool = False
     reference: bool = False
     rewarded: bool = False
+    scores: bool = False
     sequences: int = 2
 
     @property
@@ -74,6 +76,12 @@ METHODS: dict[TrainMethod, Method] = {
         title="simple preference optimization",
         source="Meng et al. 2024, arXiv:2405.14734",
         kinds=("preference",),
+    ),
+    "reward": Method(
+        title="reward model",
+        source="Bradley and Terry 1952; Ouyang et al. 2022, arXiv:2203.02155",
+        kinds=("preference",),
+        scores=True,
     ),
     "grpo": Method(
         title="group relative policy optimization",

@@ -27,10 +27,14 @@ def _not_zero(weight: float) -> float:
     return weight
 
 
-class RewardSpec(MetricSpec):
-    """A metric that answers are rewarded by; the reward is the sum of ``weight`` times score, which is in [0, 1].
+REWARD_MODEL = "reward_model"
+"""What a reward model is called among rewards; ``params.model`` is its folder, ``run:NAME`` or ``name@version``."""
 
-    A negative weight punishes.
+
+class RewardSpec(MetricSpec):
+    """What answers are rewarded by; the reward is the sum of ``weight`` times score.
+
+    The score of a metric is in [0, 1], that of a reward model has no bounds. A negative weight punishes.
     """
 
     weight: Annotated[float, AfterValidator(_not_zero)] = 1.0
@@ -39,3 +43,9 @@ class RewardSpec(MetricSpec):
     @classmethod
     def _by_name(cls, value: Any) -> Any:
         return {"name": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _a_model_is_named(self) -> RewardSpec:
+        if self.name == REWARD_MODEL and not (set(self.params) == {"model"} and isinstance(self.params["model"], str)):
+            raise ValueError("reward_model takes params: {model: FOLDER}, or run:NAME or name@version of one")
+        return self

@@ -99,3 +99,13 @@ class SimpoOptions(Schema):
     beta: Above = 2.0
     simpo_gamma: NotNegative = 1.0
     cpo_alpha: NotNegative = 0.0
+
+
+class RewardOptions(Schema):
+    """TRL's RewardConfig: the base with one output, its score of an answer; of a pair the chosen one's is to be higher.
+
+    ``center_rewards_coefficient`` weighs the square of the sum of a pair's scores, which holds them around 0
+    (Eisenstein et al. 2023, arXiv:2312.09244, equation 2).
+    """
+
+    center_rewards_coefficient: Above | None = None

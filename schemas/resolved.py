@@ -80,6 +80,8 @@ class ResolvedRun(Schema):
     @property
     def asks_tfidf(self) -> bool:
         """Whether the TF-IDF reference is among the baselines: where it is left open, it is asked whenever it fits."""
+        if self.spec.ranks:
+            return False
         asked = self.spec.evaluate.baselines.tfidf
         if asked is not None:
             return asked

@@ -11,11 +11,13 @@ from schemas.bias import FIGURES, BiasProbe
 from schemas.data import DataOptions
 from schemas.evaluate import EndpointSubject, GenerationConfig, HarnessOptions, MetricSpec
 from schemas.judge import JudgeSpec
+from schemas.methods import METHODS
 from schemas.optimize import VariantSpec
 from schemas.placement import HardwareSpec
 from schemas.plan import Constraints, Task
 from schemas.preflight import PreflightOptions
 from schemas.register import GateOptions
+from schemas.scoring import check_scoring
 from schemas.serve import Engine, EngineOptions, ParityOptions
 from schemas.train import TokenizerSpec, TrainSpec
 
@@ -189,6 +191,16 @@ class RunSpec(Schema):
     @classmethod
     def _true_is_as_usual(cls, value: Any) -> Any:
         return {} if value is True else value
+
+    @property
+    def ranks(self) -> bool:
+        """Whether the model is asked which of two answers is better, and for none of its own."""
+        return METHODS[self.train.method].scores
+
+    @model_validator(mode="after")
+    def _what_scores_is_asked_for_no_answers(self) -> RunSpec:
+        check_scoring(self)
+        return self
 
     @model_validator(mode="after")
     def _probabilities_are_told(self) -> RunSpec:

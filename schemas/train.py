@@ -24,9 +24,9 @@ from schemas.distributed import DistributedOptions, Strategy
 from schemas.faults import FaultCode
 from schemas.methods import METHODS, TrainMethod
 from schemas.metric import RewardSpec
-from schemas.preference import CpoOptions, DpoOptions, KtoOptions, OrpoOptions, SimpoOptions
+from schemas.preference import CpoOptions, DpoOptions, KtoOptions, OrpoOptions, RewardOptions, SimpoOptions
 from schemas.render import RenderOptions, RenderReport
-from schemas.retention import Replay, RetentionMethods, check_methods, reads_base_rows
+from schemas.retention import LowerRate, Replay, RetentionMethods, check_methods, reads_base_rows
 from schemas.rl import GrpoOptions, PpoOptions, RewardGuards, RewardReport, RlooOptions, RolloutOptions
 
 AdapterKind = Literal["lora", "qlora", "full"]
@@ -98,6 +98,7 @@ class TrainOptions(RenderOptions):
     orpo: OrpoOptions = OrpoOptions()
     cpo: CpoOptions = CpoOptions()
     simpo: SimpoOptions = SimpoOptions()
+    reward: RewardOptions = RewardOptions()
     grpo: GrpoOptions = GrpoOptions()
     rloo: RlooOptions = RlooOptions()
     ppo: PpoOptions = PpoOptions()
@@ -170,6 +171,17 @@ class TrainOptions(RenderOptions):
             raise ValueError("kto compares the answers of a batch with each other: leave distributed out")
         if self.method == "dpo" and self.dpo.precompute_ref_log_probs and self.distributed is not None:
             raise ValueError("precompute_ref_log_probs asks the reference in one process: leave distributed out")
+        return self
+
+    @model_validator(mode="after")
+    def _scores_fit(self) -> TrainOptions:
+        if not METHODS[self.method].scores:
+            return self
+        kept = [method.method for method in self.retention if not isinstance(method, LowerRate)]
+        if kept:
+            raise ValueError(f"{self.method} leaves a model that answers nothing, so {kept[0]} has nothing to retain")
+        if self.distributed is not None:
+            raise ValueError(f"{self.method} trains in one process: leave distributed out")
         return self
 
     @model_validator(mode="after")

@@ -94,6 +94,20 @@ def test_the_main_job_in_order(world: World) -> None:
     ]
 
 
+def test_a_reward_model_ranks_pairs_and_is_neither_quantized_nor_served(tmp_path: Path) -> None:
+    scoring = {"train": {"method": "reward"}, "serve": False, "variants": [], "evaluate": {}}
+    world = World(tmp_path / "w", **scoring)
+    world.run = world.run.model_copy(update={"retention": ()})
+    calls = world.play()
+    assert ids(calls) == ["plan", "data", "evaluate.baseline-base", "train.seed-0", "evaluate.seed-0", "register"]
+    asked = [call.config for call in calls if call.stage == "evaluate"]
+    assert all(config["ranks"] for config in asked)
+    assert asked[0]["subject"]["instruction"] is None
+    assert "there is nothing to forget" in str(calls[-1].config["retention_waived"])
+    file = world.file.model_copy(update={"spec": world.run.spec, "retention": ()})
+    assert sorted(expected_calls(file)) == sorted(ids(calls))
+
+
 def test_the_report_expects_the_calls_that_the_flow_makes(world: World) -> None:
     assert sorted(expected_calls(world.file)) == sorted(ids(world.play()))
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -215,3 +216,27 @@ def test_a_metric_that_cannot_be_built_is_refused_before_anything_is_made(
 ) -> None:
     with pytest.raises(ConfigError, match=says):
         resolver(fixture).resolve(spec("triage@1", evaluate={"metrics": [metric]}))
+
+
+def test_a_reward_model_counts_by_what_it_is(fixture: RunFixture, tmp_path: Path) -> None:
+    write_base(tmp_path / "base")
+    write_base(tmp_path / "judge")
+    scoring = {"model_type": "llama", "architectures": ["LlamaForSequenceClassification"]}
+    (tmp_path / "judge" / "config.json").write_text(json.dumps(scoring))
+    shutil.copytree(tmp_path / "judge", tmp_path / "elsewhere")
+    found = resolver(fixture)
+
+    def rewards(model: str) -> Any:
+        reward = {"name": "reward_model", "params": {"model": model}, "weight": 2.0}
+        return found.resolve(spec("base", train={"method": "grpo", "rewards": [reward]})).rewards
+
+    here, there = rewards("judge"), rewards("elsewhere")
+    assert canonical_digest(here[0]) == canonical_digest(there[0])
+    assert here[0].model is not None and here[0].params == {"model": here[0].model.digest}
+    assert (tmp_path / "judge").samefile(here[0].model.location)
+    with pytest.raises(ModelError, match=r"train\.rewards: reward_model: nowhere"):
+        rewards("nowhere")
+    with pytest.raises(ModelError, match="scores texts and writes none"):
+        found.resolve(spec("judge"))
+    trained = {"train": {"method": "reward"}, "serve": False}
+    assert [metric.name for metric in found.resolve(spec("judge", **trained)).metrics] == ["pairwise_accuracy"]

@@ -122,3 +122,25 @@ def test_what_a_base_without_weights_does_read_is_taken() -> None:
     told = without_weights(evaluate={"baselines": {"instruction": "Answer.", "endpoint": endpoint}})
     assert told.evaluate.baselines.instruction == "Answer."
     assert RunSpec.model_validate_json(told.model_dump_json()) == told
+
+
+ALONE = {"train": {"method": "reward"}, "serve": False}
+
+
+@pytest.mark.parametrize(
+    ("sections", "named"),
+    [
+        ({"serve": True}, "so it is not served as chat; set false"),
+        ({"variants": ["merged"]}, "variants: a reward model gives no answers"),
+        ({"evaluate": {"metrics": ["exact_match"]}}, "a reward model is measured by pairwise_accuracy"),
+        ({"evaluate": {"baselines": {"tfidf": True}}}, "evaluate.baselines.tfidf: a reward model gives no answers"),
+        ({"evaluate": {"baselines": {"few_shot": 2}}}, "evaluate.baselines.few_shot: a reward model gives no answers"),
+        ({"evaluate": {"bias": [BBQ]}}, "evaluate.bias: a reward model gives no answers"),
+        ({"evaluate": {"generation": {"backend": "vllm"}}}, "answers are scored by transformers"),
+        ({"train": {}, "evaluate": {"metrics": ["pairwise_accuracy"]}}, "set train.method to reward"),
+    ],
+)
+def test_a_model_that_scores_answers_is_asked_for_none(sections: dict[str, Any], named: str) -> None:
+    assert spec(**ALONE).ranks
+    with pytest.raises(ValidationError, match=named):
+        spec(**{**ALONE, **sections})

@@ -90,6 +90,8 @@ def _metrics(spec: RunSpec) -> Iterator[tuple[str, str]]:
     for number, reward in enumerate(spec.train.rewards):
         if ":" in reward.name:
             yield f"train.rewards.{number}.name", reward.name
+        if isinstance(folder := reward.params.get("model"), str):
+            yield f"train.rewards.{number}.params.model", folder
 
 
 def _judge(spec: RunSpec) -> Iterator[tuple[str, str]]:

@@ -47,6 +47,12 @@ def read_facts(files: ModelFiles) -> ModelFacts:
         )
     except (OSError, ValueError, KeyError) as error:
         raise _unreadable(files.weights, error) from error
+    if any("SequenceClassification" in name for name in config.architectures or ()):
+        raise ModelError(
+            "this model scores texts and writes none, so it cannot be asked",
+            where=files.weights,
+            fix="name a language model; a reward model goes into train.rewards",
+        )
     try:
         generation = GenerationConfig.from_pretrained(files.weights, revision=files.revision)
     except OSError:  # a base need not have one; its config then names the end token

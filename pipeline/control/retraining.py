@@ -168,7 +168,11 @@ def _described(request: RetrainRequest, origin: RunFile, version: RegisteredVers
             metric["params"]["model"] = models[metric["name"]].location
         metric["name"] = named.get(metric["name"], metric["name"])
     rewarding = {reward.name: _metric_name(reward.name, reward.code) for reward in origin.rewards}
+    judging = {reward.name: reward.model for reward in origin.rewards if reward.model is not None}
+    asked = {reward.name: reward.params for reward in origin.spec.train.rewards}
     for reward in values["train"]["rewards"]:
+        if reward["name"] in judging and reward["params"] == asked.get(reward["name"]):
+            reward["params"]["model"] = judging[reward["name"]].location
         reward["name"] = rewarding.get(reward["name"], reward["name"])
     evaluate["target"] = {named.get(name, name): value for name, value in evaluate["target"].items()}
     retention = {task.name: task for task in origin.retention}

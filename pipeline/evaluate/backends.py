@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pipeline.backends.evaluate_lm_eval import Asked, Sample
     from pipeline.backends.generate_openai import ChatEndpoint
     from pipeline.backends.model_transformers import ModelFacts
+    from pipeline.backends.reward_transformers import RewardModel
 
 __all__ = [
     "Advance",
@@ -29,6 +30,7 @@ __all__ = [
     "Likelihood",
     "ModelFacts",
     "Question",
+    "RewardModel",
     "Sample",
     "classifier_name",
     "engine_name",
@@ -36,6 +38,7 @@ __all__ = [
     "harness_endpoint",
     "harness_model",
     "load_label_scorer",
+    "load_reward_model",
     "load_task_function",
     "load_token_embedder",
     "model_facts",
@@ -161,6 +164,13 @@ def load_label_scorer(folder: Path, label: str, key: str) -> LabelScorer:
     from pipeline.backends.classify_transformers import load_label_scorer as load
 
     return load(folder, label, key)
+
+
+def load_reward_model(files: ModelFiles, key: str) -> RewardModel:
+    """Load a reward model; ``key`` of the run description names it in errors."""
+    from pipeline.backends.reward_transformers import load_reward_model as load
+
+    return load(files, key)
 
 
 def harness_model(files: ModelFiles, generation: GenerationConfig) -> Asked:

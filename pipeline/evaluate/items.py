@@ -18,7 +18,8 @@ class Item:
     """One question with its reference answer.
 
     ``row`` is the row of the source file; ``cluster`` joins near-duplicates; ``near_train`` marks an item with a
-    near-duplicate among the training rows. ``calls_only`` says that the answer calls tools and has no text.
+    near-duplicate among the training rows. ``calls_only`` says that the answer calls tools and has no text. ``pair``
+    are the chosen and the rejected answer of a preference.
     """
 
     id: str
@@ -31,6 +32,7 @@ class Item:
     label: str | None
     language: str | None = None
     calls_only: bool = False
+    pair: tuple[Message, Message] | None = None
 
     @property
     def text(self) -> str:
@@ -105,6 +107,7 @@ def as_item(example: Example) -> Item:
         label=example.label,
         language=example.language,
         calls_only=bool(answer.tool_calls) and not answer.content.strip(),
+        pair=(example.chosen[0], example.rejected[0]) if len(example.chosen) == len(example.rejected) == 1 else None,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import assert_never
 
 from pipeline.core.context import CallContext
@@ -10,13 +11,14 @@ from pipeline.core.examples import read_examples
 from pipeline.core.models import ModelFiles, model_files
 from pipeline.core.workspace import Workspace, hash_file
 from pipeline.evaluate.answers import Respondent, collect
-from pipeline.evaluate.backends import Question
+from pipeline.evaluate.backends import Completion, Question
 from pipeline.evaluate.harness import measure
 from pipeline.evaluate.items import Item, as_item, load_items, split_path
 from pipeline.evaluate.local_model import LocalModel, trained_model
 from pipeline.evaluate.measuring import load_measures, measure_all
 from pipeline.evaluate.mistakes import find_confusions
 from pipeline.evaluate.prompts import Task, conversation, draw_shots
+from pipeline.evaluate.ranking import by_likelihood, by_reward, check_pairs
 from pipeline.evaluate.references import ReferenceRespondent
 from pipeline.evaluate.respondents import Endpoint, EndpointRespondent, ask_instructed, ask_local
 from pipeline.evaluate.scoring import load_metrics, score_all
@@ -37,6 +39,8 @@ from schemas.evaluate import (
     Subject,
     TfidfSubject,
 )
+from schemas.methods import METHODS
+from schemas.train import TrainArtifact
 
 
 def run(config: EvaluateConfig, inputs: EvaluateInputs, context: CallContext, workspace: Workspace) -> EvaluateArtifact:
@@ -53,10 +57,12 @@ def run(config: EvaluateConfig, inputs: EvaluateInputs, context: CallContext, wo
     data = _data(inputs)
     metrics = load_metrics(config.metrics, data.artifact.labels)
     items = load_items(data, config.split, config.max_items)
+    if config.ranks:
+        check_pairs(items)
     respondent = _open(config, inputs, items, context)
     name = subject_name(config.subject)
     completions = collect(respondent, len(items), workspace.scratch, context, f"evaluate {name}")
-    answers = [answer_of(completion.text, item.reference) for completion, item in zip(completions, items, strict=True)]
+    answers = _answers(config, completions, items)
     parts = slice_places(items)
     scored = {}
     for key, metric in metrics.items():
@@ -101,6 +107,8 @@ def subject_name(subject: Subject) -> str:
 
 
 def _open(config: EvaluateConfig, inputs: EvaluateInputs, items: list[Item], context: CallContext) -> Respondent:
+    if config.ranks:
+        return _rank(config, inputs, items)
     subject = config.subject
     match subject:
         case BaseSubject():
@@ -120,6 +128,26 @@ def _open(config: EvaluateConfig, inputs: EvaluateInputs, items: list[Item], con
             return ReferenceRespondent(_train_items(inputs), items)
         case unknown:
             assert_never(unknown)
+
+
+def _rank(config: EvaluateConfig, inputs: EvaluateInputs, items: list[Item]) -> Respondent:
+    match config.subject:
+        case BaseSubject():
+            base = LocalModel(model_files(config.base), config.chat_template, None)
+            return by_likelihood(base, items, config.generation)
+        case ModelSubject():
+            model, artifact = trained_model(config.base, inputs.model), inputs.model.artifact if inputs.model else None
+            scores = isinstance(artifact, TrainArtifact) and METHODS[artifact.method].scores
+            return (by_reward if scores else by_likelihood)(model, items, config.generation)
+        case other:
+            raise ConfigError(f"{other.kind} prefers no answer", where="subject", fix="ask a model")
+
+
+def _answers(config: EvaluateConfig, completions: Sequence[Completion], items: Sequence[Item]) -> list[str]:
+    """Return what is scored: answers without their reasoning, and preferred answers as they are."""
+    if config.ranks:
+        return [completion.text for completion in completions]
+    return [answer_of(completion.text, item.reference) for completion, item in zip(completions, items, strict=True)]
 
 
 def _needs(config: EvaluateConfig) -> set[Needs]:

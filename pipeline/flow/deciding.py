@@ -85,6 +85,10 @@ def register(run: ResolvedRun, finished: Finished) -> Iterator[StageCall]:
 
 
 def _retention_waived(run: ResolvedRun) -> str | None:
-    if run.retention_waived is None and run.base.weights is None:
+    if run.retention_waived is not None:
+        return run.retention_waived
+    if run.base.weights is None:
         return "the base had no weights: there was nothing to forget"
-    return run.retention_waived
+    if run.spec.ranks:
+        return "a reward model answers nothing: there is nothing to forget"
+    return None

@@ -41,9 +41,9 @@ def baselines(run: ResolvedRun, finished: Finished) -> Iterator[StageCall]:
     asked, instruction = run.spec.evaluate.baselines, _instruction(run, finished)
     if run.base.weights is not None and finished["data"].artifact.kind != "text":
         if asked.base:
-            subject = BaseSubject(instruction=instruction)
+            subject = BaseSubject(instruction=None if run.spec.ranks else instruction)
             yield _evaluation(run, "evaluate.baseline-base", subject, data, base=run.base)
-        if asked.few_shot:
+        if asked.few_shot and not run.spec.ranks:
             shots = BaseSubject(instruction=instruction, few_shot=asked.few_shot)
             yield _evaluation(run, "evaluate.baseline-few-shot", shots, data, base=run.base)
     if run.champion is not None:
@@ -234,6 +234,7 @@ def _evaluation(
         chat_template=run.spec.train.chat_template if isinstance(subject, BaseSubject) else None,
         max_items=evaluate.max_items if harness is None else None,
         harness=harness,
+        ranks=run.spec.ranks,
         seed=evaluate.seed,
     )
     return call(call_id, "evaluate", config, data=data, model=model)

@@ -26,6 +26,7 @@ from pipeline.metrics.math_answer import MathAnswer
 from pipeline.metrics.mcc import Mcc
 from pipeline.metrics.measure import Measure, Unit
 from pipeline.metrics.micro_f1 import MicroF1
+from pipeline.metrics.pairwise_accuracy import PairwiseAccuracy
 from pipeline.metrics.perplexity import Perplexity
 from pipeline.metrics.rouge import Rouge1, Rouge2, RougeL
 from pipeline.metrics.user_metric import is_user_metric, load_user_metric
@@ -171,6 +172,6 @@ for _metric in (
         JsonExactMatch,
         JsonSchema,
     ),
-    *(JsonValidity, MacroF1, MathAnswer, Mcc, MicroF1, Rouge1, Rouge2, RougeL, ValidLabel),
+    *(JsonValidity, MacroF1, MathAnswer, Mcc, MicroF1, PairwiseAccuracy, Rouge1, Rouge2, RougeL, ValidLabel),
 ):
     register_metric(_metric.name, _metric)

@@ -95,9 +95,10 @@ def decide_learning_rate(train: TrainSpec, situation: Situation) -> Reasoned:
     if train.adapter != "full":
         rate *= LORA_RATE_FACTOR
         words.append(f"{LORA_RATE_FACTOR} times that for an adapter")
-    if METHODS[train.method].compares or METHODS[train.method].rewarded:
+    method = METHODS[train.method]
+    if (method.compares and not method.scores) or method.rewarded:
         rate /= PREFERENCE_SHARE
-        words.append(f"a {PREFERENCE_SHARE}th for {'preferences' if METHODS[train.method].compares else 'rewards'}")
+        words.append(f"a {PREFERENCE_SHARE}th for {'preferences' if method.compares else 'rewards'}")
     return _planned(float(f"{rate:.1e}"), ", ".join(words))
 
 

@@ -44,6 +44,9 @@ from schemas.train import LoraSettings, TrainSpec, changes_base
 
 FEW_ROWS = 100
 
+SCORES = "a reward model scores answers and gives none, so it cannot be served as chat"
+"""Why nobody serves what a method leaves that scores answers."""
+
 
 @dataclass(frozen=True)
 class Request:
@@ -108,7 +111,7 @@ def draw_up(request: Request) -> PlanArtifact:
     fitting = largest_batch(footprint, choice.recommended, batch) if choice.recommended is not None else 1
     reasons |= decide_batch(train, batch, why, fitting)
     decisions = _decisions(train, reasons)
-    servable = not_servable(lora) if lora is not None else not_served(train)
+    servable = _unservable(train, lora)
     power = _power(request)
     return PlanArtifact(
         decisions=decisions,
@@ -133,6 +136,12 @@ def draw_up(request: Request) -> PlanArtifact:
         warnings=(*request.notes, *_warnings(request, choice, servable, power)),
         feasible=choice.recommended is not None and not choice.broken,
     )
+
+
+def _unservable(train: TrainSpec, lora: LoraSettings | None) -> list[str]:
+    if METHODS[train.method].scores:
+        return [SCORES]
+    return not_servable(lora) if lora is not None else not_served(train)
 
 
 def _power(request: Request) -> PowerEstimate:
@@ -243,7 +252,9 @@ def _warnings(request: Request, choice: Choice, servable: list[str], power: Powe
         found.append(
             f"parameters of a {request.architecture.model_type or 'base of unknown type'} are counted as a Llama's"
         )
-    if servable:
+    if servable == [SCORES]:
+        found.append(f"{SCORES}: it rewards the answers of another model (train.rewards: reward_model)")
+    elif servable:
         remedy = "serve the merged variant" if "merged" in request.variants else "add `merged` to variants and serve it"
         found.append(f"the adapter cannot be served by vLLM: {'; '.join(servable)}: {remedy}")
     lengths, most = request.lengths, request.train.max_length

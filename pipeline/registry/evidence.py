@@ -11,6 +11,7 @@ from pipeline.registry.probes import probe_comparisons
 from pipeline.registry.protected import Protected, protect
 from schemas.artifacts import Stored
 from schemas.evaluate import BaseSubject, EndpointSubject, EvaluateArtifact, RetentionSpec
+from schemas.methods import METHODS
 from schemas.register import Comparison, RegisterConfig, RegisterInputs, SeedSpread
 
 UNMERGED = ("adapter", "model")
@@ -64,6 +65,7 @@ def gather(config: RegisterConfig, inputs: RegisterInputs, shipped: str, advance
         judgements=tuple(judged.artifact for _, judged in sorted(inputs.judgements.items())),
         seeds=_seed_spread(config, inputs.evaluations),
         budget=config.budget,
+        answers=not METHODS[inputs.models[shipped].artifact.method].scores,
     )
 
 

@@ -48,7 +48,8 @@ class Evidence:
     ``baselines``: the shipped model against each. ``uninstructed``: those that were told nothing beyond the rows.
     ``candidates``: the shipped model, then the served variant where it is another one. ``protected``: what is served
     against the best baseline. ``reported``: tasks before and after training that no condition hangs on. ``bias``: what
-    probes found, by ``<probe>-before`` and ``<probe>-after``; ``probes``: the latter against the former.
+    probes found, by ``<probe>-before`` and ``<probe>-after``; ``probes``: the latter against the former. ``answers``:
+    whether the model gives answers, which somebody could serve.
     """
 
     target: Mapping[str, float]
@@ -69,6 +70,7 @@ class Evidence:
     budget: tuple[BudgetUse, ...] = ()
     bias: Mapping[str, BiasArtifact] = field(default_factory=dict)
     probes: tuple[Comparison, ...] = ()
+    answers: bool = True
 
 
 def decide(evidence: Evidence) -> Decision:
@@ -237,6 +239,8 @@ def _retention(evidence: Evidence) -> Iterator[Condition]:
 
 def _parity(evidence: Evidence) -> Iterator[Condition]:
     serve = evidence.serve
+    if not evidence.answers:
+        return
     if serve is None or serve.prompt_mismatches is None:
         why = "The model was not served" if serve is None else f"{serve.engine} returned no prompt token ids"
         yield Condition(

@@ -44,7 +44,7 @@ def expected_calls(run: RunFile) -> tuple[str, ...]:
     has_weights = run.base.weights is not None
     baselines = {
         "base": wanted.base and has_weights,
-        "few-shot": wanted.few_shot > 0 and has_weights,
+        "few-shot": wanted.few_shot > 0 and has_weights and not run.spec.ranks,
         "champion": run.champion is not None,
         "tfidf": run.asks_tfidf,
         "endpoint": wanted.endpoint is not None,

@@ -3,12 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from pipeline.backends.training.job import Reward, Row, TrainJob, TrainOutcome
+from pipeline.backends.training.job import MetricReward, ModelReward, Reward, Row, TrainJob, TrainOutcome
+from pipeline.core.models import ModelFiles
 from pipeline.render import Tokenizer
 from schemas.methods import TrainMethod
 
-__all__ = ["Reward", "Row", "TrainJob", "TrainOutcome", "load_tokenizer", "train", "train_tokenizer"]
+if TYPE_CHECKING:
+    from pipeline.backends.reward_transformers import RewardModel
+
+__all__ = [
+    "MetricReward",
+    "ModelReward",
+    "Reward",
+    "RewardModel",
+    "Row",
+    "TrainJob",
+    "TrainOutcome",
+    "load_reward_model",
+    "load_tokenizer",
+    "train",
+    "train_tokenizer",
+]
 
 
 def train(method: TrainMethod, job: TrainJob) -> TrainOutcome:
@@ -40,3 +57,13 @@ def train_tokenizer(texts: Iterable[str], *, vocab_size: int, chat_template: str
     from pipeline.backends.tokenizer_transformers import train_bpe_tokenizer
 
     return train_bpe_tokenizer(texts, vocab_size=vocab_size, chat_template=chat_template)
+
+
+def load_reward_model(files: ModelFiles, key: str) -> RewardModel:
+    """Load a reward model; ``key`` of the run description names it in errors."""
+    from pipeline.backends.training.quiet import quiet_libraries
+
+    quiet_libraries()
+    from pipeline.backends import reward_transformers
+
+    return reward_transformers.load_reward_model(files, key)

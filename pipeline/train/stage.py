@@ -44,7 +44,7 @@ def run(config: TrainConfig, inputs: TrainInputs, context: CallContext, workspac
         scratch=workspace.scratch,
         output=workspace.file("model"),
         context=context,
-        rewards=load_rewards(config.rewards, inputs.data.artifact.labels, (*rows.train, *rows.validation)),
+        rewards=load_rewards(config, inputs.data.artifact.labels, (*rows.train, *rows.validation), context),
         processes=context.processes,
         shared=shared,
     )
@@ -61,7 +61,7 @@ def write_log(workspace: Workspace, log: Iterable[dict[str, float | int]]) -> No
 
 def _artifact(config: TrainConfig, rows: TrainingRows, outcome: TrainOutcome, tokenizer_digest: str) -> TrainArtifact:
     return TrainArtifact(
-        kind="full" if config.adapter == "full" else "adapter",
+        kind="full" if config.adapter == "full" or METHODS[config.method].scores else "adapter",
         base=config.base,
         method=config.method,
         seed=config.seed,

@@ -141,7 +141,8 @@ def test_relative_names_lead_to_the_same_files_from_elsewhere(tmp_path: Path) ->
     (tmp_path / "judge.txt").write_text("Which is better?")
     (tmp_path / "bert").mkdir()
     (tmp_path / "bert" / "config.json").write_text("{}")
-    train = {"method": "grpo", "rewards": ["chrf", {"name": "./score.py:score", "weight": 0.5}]}
+    judging = {"name": "reward_model", "params": {"model": "./bert"}}
+    train = {"method": "grpo", "rewards": ["chrf", {"name": "./score.py:score", "weight": 0.5}, judging]}
     more = {"preflight": {"benchmarks": ["d.jsonl"]}, "train": train}
     trained = Trained(tmp_path, messages(60), evaluate=evaluate, **more)
     for name in ("c", "d"):
@@ -153,6 +154,7 @@ def test_relative_names_lead_to_the_same_files_from_elsewhere(tmp_path: Path) ->
     assert canonical(run.retention[0].files) == canonical(first.retention[0].files)
     assert run.metrics[0].code == first.metrics[0].code
     assert [reward.code for reward in run.rewards] == [reward.code for reward in first.rewards]
+    assert run.rewards[2] == first.rewards[2] and run.rewards[2].model is not None
     assert first.rewards[1].code is not None and run.rewards[1].weight == 0.5
     assert run.metrics[1].model == first.metrics[1].model
     assert run.judge == first.judge and first.judge is not None and first.judge.template is not None

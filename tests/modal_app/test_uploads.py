@@ -67,7 +67,10 @@ def described(**changes: Any) -> RunSpec:
             "judge": {"base_url": "http://127.0.0.1:1/v1", "model": "j", "template": "own.py", "labels": "rows.jsonl"},
             "retention": [{"name": "old", "data": {"path": "rows.jsonl"}, "metric": "own.py:score"}],
         },
-        "train": {"method": "grpo", "rewards": ["chrf", "own.py:score"]},
+        "train": {
+            "method": "grpo",
+            "rewards": ["chrf", "own.py:score", {"name": "reward_model", "params": {"model": "base"}}],
+        },
         "preflight": {"benchmarks": ["rows.jsonl", "org/items"]},
     }
     return validate_spec({**values, **changes}, source="test")
@@ -80,6 +83,7 @@ def test_every_key_that_names_something_here_is_found_and_no_other(here: Path) -
         "base_model.name": ("base", ""),
         "evaluate.metrics.1.name": ("own.py", ":score"),
         "train.rewards.1.name": ("own.py", ":score"),
+        "train.rewards.2.params.model": ("base", ""),
         "evaluate.metrics.2.params.model": ("base", ""),
         "evaluate.retention.0.data.path": ("rows.jsonl", ""),
         "evaluate.retention.0.metric.name": ("own.py", ":score"),

@@ -293,3 +293,16 @@ def test_unreadable_rows_are_left_to_the_data_stage_and_noted(tmp_path: Path, ba
     artifact = plan(tmp_path / "a", config(base, path))
     assert "none of the 300 rows" in artifact.warnings[0]
     assert artifact.profile.sampled == 0
+
+
+def test_a_reward_model_cannot_be_served_as_chat(tmp_path: Path, base: BaseModelRef) -> None:
+    pairs = tmp_path / "pairs.jsonl"
+    row = json.dumps({"prompt": "is it late?", "chosen": "yes", "rejected": "no"})
+    pairs.write_text(f"{row}\n" * 200)
+    artifact = plan(tmp_path / "a", config(base, pairs, train=TrainSpec(method="reward"), variants={}, target={}))
+    assert not artifact.servable_by_vllm
+    assert "cannot be served as chat" in artifact.unservable[0]
+    assert any("rewards the answers of another model" in warning for warning in artifact.warnings)
+    preferring = plan(tmp_path / "b", config(base, pairs, train=TrainSpec(method="dpo"), variants={}, target={}))
+    # its output is new, so it does not learn as slowly as what starts from a model that answers
+    assert artifact.decisions.learning_rate > preferring.decisions.learning_rate

@@ -336,3 +336,10 @@ def test_a_run_that_took_more_than_its_cap_is_refused(used: float, passed: bool,
     assert says in found.text
     assert decision.verdict == ("promoted" if passed else "refused")
     assert found in decision.budget and found not in decision.conditions
+
+
+def test_what_gives_no_answers_need_not_be_served() -> None:
+    decision = decide(replace(PASSING, serve=None, answers=False))
+    assert decision.verdict == "promoted"
+    assert not [condition for condition in decision.conditions if condition.name.startswith("parity")]
+    assert decide(replace(PASSING, serve=None)).verdict != decision.verdict

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from pipeline.backends.training.job import Reward
+from pipeline.backends.training.job import MetricReward
 from pipeline.core.errors import Cancelled, DataError
 from pipeline.metrics import get_metric
 from schemas.artifacts import Stored
@@ -289,5 +289,5 @@ def test_programs_are_run_for_their_reward(tiny: BaseModelRef, tmp_path: Path) -
     trained = run_stage(tmp_path / "work", config_of(tiny, "grpo", rewards=["code_execution"], max_steps=1), data)
     assert trained.artifact.rewards is not None
     assert trained.artifact.rewards.first.rewards == {"code_execution": 0.0}
-    reward = Reward("code_execution", 1.0, get_metric("code_execution"))
+    reward = MetricReward("code_execution", 1.0, get_metric("code_execution"))
     assert reward.of("<think>\ntwice\n</think>\ndef double(x):\n    return 2 * x", tested.content) == 1.0

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.core.errors import ConfigError
 from schemas.adapter_options import AdapterOptions, BoftOptions, LnTuningOptions
 from schemas.adapters import OTHERS, AdapterName
+from schemas.methods import METHODS
 from schemas.train import LoraSettings, TrainConfig, changes_base
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def adapter_config(config: TrainConfig, model: torch.nn.Module) -> Any:
     _check_targets(adapted_modules(config), model, _where(config))
     if config.other is not None:
         _check_layers(config, config.other, model)
-        return _other_config(config.adapter, config.other)
+        return _other_config(config.adapter, config.other, _task(config))
     assert config.lora is not None
     lora = config.lora
     from peft import LoraConfig
@@ -39,7 +40,7 @@ def adapter_config(config: TrainConfig, model: torch.nn.Module) -> Any:
     with warnings.catch_warnings():  # PEFT cannot convert every PiSSA adapter to plain LoRA; `plain_lora` can
         warnings.filterwarnings("ignore", message="Using Rank-Stabilized LoRA with rank_pattern")
         return LoraConfig(
-            task_type="CAUSAL_LM",
+            task_type=_task(config),
             r=lora.r,
             lora_alpha=lora.lora_alpha,
             lora_dropout=lora.lora_dropout,
@@ -65,12 +66,17 @@ def _where(config: TrainConfig) -> str:
     return f"train.{'lora' if config.lora is not None else config.adapter}.target_modules"
 
 
-def _other_config(kind: AdapterName, options: AdapterOptions) -> Any:
+def _task(config: TrainConfig) -> str:
+    """Return what PEFT calls the model's task; with a score as output it trains that output whole, besides."""
+    return "SEQ_CLS" if METHODS[config.method].scores else "CAUSAL_LM"
+
+
+def _other_config(kind: AdapterName, options: AdapterOptions, task: str) -> Any:
     """Return PEFT's config of an adapter that is no LoRA: its options have the names of that class."""
     import peft
 
     given = {name: _listed(value) for name, value in options}
-    return getattr(peft, OTHERS[kind].config)(task_type="CAUSAL_LM", **given)
+    return getattr(peft, OTHERS[kind].config)(task_type=task, **given)
 
 
 def _listed(value: Any) -> Any:

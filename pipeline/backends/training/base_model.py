@@ -10,7 +10,9 @@ from pipeline.backends.attention_torch import without_plans
 from pipeline.backends.training.job import Precision
 from pipeline.core.errors import ConfigError, EnvironmentMissing, ModelError
 from pipeline.core.models import model_files
+from pipeline.core.seeding import seed_everything
 from pipeline.render import Tokenizer, end_of_turn_ids
+from schemas.methods import METHODS
 from schemas.train import ModelInit, TrainConfig
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ def prepare_model(config: TrainConfig, tokenizer: Tokenizer, longest: int) -> An
     """Return the model to train, without an adapter yet.
 
     Frozen weights under LoRA are in bfloat16 where that is trained in; weights that are trained are in float32. A model
-    without weights is initialized from the config's seed.
+    without weights is initialized from the config's seed, and so is the output of a method that scores answers.
 
     Raises:
         ModelError: the base is missing, is no causal language model in safetensors, or does not fit the tokenizer.
@@ -29,7 +31,10 @@ def prepare_model(config: TrainConfig, tokenizer: Tokenizer, longest: int) -> An
     """
     without_plans()
     init = config.base.init
-    model = _load(config) if init is None else _initialize(init, tokenizer, config.seed)
+    scores = METHODS[config.method].scores
+    model = _load(config) if init is None else _initialize(init, tokenizer, config.seed, scores=scores)
+    if scores:
+        model.config.get_text_config().pad_token_id = tokenizer.pad_token_id  # what it finds a row's last token by
     positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     if positions is not None and longest > positions:
         raise ConfigError(
@@ -68,7 +73,7 @@ def count_parameters(model: torch.nn.Module, *, only_trainable: bool = False) ->
 
 
 def _load(config: TrainConfig) -> Any:
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
     files = model_files(config.base)
     _check_folder(files.weights, config.base.name)
@@ -80,8 +85,12 @@ def _load(config: TrainConfig) -> Any:
     }
     if config.adapter == "qlora":
         arguments["quantization_config"] = _four_bit(config)
+    kind: Any = AutoModelForCausalLM
+    if METHODS[config.method].scores:
+        kind, arguments["num_labels"] = AutoModelForSequenceClassification, 1
+        seed_everything(config.seed)
     try:
-        return _without_packing(AutoModelForCausalLM.from_pretrained(files.weights, **arguments))
+        return _without_packing(kind.from_pretrained(files.weights, **arguments))
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(
             f"the base model cannot be loaded: {_first_line(error)}",
@@ -140,8 +149,14 @@ def _four_bit(config: TrainConfig) -> Any:
     )
 
 
-def _initialize(init: ModelInit, tokenizer: Tokenizer, seed: int) -> Any:
-    from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig, set_seed
+def _initialize(init: ModelInit, tokenizer: Tokenizer, seed: int, *, scores: bool) -> Any:
+    from transformers import (
+        AutoConfig,
+        AutoModelForCausalLM,
+        AutoModelForSequenceClassification,
+        GenerationConfig,
+        set_seed,
+    )
 
     known = AutoConfig.for_model(init.model_type).to_dict()
     for key in init.config:
@@ -167,20 +182,21 @@ def _initialize(init: ModelInit, tokenizer: Tokenizer, seed: int) -> Any:
             fix="leave vocab_size out",
         )
     try:
-        config = AutoConfig.for_model(init.model_type, **settings)
+        config = AutoConfig.for_model(init.model_type, **settings, **({"num_labels": 1} if scores else {}))
         set_seed(seed)
-        model = AutoModelForCausalLM.from_config(config)
+        model = (AutoModelForSequenceClassification if scores else AutoModelForCausalLM).from_config(config)
     except (ValueError, TypeError, RuntimeError) as error:
         raise ConfigError(
             f"the model cannot be made: {_first_line(error)}",
             where="base_model.init.config",
             fix="make hidden_size, heads and head_dim fit each other",
         ) from error
-    model.generation_config = GenerationConfig(
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=end_of_turn_ids(tokenizer),
-        pad_token_id=tokenizer.pad_token_id,
-    )
+    if not scores:
+        model.generation_config = GenerationConfig(
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=end_of_turn_ids(tokenizer),
+            pad_token_id=tokenizer.pad_token_id,
+        )
     return model
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
+from pipeline.backends.reward_transformers import merge_scorer
 from pipeline.backends.tokenizer_transformers import load_tokenizer
 from pipeline.backends.training.adapters import adapted_modules
 from pipeline.backends.training.job import TrainJob
@@ -13,6 +15,7 @@ from pipeline.backends.training.plain_lora import to_plain_lora
 from pipeline.core.errors import IntegrityError
 from pipeline.core.models import model_files
 from pipeline.render import Tokenizer, end_of_turn_ids, template_digest
+from schemas.methods import METHODS
 from schemas.train import BaseModelRef, changes_base
 
 _EMBEDDINGS = ("embed_tokens", "lm_head", "wte")
@@ -28,6 +31,8 @@ def export_model(model: Any, job: TrainJob) -> None:
     output.mkdir(parents=True, exist_ok=True)
     if job.config.adapter == "full":
         _export_full(model, output, job.tokenizer)
+    elif METHODS[job.config.method].scores:
+        _export_merged(model, output, job)
     else:
         _export_adapter(model, output, job)
     job.tokenizer.save_pretrained(output)
@@ -45,9 +50,10 @@ def _initial(job: TrainJob) -> Path:
 
 
 def _export_full(model: Any, output: Path, tokenizer: Tokenizer) -> None:
-    stops = model.generation_config.eos_token_id
-    known = [stops] if isinstance(stops, int) else list(stops or [])
-    model.generation_config.eos_token_id = sorted({*known, *end_of_turn_ids(tokenizer)})
+    if (generation := getattr(model, "generation_config", None)) is not None:
+        stops = generation.eos_token_id
+        known = [stops] if isinstance(stops, int) else list(stops or [])
+        generation.eos_token_id = sorted({*known, *end_of_turn_ids(tokenizer)})
     model.config.use_cache = True
     model.save_pretrained(output)
     _scrub(output / "config.json", "_name_or_path")
@@ -57,6 +63,17 @@ def _export_full(model: Any, output: Path, tokenizer: Tokenizer) -> None:
             where="model",
             fix="train with a config whose tie_word_embeddings fits the weights",
         )
+
+
+def _export_merged(model: Any, output: Path, job: TrainJob) -> None:
+    """Write base and adapter as one model, merged in float32 and stored in the base's own precision."""
+    adapter = job.scratch / "adapter"
+    adapter.mkdir(parents=True, exist_ok=True)
+    _export_adapter(model, adapter, job)
+    merged = merge_scorer(model_files(job.config.base), adapter)
+    merged.config.get_text_config().pad_token_id = job.tokenizer.pad_token_id
+    _export_full(merged, output, job.tokenizer)
+    shutil.rmtree(adapter)
 
 
 def _export_adapter(model: Any, output: Path, job: TrainJob) -> None:

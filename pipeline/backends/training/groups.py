@@ -54,7 +54,7 @@ def build_groups(job: TrainJob, kind: type[RewardedByTrl], arguments: Any, optio
         reward_funcs=named_for_trl(job.rewards),
         args=arguments,
         train_dataset=asked(job.train),
-        eval_dataset=asked(job.validation) if job.validation else None,
+        eval_dataset=asked(job.validation, first=len(job.train)) if job.validation else None,
         processing_class=job.tokenizer,
         peft_config=adapter_config(config, model),
     )

@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
+from pipeline.backends.generation import Question
 from pipeline.core.context import CallContext
 from pipeline.metrics import Metric
 from pipeline.metrics.reasoning import answer_of
 from pipeline.render import Rendered, RenderedPair, RenderedPrompt, Tokenizer
+from schemas.data import Message
 from schemas.distributed import ALONE, DistributedOptions, Processes, Strategy
 from schemas.rl import RewardReport
 from schemas.train import Recovery, TrainConfig
 
 if TYPE_CHECKING:
+    from pipeline.backends.reward_transformers import RewardModel
     from pipeline.backends.training.distributed_ranks import Ranks
     from pipeline.backends.training.guarded import GuardedTrainer
     from pipeline.backends.training.settings import AttemptSettings
@@ -24,8 +27,23 @@ Row: TypeAlias = Rendered | RenderedPair | RenderedPrompt
 Precision: TypeAlias = Literal["float32", "bfloat16"]
 
 
+class Reward(Protocol):
+    """What answers are rewarded by; a reward is ``weight`` times its score."""
+
+    @property
+    def name(self) -> str:
+        """How the run description and the log call it."""
+
+    @property
+    def weight(self) -> float:
+        """What its score is multiplied by."""
+
+    def scores(self, prompts: Sequence[RenderedPrompt], answers: Sequence[str], context: CallContext) -> list[float]:
+        """Return the score of each answer to its prompt."""
+
+
 @dataclass(frozen=True)
-class Reward:
+class MetricReward:
     """A metric that answers are rewarded by."""
 
     name: str
@@ -35,6 +53,26 @@ class Reward:
     def of(self, answer: str, reference: str) -> float:
         """Return the score of an answer, in [0, 1]; reasoning before it does not count."""
         return float(self.metric.item(answer_of(answer, reference), reference))
+
+    def scores(self, prompts: Sequence[RenderedPrompt], answers: Sequence[str], context: CallContext) -> list[float]:  # noqa: ARG002
+        """Return the score of each answer, in [0, 1], beside the one that its row gives."""
+        return [self.of(answer, prompt.reference) for prompt, answer in zip(prompts, answers, strict=True)]
+
+
+@dataclass(frozen=True)
+class ModelReward:
+    """A reward model that answers are rewarded by; ``batch_size`` answers are scored at a time."""
+
+    name: str
+    weight: float
+    model: RewardModel
+    batch_size: int
+
+    def scores(self, prompts: Sequence[RenderedPrompt], answers: Sequence[str], context: CallContext) -> list[float]:
+        """Return the model's output for each answer, which has no bounds; answers of rows are not looked at."""
+        questions = [Question(prompt.question, prompt.tools) for prompt in prompts]
+        said = [Message(role="assistant", content=answer) for answer in answers]
+        return self.model.score(questions, said, batch_size=self.batch_size, context=context)
 
 
 @dataclass(frozen=True)

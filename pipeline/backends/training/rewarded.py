@@ -35,7 +35,7 @@ _STRIDE = 1_000_003
 
 
 class RewardedTrainer(GuardedTrainer):
-    """Mixin for trainers over rows with ``prompt`` (token ids) and ``reference`` (text).
+    """Mixin for trainers over rows with ``prompt`` (token ids) and ``place`` among the prompts of the job.
 
     A trainer keeps what it drew in ``_buffered_inputs``, one dictionary of tensors for each micro-batch, and counts
     micro-batches in ``_step``; both are TRL's names.
@@ -45,6 +45,7 @@ class RewardedTrainer(GuardedTrainer):
         """Give the trainer its job; call it once the model is there."""
         assert job.config.rollout is not None
         self.job = job
+        self.questions = [row for row in (*job.train, *job.validation) if isinstance(row, RenderedPrompt)]
         self.rollout: RolloutOptions = job.config.rollout
         self.stops = stop_ids(self.model, job)
         base = self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
@@ -98,14 +99,14 @@ class RewardedTrainer(GuardedTrainer):
 
     # Scoring
 
-    def score(self, texts: Sequence[str], references: Sequence[str]) -> torch.Tensor:
-        """Return the score of each answer by each metric, shape (answers, metrics), without weights."""
-        pairs = list(zip(texts, references, strict=True))
-        return torch.tensor([[reward.of(*pair) for reward in self.job.rewards] for pair in pairs])
+    def score(self, rows: Sequence[dict[str, Any]], texts: Sequence[str]) -> torch.Tensor:
+        """Return the score of each answer to its row by each reward, shape (answers, rewards), without weights."""
+        prompts, context = [self.questions[row["place"]] for row in rows], CallContext(sink=self.job.context.sink)
+        return torch.tensor([reward.scores(prompts, texts, context) for reward in self.job.rewards]).T
 
     @property
     def weights(self) -> torch.Tensor:
-        """The weight of each metric, shape (metrics,)."""
+        """The weight of each reward, shape (rewards,)."""
         return torch.tensor([reward.weight for reward in self.job.rewards])
 
     def note_answers(self, answers: Sequence[Sequence[int]], scores: torch.Tensor) -> None:
@@ -127,7 +128,7 @@ class RewardedTrainer(GuardedTrainer):
     def mean_loss(self, rows: Sequence[dict[str, Any]]) -> float:
         """Return minus the mean reward of greedy answers: lower is better, and no random number is drawn."""
         answers = self.draw([row["prompt"] for row in rows], greedy=True)
-        scores = self.score([answer.text for answer in answers], [row["reference"] for row in rows])
+        scores = self.score(rows, [answer.text for answer in answers])
         return 0.0 - float((scores.double() @ self.weights.double()).mean())
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
@@ -166,12 +167,10 @@ def stop_ids(model: Any, job: TrainJob) -> list[int]:
     return stops
 
 
-def asked(rows: Sequence[Row]) -> Dataset:
-    """Return prompts with their expected answers as TRL takes them."""
-    prompts = [row for row in rows if isinstance(row, RenderedPrompt)]
-    return Dataset.from_dict(
-        {"prompt": [row.prompt_ids for row in prompts], "reference": [row.reference for row in prompts]}
-    )
+def asked(rows: Sequence[Row], *, first: int = 0) -> Dataset:
+    """Return prompts as TRL takes them, with their places among all of a job's from ``first`` on."""
+    prompts = [row.prompt_ids for row in rows if isinstance(row, RenderedPrompt)]
+    return Dataset.from_dict({"prompt": prompts, "place": list(range(first, first + len(prompts)))})
 
 
 def split_batches(rollouts: dict[str, torch.Tensor], parts: int) -> list[dict[str, torch.Tensor]]:
@@ -202,7 +201,7 @@ class RewardedByTrl(RewardedTrainer):
         return [answer.token_ids for answer in self.drawn]
 
     def _calculate_rewards(self, inputs: list[dict[str, Any]], *_: Any) -> torch.Tensor:
-        scores = self.score([answer.text for answer in self.drawn], [row["reference"] for row in inputs])
+        scores = self.score(inputs, [answer.text for answer in self.drawn])
         self.note_answers([answer.token_ids for answer in self.drawn], scores)
         return scores.to(self.accelerator.device)
 

@@ -21,7 +21,7 @@ _LOOKS = 20
 
 
 class GuardedGRPOTrainer(RewardedByTrl, GRPOTrainer):
-    """GRPO over rows with ``prompt`` and ``reference``."""
+    """GRPO over rows with ``prompt`` and ``place``."""
 
     def _generate_single_turn(self, prompt_ids: list[list[int]], *_: Any, **__: Any) -> tuple[list[list[int]], None]:
         return super()._generate_single_turn(prompt_ids), None  # whose log-probabilities are computed by training

@@ -48,7 +48,7 @@ def build(job: TrainJob, settings: AttemptSettings) -> GuardedTrainer:
         args=arguments,
         data_collator=_as_they_are,
         train_dataset=asked(job.train),
-        eval_dataset=asked(job.validation) if job.validation else None,
+        eval_dataset=asked(job.validation, first=len(job.train)) if job.validation else None,
     )
     trainer.prepare(job)
     trainer.adapter_is_the_change = config.adapter != "full" and not changes_base(config.lora)

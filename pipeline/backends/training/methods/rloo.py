@@ -16,7 +16,7 @@ from pipeline.backends.training.settings import AttemptSettings
 
 
 class GuardedRLOOTrainer(RewardedByTrl, RLOOTrainer):
-    """RLOO over rows with ``prompt`` and ``reference``."""
+    """RLOO over rows with ``prompt`` and ``place``."""
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
         rollouts: dict[str, torch.Tensor] = super()._generate_and_score_completions(inputs)

@@ -25,7 +25,7 @@ Batch = dict[str, torch.Tensor]
 
 
 class PpoTrainer(RewardedTrainer, Trainer):
-    """PPO over rows with ``prompt`` and ``reference``; its model has a value head."""
+    """PPO over rows with ``prompt`` and ``place``; its model has a value head."""
 
     def prepare(self, job: TrainJob) -> None:
         """Give the trainer its job, with nothing drawn yet."""
@@ -89,7 +89,7 @@ class PpoTrainer(RewardedTrainer, Trainer):
         """Return answers to the prompts of ``rows`` with all that is learned from them, a row for each."""
         options = self.options
         drawn = self.draw([row["prompt"] for row in rows])
-        scored = self.score([answer.text for answer in drawn], [row["reference"] for row in rows])
+        scored = self.score(rows, [answer.text for answer in drawn])
         self.note_answers([answer.token_ids for answer in drawn], scored)
         scores = scored @ self.weights
         if options.missing_eos_penalty is not None:
