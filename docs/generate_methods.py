@@ -17,8 +17,10 @@ _INTRODUCTION = """\
 adapter or all weights, keep checkpoints from which a killed training goes on to the same bytes, and recover from a lack
 of memory and from divergence. What compares answers trains without dropout, so that they differ by training alone.
 
-A method that learns from preferences takes rows with a chosen and a rejected answer; `kto` takes each side as an answer
-by itself. The reference is the base: the model without its adapter, or a copy where all weights are trained.
+A method that learns from preferences takes rows with a chosen and a rejected answer. `kto` takes each side as an answer
+by itself, or rows that have one answer and the verdict on it (`data.format: unpaired`: prompt, completion, and a label
+that is true or false). The reference is the base: the model without its adapter, or a copy where all weights are
+trained.
 
 `reward` leaves a model that scores answers: the base with one output, as a sequence classifier in safetensors, an
 adapter merged into it. It gives no answers, so that it is not served as chat (`serve: false`). It is evaluated by how

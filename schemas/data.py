@@ -12,7 +12,9 @@ from schemas.base import Split as Split
 from schemas.preflight import Finding, PreflightConfig
 from schemas.render import RenderConfig, RenderReport
 
-RowFormat = Literal["auto", "prompt_completion", "messages", "sharegpt", "alpaca", "preference", "text", "label"]
+RowFormat = Literal[
+    "auto", "prompt_completion", "messages", "sharegpt", "alpaca", "preference", "unpaired", "text", "label"
+]
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
@@ -23,7 +25,8 @@ CHOSEN, REJECTED = ("chosen", "preferred_output"), ("rejected", "non_preferred_o
 class Columns(Schema):
     """Which column holds what; a name left out is found by its usual names.
 
-    ``label`` is the answer of a classification row; rows of one ``group`` are not independent: they count as one in
+    ``label`` is the answer of a classification row, and of an unpaired preference the verdict on its answer (true or
+    false); rows of one ``group`` are not independent: they count as one in
     every test, and ``split.by: group`` keeps them in one split. ``input`` follows the prompt in its turn, and
     ``history`` (pairs of question and answer) stands before it, as in Alpaca's rows. ``system`` is a row's own system
     turn. ``language`` parts the items of an evaluation.
@@ -109,6 +112,7 @@ class BadRows(Schema):
 class DataOptions(Schema):
     """How files become rows, and rows become splits.
 
+    ``format`` ``unpaired`` is said and never found: its columns are those of a question and answer with a label.
     ``prompt_template`` and ``completion_template`` are Jinja templates over a row's columns (``{{ text }}``).
     ``system`` opens every conversation. ``labels`` declares the allowed answers. ``contradictions`` says what
     happens to rows with the same prompt and different answers. ``decontaminate`` says what happens to training rows
@@ -183,7 +187,8 @@ class Example(Schema):
     """One row of a split file (``<split>.jsonl``).
 
     A conversation ends with the assistant turn that is the answer. A preference has ``messages`` (the prompt) with
-    ``chosen`` and ``rejected`` continuations. A text row has ``text`` alone.
+    ``chosen`` and ``rejected`` continuations. An unpaired preference is a conversation whose answer is ``desirable`` or
+    not. A text row has ``text`` alone.
 
     ``id`` is stable: a digest of the content and its occurrence number. ``cluster`` joins near-duplicates and, where
     ``columns.group`` is declared or rows are split by group, the rows of a group (items of one cluster are not
@@ -198,6 +203,7 @@ class Example(Schema):
     text: str | None = None
     tools: tuple[dict[str, Any], ...] | None = None
     label: str | None = None
+    desirable: bool | None = None
     language: str | None = None
     cluster: int
     near_train: bool = False
@@ -214,7 +220,7 @@ class Example(Schema):
         return last.content if last is not None and last.role == "assistant" else ""
 
 
-ExampleKind = Literal["conversation", "preference", "text"]
+ExampleKind = Literal["conversation", "preference", "unpaired", "text"]
 
 
 class DropCount(Schema):

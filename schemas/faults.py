@@ -320,7 +320,8 @@ FAULTS: dict[FaultCode, Fault] = {
     "unpaired_as_answers": _error(
         "preferences",
         "rows carry a verdict (label true or false) on their answer, and the method trains bad answers like good ones",
-        "remove the rows whose label is false, or rename the column if it is no verdict",
+        "train.method kto learns from them: set data.format to unpaired; else remove the rows whose label is false, or "
+        "rename the column if it is no verdict",
     ),
     "unpaired_unbalanced": _warning(
         "preferences",

@@ -59,7 +59,7 @@ METHODS: dict[TrainMethod, Method] = {
     "kto": Method(
         title="Kahneman-Tversky optimization",
         source="Ethayarajh et al. 2024, arXiv:2402.01306",
-        kinds=("preference",),
+        kinds=("preference", "unpaired"),
         reference=True,
     ),
     "orpo": Method(

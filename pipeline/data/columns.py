@@ -27,7 +27,7 @@ Slot = Literal[
     "language",
     "tools",
 ]
-KnownFormat = Literal["prompt_completion", "messages", "sharegpt", "alpaca", "preference", "text", "label"]
+KnownFormat = Literal["prompt_completion", "messages", "sharegpt", "alpaca", "preference", "unpaired", "text", "label"]
 
 USUAL_NAMES: Final[dict[Slot, tuple[str, ...]]] = {
     "prompt": ("prompt", "question", "query", "instruction", "input"),
@@ -53,6 +53,7 @@ _NEEDED: Final[dict[KnownFormat, tuple[Slot, ...]]] = {
     "messages": ("messages",),
     "sharegpt": ("messages",),
     "preference": ("chosen", "rejected"),
+    "unpaired": ("prompt", "completion", "label"),
     "alpaca": ("prompt", "completion"),
     "prompt_completion": ("prompt", "completion"),
     "label": ("text", "label"),
@@ -64,6 +65,7 @@ OPTIONAL: Final[dict[KnownFormat, tuple[Slot, ...]]] = {
     "messages": ("system", "tools", "group", "language"),
     "sharegpt": ("system", "tools", "group", "language"),
     "preference": ("prompt", "system", "tools", "group", "language"),
+    "unpaired": ("system", "tools", "group", "language"),
     "alpaca": ("input", "history", "system", "tools", "group", "language"),
     "prompt_completion": ("system", "tools", "group", "language"),
     "label": ("group", "language"),

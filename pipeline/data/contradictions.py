@@ -28,14 +28,16 @@ def answer_key(draft: Draft, form: Callable[[str], str] = exact) -> Hashable:
     given = draft.as_given
     if given.chosen:
         return (_said(given.chosen, form), _said(given.rejected, form))
+    if given.desirable is not None:
+        return (form(given.answer_text), given.desirable)
     return form(given.answer_text)
 
 
 def contradictions(drafts: Sequence[Draft]) -> list[list[int]]:
     """Return the groups of rows (as indexes) that contradict each other, in order of their first row.
 
-    Conversations contradict where one prompt has two answers; preferences where a pair is preferred both ways;
-    texts never.
+    Conversations contradict where one prompt has two answers; preferences where a pair is preferred both ways, or one
+    answer is said to be both desirable and not; texts never.
     """
     groups: dict[Hashable, list[int]] = defaultdict(list)
     for index, draft in enumerate(drafts):
@@ -45,8 +47,10 @@ def contradictions(drafts: Sequence[Draft]) -> list[list[int]]:
 
 
 def _question(draft: Draft) -> Hashable:
-    """The prompt; for a preference the prompt and which two answers are compared."""
+    """The prompt; for a preference the prompt and which two answers are compared, or which one is judged."""
     given = draft.as_given
+    if given.desirable is not None:
+        return (prompt_key(given), normalize(given.answer_text))
     if not given.chosen:
         return prompt_key(given)
     return (prompt_key(given), frozenset((_said(given.chosen, normalize), _said(given.rejected, normalize))))

@@ -78,7 +78,7 @@ def near_copies(
     for left, right, likeness in pairs:
         if _same_answer(drafts[left], drafts[right], threshold):
             earlier.setdefault(right, []).append((left, likeness))
-        elif not drafts[left].chosen:  # several pairs of one prompt are no contradiction
+        elif not drafts[left].chosen and drafts[left].desirable is None:  # a prompt may have several of both
             conflicting |= {left, right}
     gone: set[int] = set()
     copies = []
@@ -106,7 +106,7 @@ def _compared(drafts: Sequence[Draft]) -> list[str]:
 
 def _same_answer(left: Draft, right: Draft, threshold: float) -> bool:
     """Whether two rows answer the same, as they were given; the label decides where the row was given with one."""
-    if left.label != right.label:
+    if left.label != right.label or left.desirable != right.desirable:
         return False
     if left.as_given.label is not None or answer_key(left) == answer_key(right):
         return True

@@ -45,6 +45,7 @@ def make_examples(
                 text=draft.text,
                 tools=draft.tools,
                 label=draft.label,
+                desirable=draft.desirable,
                 language=draft.language,
                 cluster=distinct.clusters[index],
                 near_train=index in leakage.near_train,

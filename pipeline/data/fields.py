@@ -16,6 +16,8 @@ from schemas.faults import FaultCode
 
 Values = Mapping[str, Any]
 
+_VERDICTS = {"true": True, "1": True, "false": False, "0": False}
+
 
 @dataclass
 class Fields:
@@ -84,6 +86,18 @@ class Fields:
         if not label.strip():
             raise ValueError(f"column {column!r} is empty")
         return self.declared(label)
+
+    def verdict(self, values: Values) -> bool:
+        """Return whether the answer of a row is said to be good: true or false, also as 1 or 0, or as a word of a CSV.
+
+        Raises:
+            ValueError: it is missing, or says neither.
+        """
+        value, column = self.value(values, "label")
+        found = _VERDICTS.get(str(value).strip().casefold()) if isinstance(value, (bool, int, str)) else None
+        if found is None:
+            raise ValueError(f"column {column!r} is {str(value)[:80]!r}, and a verdict is true or false")
+        return found
 
     def declared(self, label: str) -> str:
         """Return ``label`` if it may be.

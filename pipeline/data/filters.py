@@ -89,7 +89,7 @@ def name_labels(drafts: list[Draft]) -> list[Draft]:
     """
     answers = {draft.as_given.answer_text for draft in drafts if draft.source == "train"}
     rows = sum(draft.source == "train" for draft in drafts)
-    is_conversation = all(draft.messages and not draft.chosen for draft in drafts)
+    is_conversation = all(draft.messages and not draft.chosen and draft.desirable is None for draft in drafts)
     is_labeled = any(draft.label is not None for draft in drafts)
     if is_labeled or not is_conversation or len(answers) > min(_MOST_LABELS, _LABEL_SHARE * rows):
         return drafts

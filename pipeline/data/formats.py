@@ -75,7 +75,7 @@ class Formatter(Fields):
                 turns = _instruction(self, values)
             case "label" | "text":
                 turns = _prompt(self, values, "text")["messages"]
-            case "prompt_completion" | "preference":
+            case "prompt_completion" | "preference" | "unpaired":
                 turns = _prompt(self, values, "prompt")["messages"]
         return self._with_system(turns, values)
 
@@ -107,7 +107,11 @@ def format_digest(row_format: KnownFormat, options: DataOptions) -> str:
 
 def kind_of(row_format: KnownFormat) -> ExampleKind:
     """Return what rows of a format become."""
-    return "preference" if row_format == "preference" else "text" if row_format == "text" else "conversation"
+    match row_format:
+        case "preference" | "unpaired" | "text":
+            return row_format
+        case _:
+            return "conversation"
 
 
 def _filled(template: RowTemplate, values: Values, what: str) -> str:
@@ -151,6 +155,20 @@ def _answer(text: str) -> Message:
 
 
 def _prompt_completion(form: Formatter, values: Values) -> Parts:
+    parts = _answered(form, values)
+    if "label" in form.layout.columns:
+        parts["label"] = form.label(values)
+    elif form.options.labels is not None:
+        parts["label"] = form.declared(parts["messages"][-1].content)
+    return parts
+
+
+def _unpaired(form: Formatter, values: Values) -> Parts:
+    return {**_answered(form, values), "desirable": form.verdict(values)}
+
+
+def _answered(form: Formatter, values: Values) -> Parts:
+    """The turns that ask and the one that answers."""
     parts = _prompt(form, values, "prompt")
     if form.completion_template is not None:
         answer: tuple[Message, ...] = (_answer(_filled(form.completion_template, values, "answer")),)
@@ -160,10 +178,6 @@ def _prompt_completion(form: Formatter, values: Values) -> Parts:
         answer = (_answer(form.text(values, "completion", "empty_answer")),)
     parts["messages"] = (*parts["messages"], *answer)
     check_conversation(parts["messages"])
-    if "label" in form.layout.columns:
-        parts["label"] = form.label(values)
-    elif form.options.labels is not None:
-        parts["label"] = form.declared(parts["messages"][-1].content)
     return parts
 
 
@@ -249,5 +263,6 @@ _FORMATS: Final[dict[KnownFormat, Callable[[Formatter, Values], Parts]]] = {
     "messages": _messages,
     "sharegpt": _sharegpt,
     "preference": _preference,
+    "unpaired": _unpaired,
     "text": _text,
 }

@@ -125,6 +125,8 @@ def content_of(draft: Draft) -> dict[str, Any]:
         content["text"] = draft.text
     if draft.label is not None:
         content["label"] = draft.label
+    if draft.desirable is not None:
+        content["desirable"] = draft.desirable
     return content
 
 

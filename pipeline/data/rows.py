@@ -52,6 +52,7 @@ class BadRow:
 class Draft:
     """A row that reads as a conversation, a preference or a text.
 
+    ``desirable`` is the verdict on the answer of an unpaired preference.
     ``source`` is the file it came from (as ``train``, ``validation`` or ``test``). ``own_text`` is what the row itself
     says where a template wraps it: similarity is measured on it, so that the template's words count for nothing.
     ``original`` is the row before personal data was replaced in it: whether rows repeat or contradict each other is
@@ -66,6 +67,7 @@ class Draft:
     text: str | None = None
     tools: tuple[dict[str, Any], ...] | None = None
     label: str | None = None
+    desirable: bool | None = None
     group: str | None = None
     language: str | None = None
     own_text: str | None = None

@@ -59,7 +59,7 @@ def split_path(data: Stored[DataArtifact], split: Split) -> Path:
 
 
 def load_items(data: Stored[DataArtifact], split: Split, max_items: int | None = None) -> list[Item]:
-    """Return the items of a split, or its first ``max_items``.
+    """Return the items of a split, or of its first ``max_items`` rows; none of a row whose answer is not desirable.
 
     Raises:
         DataError: the split is empty, or rows (they are named) have no prompt, no answer, or one of tool calls alone.
@@ -72,7 +72,14 @@ def load_items(data: Stored[DataArtifact], split: Split, max_items: int | None =
             where="data.format",
             fix="evaluate on rows with prompt and answer",
         )
-    items = [as_item(example) for example in read_examples(path, limit=max_items)]
+    examples = read_examples(path, limit=max_items)
+    items = [as_item(example) for example in examples if example.desirable is not False]
+    if not items:
+        raise DataError(
+            f"none of {len(examples)} rows has a desirable answer to compare with",
+            where=path.name,
+            fix="give the split rows whose label is true",
+        )
     silent = [item for item in items if not item.reference.strip() and not item.calls_only]
     for what, wrong, fix in (
         ("no answer to compare with", silent, "complete these rows, or remove them from the split"),

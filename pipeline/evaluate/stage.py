@@ -57,6 +57,7 @@ def run(config: EvaluateConfig, inputs: EvaluateInputs, context: CallContext, wo
     data = _data(inputs)
     metrics = load_metrics(config.metrics, data.artifact.labels)
     items = load_items(data, config.split, config.max_items)
+    _tell_left_out(data, config, len(items), context)
     if config.ranks:
         check_pairs(items)
     respondent = _open(config, inputs, items, context)
@@ -130,6 +131,13 @@ def _open(config: EvaluateConfig, inputs: EvaluateInputs, items: list[Item], con
             assert_never(unknown)
 
 
+def _tell_left_out(data: Stored[DataArtifact], config: EvaluateConfig, items: int, context: CallContext) -> None:
+    rows = data.artifact.rows[config.split]
+    left_out = min(rows, config.max_items or rows) - items
+    if left_out:
+        context.warn(f"{left_out} rows are not asked: their answers are not desirable, so none tells what is right")
+
+
 def _rank(config: EvaluateConfig, inputs: EvaluateInputs, items: list[Item]) -> Respondent:
     match config.subject:
         case BaseSubject():
@@ -178,4 +186,5 @@ def _task(subject: BaseSubject | EndpointSubject, config: EvaluateConfig, inputs
 
 
 def _train_items(inputs: EvaluateInputs) -> list[Item]:
-    return [as_item(example) for example in read_examples(split_path(_data(inputs), "train"))]
+    examples = read_examples(split_path(_data(inputs), "train"))
+    return [as_item(example) for example in examples if example.desirable is not False]

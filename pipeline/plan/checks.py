@@ -82,7 +82,7 @@ def check_rows(method: TrainMethod, options: DataOptions, sample: Iterable[dict[
     Raises:
         DataError: with the columns that are there.
     """
-    if not METHODS[method].compares:
+    if not METHODS[method].compares or (options.format == "unpaired" and "unpaired" in METHODS[method].kinds):
         return
     named = ((options.columns.chosen, CHOSEN), (options.columns.rejected, REJECTED))
     wanted = [usual if name is None else (name,) for name, usual in named]
@@ -94,5 +94,6 @@ def check_rows(method: TrainMethod, options: DataOptions, sample: Iterable[dict[
             f"train.method {method} learns from pairs, and there is no column {' and '.join(map(repr, missing))}; "
             f"there are {', '.join(map(repr, columns[:12]))}",
             where="data.path",
-            fix="set train.method to sft, or name data.columns.chosen and data.columns.rejected",
+            fix="set train.method to sft, or name data.columns.chosen and data.columns.rejected"
+            + ("; for answers with a verdict each set data.format to unpaired" if method == "kto" else ""),
         )

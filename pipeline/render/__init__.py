@@ -12,7 +12,7 @@ from pipeline.render.conversation import (
 )
 from pipeline.render.digest import template_digest
 from pipeline.render.ending import end_of_turn_ids
-from pipeline.render.preference import RenderedPair, render_preference, split_answer
+from pipeline.render.preference import RenderedPair, RenderedVerdict, render_preference, split_answer
 from pipeline.render.preflight import Inspection, RenderedRows, inspect_examples, render_examples
 from pipeline.render.prompt import RenderedPrompt, as_prompt
 from pipeline.render.tokenizer import Tokenizer
@@ -24,6 +24,7 @@ __all__ = [
     "RenderedPair",
     "RenderedPrompt",
     "RenderedRows",
+    "RenderedVerdict",
     "Tokenizer",
     "as_prompt",
     "end_of_turn_ids",

@@ -42,6 +42,20 @@ class RenderedPair:
         )
 
 
+@dataclass(frozen=True)
+class RenderedVerdict:
+    """Token ids of a prompt and of an answer to it that is ``desirable`` or not."""
+
+    prompt_ids: list[int]
+    answer_ids: list[int]
+    desirable: bool
+
+    @property
+    def longest(self) -> int:
+        """The length in tokens."""
+        return len(self.prompt_ids) + len(self.answer_ids)
+
+
 def render_preference(
     prompt: Sequence[Message],
     chosen: Sequence[Message],

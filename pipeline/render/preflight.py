@@ -15,7 +15,7 @@ from pipeline.render.digest import template_digest
 from pipeline.render.ending import end_of_turn_ids, end_pattern, special_pattern
 from pipeline.render.faults import FaultRows
 from pipeline.render.layout import MarkersMissing, chat_template_of
-from pipeline.render.preference import RenderedPair, render_preference
+from pipeline.render.preference import RenderedPair, RenderedVerdict, render_preference
 from pipeline.render.prompt import RenderedPrompt
 from pipeline.render.tokenizer import Tokenizer
 from pipeline.render.turns import ShapeFaults, shape_faults
@@ -30,7 +30,7 @@ Row = Rendered | RenderedPair
 class RenderedRows:
     """The rows that are trained on: tokens, the example of each, and what was counted."""
 
-    rows: list[Row | RenderedPrompt]
+    rows: list[Row | RenderedPrompt | RenderedVerdict]
     examples: list[Example]
     report: RenderReport
 
@@ -184,6 +184,8 @@ class _Rendering:
             made = render_preference(*pair, tokenizer, options, tools=example.tools)
             left_out = 0
         else:
+            if example.desirable is not None:
+                options = options.model_copy(update={"completion_only_loss": True, "assistant_only_loss": False})
             made = lay_out(example.messages, tokenizer, options, pattern, tools=example.tools)
             left_out = made.left_out
             if made.unended:

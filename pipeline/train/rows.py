@@ -8,7 +8,15 @@ from dataclasses import dataclass, replace
 from pipeline.core.context import CallContext
 from pipeline.core.errors import ConfigError, DataError
 from pipeline.core.examples import read_examples
-from pipeline.render import Rendered, RenderedRows, Tokenizer, as_prompt, render_examples
+from pipeline.render import (
+    Rendered,
+    RenderedRows,
+    RenderedVerdict,
+    Tokenizer,
+    as_prompt,
+    render_examples,
+    split_answer,
+)
 from pipeline.train.backends import Row
 from pipeline.train.methods import check_kind
 from pipeline.train.replay import draw_replay, draw_rows, replay_count
@@ -83,7 +91,9 @@ class _Renderer:
             shown, self.tokenizer, config, config.max_length, source=source, ignore=config.ignore
         )
         self._tell_lost(rendered.report, source)
-        return rendered if config.rollout is None else _asked(rendered, config.rollout.max_completion_length)
+        if config.rollout is not None:
+            return _asked(rendered, config.rollout.max_completion_length)
+        return _judged(rendered) if any(row.desirable is not None for row in rendered.examples) else rendered
 
     def _tell_lost(self, report: RenderReport, source: str) -> None:
         if report.dropped_long or report.truncated:
@@ -110,6 +120,15 @@ def _asked(rendered: RenderedRows, room: int) -> RenderedRows:
     pairs = zip(rendered.rows, rendered.examples, strict=True)
     asked: list[Row] = [as_prompt(row, example, room) for row, example in pairs if isinstance(row, Rendered)]
     return replace(rendered, rows=asked)
+
+
+def _judged(rendered: RenderedRows) -> RenderedRows:
+    """Return the rows as prompts and answers with the verdict on each."""
+    judged: list[Row] = []
+    for row, example in zip(rendered.rows, rendered.examples, strict=True):
+        if isinstance(row, Rendered) and example.desirable is not None:
+            judged.append(RenderedVerdict(*split_answer(row), example.desirable))
+    return replace(rendered, rows=judged)
 
 
 def _base_tasks(config: TrainConfig, inputs: TrainInputs) -> dict[str, list[Example]]:

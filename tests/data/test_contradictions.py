@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from pipeline.data.contradictions import answer_key, contradictions, prompt_key
-from pipeline.data.dedup import exact_copies
+from pipeline.data.dedup import Copy, exact_copies
 from pipeline.data.personal_data import DETECTORS
 from pipeline.data.redaction import redact_draft
 from pipeline.data.rows import Draft
@@ -66,3 +66,12 @@ def test_preferences_contradict_only_where_one_pair_is_preferred_both_ways() -> 
 
 def test_texts_never_contradict() -> None:
     assert contradictions([Draft("train", 1, text="a"), Draft("train", 2, text="a")]) == []
+
+
+def test_an_answer_contradicts_where_it_is_desirable_and_not() -> None:
+    rows = [
+        asked("a", answer, desirable=good)
+        for answer, good in (("b", True), ("c", False), ("B", False), ("b", True), ("c", False))
+    ]
+    assert contradictions(rows) == [[0, 2, 3]]
+    assert exact_copies(rows) == [Copy(3, 0), Copy(4, 1)]

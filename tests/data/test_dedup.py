@@ -128,3 +128,11 @@ def test_a_document_in_the_system_turn_belongs_to_what_is_asked() -> None:
     assert find_neighbors(rows, 0.8, CallContext()).clusters == [0, 1, 2, 0]
     roles = [told("Be brief."), told("Be kind."), told("Be brief."), told("Be kind.")]
     assert find_neighbors(roles, 0.8, CallContext()).clusters == [0, 0, 0, 0]
+
+
+def test_answers_with_a_verdict_each_are_no_contradiction_and_no_copies_of_another_verdict() -> None:
+    told = ((LONG, "yes", True), (ONE, "yes", False), (BOTH, "yes", True), (OTHER, "no, never", True))
+    rows = [replace(asked(prompt, answer), desirable=good) for prompt, answer, good in told]
+    copies, conflicting = near_copies(rows, find_neighbors(rows, 0.8, CallContext()).pairs, 0.8)
+    assert [(copy.index, copy.original) for copy in copies] == [(2, 0)]
+    assert conflicting == []

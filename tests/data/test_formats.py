@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.core.errors import ConfigError
+from pipeline.core.errors import ConfigError, DataError
 from pipeline.data.columns import find_layout
 from pipeline.data.formats import Formatter, kind_of
 from pipeline.data.rows import Draft, SourceRow
@@ -276,3 +276,25 @@ def test_a_group_is_kept_as_text() -> None:
     assert row.group == "3"
     with pytest.raises(ValueError, match="column 'group' is null"):
         draft({**PC, "group": None}, {**PC, "group": 1}, split={"by": "group"})
+
+
+@pytest.mark.parametrize(("value", "good"), [(True, True), (False, False), (1, True), (0, False), ("False", False)])
+def test_an_answer_and_the_verdict_on_it(value: Any, good: bool) -> None:
+    row = draft({"prompt": "2+2?", "completion": "5", "label": value}, format="unpaired")
+    assert said(row) == [("user", "2+2?"), ("assistant", "5")]
+    assert (row.desirable, row.label) == (good, None)
+    assert kind_of("unpaired") == "unpaired"
+
+
+@pytest.mark.parametrize("value", ["maybe", 2, 1.0, None, ["true"]])
+def test_a_verdict_that_is_none_makes_a_bad_row(value: Any) -> None:
+    with pytest.raises(ValueError, match="column 'label' is"):
+        draft({"prompt": "2+2?", "completion": "5", "label": value}, format="unpaired")
+
+
+def test_an_unpaired_row_may_be_turns_and_needs_its_verdict() -> None:
+    turns = {"prompt": [{"role": "user", "content": "a"}], "completion": [{"role": "assistant", "content": "b"}]}
+    row = draft({**turns, "good": False}, format="unpaired", columns={"label": "good"})
+    assert said(row) == [("user", "a"), ("assistant", "b")] and row.desirable is False
+    with pytest.raises(DataError, match="format unpaired needs a label column"):
+        draft({"prompt": "a", "completion": "b"}, format="unpaired")

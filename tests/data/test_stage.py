@@ -444,3 +444,24 @@ def test_errors_are_of_the_tree(tmp_path: Path) -> None:
     with pytest.raises(HoneError) as caught:
         run_stage(tmp_path, tmp_path / "missing.jsonl")
     assert caught.value.record().code == "source"
+
+
+def test_unpaired_preferences(tmp_path: Path) -> None:
+    rows = [{"prompt": sentence(n // 2), "completion": f"answer {n}", "label": n % 2 == 0} for n in range(40)]
+    outcome = run_stage(tmp_path, rows, format="unpaired", preflight=PreflightConfig())
+    assert outcome.artifact.kind == "unpaired"
+    assert {found.code for found in outcome.artifact.findings} <= {"few_rows"}
+    kept = outcome.all_examples()
+    assert len(kept) == 40
+    assert all(row.desirable == (int(row.answer.split()[1]) % 2 == 0) for row in kept)
+    # both answers to a prompt are in one split
+    where = {split: {row.messages[0].content for row in outcome.examples(split)} for split in outcome.artifact.files}
+    assert sum(map(len, where.values())) == 20
+
+
+def test_verdicts_that_are_out_of_balance_are_said(tmp_path: Path) -> None:
+    rows = [{"prompt": sentence(n), "completion": "yes", "label": n >= 5} for n in range(60)]
+    split = {"test": 0.0, "validation": 0.0}
+    found = run_stage(tmp_path, rows, format="unpaired", split=split, preflight=PreflightConfig()).artifact.findings
+    (one,) = (one for one in found if one.code == "unpaired_unbalanced")
+    assert (one.severity, one.detail) == ("warning", "55 desirable and 5 undesirable answers")

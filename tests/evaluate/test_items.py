@@ -75,3 +75,12 @@ def test_an_empty_split_and_plain_text_are_refused(tmp_path: Path) -> None:
     text = [Example(id="t", row=1, text="once upon a time", cluster=0)]
     with pytest.raises(ConfigError, match="plain text has no question"):
         load_items(data_artifact(tmp_path / "text", test=text, kind="text"), "test")
+
+
+def test_an_answer_that_is_not_desirable_tells_nothing_that_is_right(tmp_path: Path) -> None:
+    rows = [example(n, f"question {n}", "x").model_copy(update={"desirable": n % 3 == 0}) for n in range(9)]
+    data = data_artifact(tmp_path / "data", test=rows, kind="unpaired")
+    assert [item.row for item in load_items(data, "test")] == [1, 4, 7]
+    bad = data_artifact(tmp_path / "bad", test=rows[1:3], kind="unpaired")
+    with pytest.raises(DataError, match="none of 2 rows has a desirable answer"):
+        load_items(bad, "test")

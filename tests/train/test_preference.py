@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from pipeline.core.errors import Cancelled
+from pipeline.core.errors import Cancelled, DataError
+from pipeline.core.examples import read_examples
 from schemas.artifacts import Stored
-from schemas.data import DataArtifact
+from schemas.data import DataArtifact, Example
 from schemas.methods import METHODS
 from schemas.train import BaseModelRef
-from tests.support.training import run_stage, train_config
+from tests.support.training import data_artifact, run_stage, train_config
 
 pytestmark = pytest.mark.slow
 
@@ -107,3 +108,21 @@ def test_a_loss_of_the_family_reaches_trl(
 def test_what_does_not_fit_is_refused(tiny: BaseModelRef, changes: dict[str, Any], says: str) -> None:
     with pytest.raises(ValidationError, match=says):
         train_config(tiny, **changes)
+
+
+def test_answers_with_a_verdict_each_train_as_the_pairs_that_they_come_from(
+    tiny: BaseModelRef, pairs: Stored[DataArtifact], tmp_path: Path
+) -> None:
+    def sides(split: str) -> list[Example]:
+        return [
+            row.model_copy(update={"messages": (*row.messages, *side), "chosen": (), "rejected": (), "desirable": good})
+            for row in read_examples(pairs.file(f"{split}.jsonl"))
+            for side, good in ((row.chosen, True), (row.rejected, False))
+        ]
+
+    unpaired = data_artifact(tmp_path / "data", sides("train"), sides("validation"), kind="unpaired")
+    config = train_config(tiny, method="kto", num_train_epochs=2, eval_steps=4)
+    one, other = run_stage(tmp_path / "pairs", config, pairs), run_stage(tmp_path / "unpaired", config, unpaired)
+    assert other.digest == one.digest
+    with pytest.raises(DataError, match="method dpo learns from preference rows, and these are unpaired rows"):
+        run_stage(tmp_path / "dpo", train_config(tiny, method="dpo"), unpaired)

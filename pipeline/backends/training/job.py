@@ -11,7 +11,7 @@ from pipeline.backends.generation import Question
 from pipeline.core.context import CallContext
 from pipeline.metrics import Metric
 from pipeline.metrics.reasoning import answer_of
-from pipeline.render import Rendered, RenderedPair, RenderedPrompt, Tokenizer
+from pipeline.render import Rendered, RenderedPair, RenderedPrompt, RenderedVerdict, Tokenizer
 from schemas.data import Message
 from schemas.distributed import ALONE, DistributedOptions, Processes, Strategy
 from schemas.rl import RewardReport
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pipeline.backends.training.guarded import GuardedTrainer
     from pipeline.backends.training.settings import AttemptSettings
 
-Row: TypeAlias = Rendered | RenderedPair | RenderedPrompt
+Row: TypeAlias = Rendered | RenderedPair | RenderedPrompt | RenderedVerdict
 Precision: TypeAlias = Literal["float32", "bfloat16"]
 
 

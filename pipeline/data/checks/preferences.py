@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from pipeline.data.checks.make import finding
 from pipeline.data.load import Loaded
 from pipeline.data.prepared import Prepared
-from schemas.data import Example
+from schemas.data import Example, Split
 from schemas.preflight import Finding
 
 _PAIRS = 20
@@ -24,6 +24,9 @@ def check_preferences(prepared: Prepared) -> Iterator[Finding]:
     """Yield what is wrong with pairs, and with rows that carry a verdict on their answer."""
     if prepared.kind == "preference":
         yield from _length_bias(prepared.examples.get("train", []))
+    if prepared.kind == "unpaired":
+        for split, rows in prepared.examples.items():
+            yield from _balance(split, *([row.row for row in rows if row.desirable is one] for one in (True, False)))
     for source in prepared.loaded:
         yield from _verdicts(source)
 
@@ -47,9 +50,17 @@ def _verdicts(source: Loaded) -> Iterator[Finding]:
     bad = [row for row, verdict in source.verdicts.items() if not verdict]
     if not bad:
         return
-    told = f"{len(good):,} desirable and {len(bad):,} undesirable answers"
     if source.role == "train":
-        yield finding("unpaired_as_answers", "train", bad, detail=told)
+        yield finding("unpaired_as_answers", "train", bad, detail=_counted(good, bad))
+    yield from _balance(source.role, good, bad)
+
+
+def _balance(split: Split, good: Sequence[int], bad: Sequence[int]) -> Iterator[Finding]:
+    """Yield a finding where rows of one verdict are rare beside those of the other."""
     fewer, more = sorted((len(good), len(bad)))
     if more > _BALANCE * fewer:
-        yield finding("unpaired_unbalanced", source.role, count=len(good) + len(bad), detail=told)
+        yield finding("unpaired_unbalanced", split, count=len(good) + len(bad), detail=_counted(good, bad))
+
+
+def _counted(good: Sequence[int], bad: Sequence[int]) -> str:
+    return f"{len(good):,} desirable and {len(bad):,} undesirable answers"

@@ -19,7 +19,7 @@ from pipeline.backends.training.job import Row, TrainJob
 from pipeline.backends.training.reference import precompute_reference, reference_model
 from pipeline.backends.training.settings import AttemptSettings
 from pipeline.core.errors import OutOfMemory
-from pipeline.render import RenderedPair
+from pipeline.render import RenderedPair, RenderedVerdict
 
 _SHUFFLED = "random"
 
@@ -105,3 +105,5 @@ def _sides(row: Row) -> Iterator[dict[str, Any]]:
     if isinstance(row, RenderedPair):
         for side, good in ((row.chosen_ids, True), (row.rejected_ids, False)):
             yield {"prompt_ids": row.prompt_ids, "completion_ids": side, "label": good}
+    elif isinstance(row, RenderedVerdict):
+        yield {"prompt_ids": row.prompt_ids, "completion_ids": row.answer_ids, "label": row.desirable}
