@@ -91,6 +91,14 @@ BENCHMARKS = (
         plot="accuracy on Banking77 against what is kept of CLINC150, a mark for each method and seed",
     ),
     Benchmark(
+        "monitor",
+        "Alarms of `hone monitor` on CLINC150 and Banking77, where nothing changed and where shifts were planted",
+        "an alarm in at most 5% of 1,000 windows in which nothing changed, at the 5% level, and in at least 90% of "
+        "those with a shift, at the default 1%: each of CLINC150's ten domains arriving, Banking77 arriving, requests "
+        "out of scope rising",
+        ("--docs", "docs/monitoring.md"),
+    ),
+    Benchmark(
         "gateway",
         "The gateway with a rollout, keys and capture against a bare aiohttp pass-through and LiteLLM proxy",
         "at most 1.5 times the median latency that the pass-through adds, to the first streamed byte too, and at least "

@@ -41,6 +41,7 @@ RISEN = 0.2
 """The share of requests out of scope to which `OUT_OF_SCOPE_SHARE` rises."""
 
 ROWS_PER_USER = 5
+BEGIN, END = "<!-- figures:begin -->", "<!-- figures:end -->"
 SEED = 23
 
 
@@ -150,6 +151,42 @@ def measure(data: Path, windows: int, trials: int) -> dict[str, Any]:
     }
 
 
+def table(figures: dict[str, Any]) -> str:
+    """Return the figures as docs/monitoring.md has them."""
+    null, users = figures["null"], figures["null, users of five requests"]
+    unchanged = [
+        ("CLINC150", null["windows"], null["alarms at 0.01"], null["alarms at 0.05"]),
+        ("users of five requests", users["windows"], users["alarms at 0.01"], users["alarms at 0.05"]),
+        (
+            "the same, were users not known",
+            users["windows"],
+            users["alarms at 0.01, users not known"],
+            users["alarms at 0.05, users not known"],
+        ),
+    ]
+    lines = [
+        f"With {figures['reference_rows']:,} reference rows and windows of {figures['window']}:",
+        "",
+        "| nothing changed | windows | alarms at 0.01 | alarms at 0.05 |",
+        "|---|---|---|---|",
+        *(f"| {name} | {windows:,} | {low:.1%} | {high:.1%} |" for name, windows, low, high in unchanged),
+        "",
+        f"| what changed, {figures['trials of each shift']} windows each | alarms at 0.01 | what drifted most often |",
+        "|---|---|---|",
+    ]
+    for name, power in figures["power at 0.01"].items():
+        often = sorted(figures["detectors"][name].items(), key=lambda found: -found[1])[:3]
+        lines.append(f"| {name} | {power:.0%} | {', '.join(f'{title} {share:.0%}' for title, share in often)} |")
+    return "\n".join(lines)
+
+
+def insert(page: str, filling: str) -> str:
+    """Return a page with its figures replaced; it has both markers once."""
+    assert page.count(BEGIN) == page.count(END) == 1
+    head, _, rest = page.partition(BEGIN)
+    return f"{head}{BEGIN}\n{filling}\n{END}{rest.partition(END)[2]}"
+
+
 def met(figures: dict[str, Any]) -> bool:
     """Return whether alarms are rare enough where nothing changed, and every shift is found often enough."""
     false = [figures["null"]["alarms at 0.05"], figures["null, users of five requests"]["alarms at 0.05"]]
@@ -169,6 +206,8 @@ def main() -> int:
     print(json.dumps(figures, indent=2))
     if arguments.json:
         write_atomic(arguments.json, json.dumps(figures, indent=2) + "\n")
+    if arguments.docs:
+        write_atomic(arguments.docs, insert(arguments.docs.read_text(encoding="utf-8"), table(figures)))
     return int(not met(figures))
 
 

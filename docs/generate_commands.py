@@ -23,6 +23,7 @@ _INTRODUCTION = (
 
 _OTHER_CODES = {
     ExitCode.OK: "The command did what it says; also where a finished run had nothing left to do.",
+    ExitCode.DRIFT: "`hone monitor` found that what is asked or answered has changed: an alarm.",
     ExitCode.GATE_FAILED: "The run finished, and its gate refused the version; the reasons are measured numbers.",
 }
 """Codes that no error has."""

@@ -41,6 +41,7 @@ class ExitCode(IntEnum):
     GATE_FAILED = 10
     BUDGET = 11
     STORAGE = 12
+    DRIFT = 13
     CANCELLED = 130
 
 

@@ -17,6 +17,7 @@ from local_runner.cli import (
     init,
     judge,
     key,
+    monitor,
     plan,
     predict,
     report,
@@ -71,6 +72,7 @@ app.command()(predict.chat)
 app.command()(serve.serve)
 app.command()(service.service)
 app.command()(gateway.gateway)
+app.command()(monitor.monitor)
 app.add_typer(key.app, name="key")
 app.command()(versions.promote)
 app.command()(versions.rollback)

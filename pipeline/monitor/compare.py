@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 
 from pipeline.core.errors import DataError
+from pipeline.monitor.choose import Chosen
 from pipeline.monitor.found import Found
 from pipeline.monitor.hashed import HashedEmbedder
 from pipeline.monitor.registry import DETECTORS
@@ -17,6 +18,7 @@ from schemas.monitor import (
     DriftReading,
     DriftReport,
     MonitorConfig,
+    PastWindow,
     ReferenceKind,
     Skipped,
     WindowFacts,
@@ -104,24 +106,29 @@ def facts(rows: Sequence[Row]) -> WindowFacts:
 
 
 def drift_report(
-    version: str,
-    kind: ReferenceKind,
-    reference: Sequence[Row],
-    current: Sequence[Row],
-    config: MonitorConfig,
-    embedder: Embedder | None = None,
+    version: str, kind: ReferenceKind, chosen: Chosen, config: MonitorConfig, embedder: Embedder | None = None
 ) -> DriftReport:
-    """Compare two windows of a version's answers; see `compare_windows`."""
+    """Compare a version's newest window, and those before it, with the reference; see `compare_windows`."""
     embedder = embedder or HashedEmbedder()
-    readings, skipped = compare_windows(reference, current, config, embedder)
+    readings, skipped = compare_windows(chosen.reference, chosen.current, config, embedder)
     return DriftReport(
         version=version,
         reference_kind=kind,
-        reference=facts(reference),
-        current=facts(current),
+        reference=facts(chosen.reference),
+        current=facts(chosen.current),
         config=config,
         embedder=embedder.name,
         readings=readings,
         skipped=skipped,
+        past=tuple(_past(chosen.reference, rows, config, embedder) for rows in chosen.past),
         alarm=any(reading.drifted for reading in readings),
+    )
+
+
+def _past(reference: Sequence[Row], rows: Sequence[Row], config: MonitorConfig, embedder: Embedder) -> PastWindow:
+    readings, _ = compare_windows(reference, rows, config, embedder)
+    return PastWindow(
+        last=facts(rows).last,
+        p_adjusted=min(reading.p_adjusted for reading in readings),
+        drifted=tuple(reading.detector for reading in readings if reading.drifted),
     )

@@ -119,7 +119,8 @@ def compare_shares(items: Items[Collection[str]], parts: Sequence[str], seed: in
         seed=seed,
     )
     reference, current = has[~items.second].mean(axis=0), has[items.second].mean(axis=0)
-    order = np.argsort(-np.abs(current - reference), kind="stable")[:_SHOWN_PARTS]
+    spoken = np.square(current - reference) / np.maximum(pooled, _TINY)
+    order = np.argsort(-spoken, kind="stable")[:_SHOWN_PARTS]
     bars = tuple(
         Bar(label=parts[place], reference=float(reference[place]), current=float(current[place])) for place in order
     )

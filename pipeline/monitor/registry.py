@@ -48,16 +48,16 @@ class Detector:
 DETECTORS: Final[Mapping[DetectorName, Detector]] = MappingProxyType(
     {
         "input_length": Detector(
-            title="Length of inputs",
-            measure="distance",
+            title="Characters of inputs",
+            measure="KS",
             unit="characters",
             needs="inputs",
             reads=lambda row: row.input_length,
             detect=input_length.detect,
         ),
         "output_length": Detector(
-            title="Length of answers",
-            measure="distance",
+            title="Characters of answers",
+            measure="KS",
             unit="characters",
             needs="answers",
             reads=lambda row: row.output_length,
@@ -65,7 +65,7 @@ DETECTORS: Final[Mapping[DetectorName, Detector]] = MappingProxyType(
         ),
         "vocabulary": Detector(
             title="Words of inputs",
-            measure="unseen words",
+            measure="unseen",
             unit=None,
             needs="texts of inputs",
             reads=text_of_input,
@@ -73,7 +73,7 @@ DETECTORS: Final[Mapping[DetectorName, Detector]] = MappingProxyType(
         ),
         "embedding": Detector(
             title="Meaning of inputs",
-            measure="discrepancy",
+            measure="MMD",
             unit=None,
             needs="texts of inputs",
             reads=text_of_input,
@@ -81,7 +81,7 @@ DETECTORS: Final[Mapping[DetectorName, Detector]] = MappingProxyType(
         ),
         "domain_classifier": Detector(
             title="Classifier of inputs",
-            measure="area under the curve",
+            measure="AUC",
             unit=None,
             needs="texts of inputs",
             reads=text_of_input,
@@ -97,7 +97,7 @@ DETECTORS: Final[Mapping[DetectorName, Detector]] = MappingProxyType(
         ),
         "confidence": Detector(
             title="Confidence",
-            measure="distance",
+            measure="KS",
             unit="probability",
             needs="token probabilities",
             reads=lambda row: row.confidence,
@@ -105,7 +105,7 @@ DETECTORS: Final[Mapping[DetectorName, Detector]] = MappingProxyType(
         ),
         "errors": Detector(
             title="Errors",
-            measure="difference",
+            measure="diff.",
             unit="share",
             needs="requests",
             reads=lambda row: row.failed,
@@ -113,7 +113,7 @@ DETECTORS: Final[Mapping[DetectorName, Detector]] = MappingProxyType(
         ),
         "refusals": Detector(
             title="Refusals",
-            measure="difference",
+            measure="diff.",
             unit="share",
             needs="answers",
             reads=lambda row: row.refused,
@@ -121,7 +121,7 @@ DETECTORS: Final[Mapping[DetectorName, Detector]] = MappingProxyType(
         ),
         "feedback": Detector(
             title="Feedback",
-            measure="difference",
+            measure="diff.",
             unit="score",
             needs="ratings",
             reads=lambda row: row.score,

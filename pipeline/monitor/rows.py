@@ -18,7 +18,7 @@ class Row:
         unit: who asked, or in which conversation; rows of one unit are not independent.
         input: the last turn of a user. output: the answer.
         input_length, output_length: characters of both, known also where the texts are not.
-        confidence: the mean probability of the answer's tokens.
+        confidence: the geometric mean of the answer's token probabilities.
         failed, refused: the engine failed; the answer refuses.
         score: the mean of the scores that people gave, in [0, 1].
         messages: the request's turns. correction: what somebody said that the answer should have been.

@@ -25,7 +25,9 @@ def text_of_input(row: Row) -> str | None:
 class Embedder(Protocol):
     """Makes texts into vectors of length 1 whose inner product says how alike they are."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What it is called in a report."""
 
     def embed(self, texts: Sequence[str]) -> Any:
         """Return an array or a sparse matrix of shape (texts, dimensions)."""

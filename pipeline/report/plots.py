@@ -16,6 +16,7 @@ WIDTH = 360.0
 _LEFT, _RIGHT = 44.0, 348.0
 _TOP, _BOTTOM = 12.0, 170.0
 _ROW = 36.0
+_PAIR = 44.0
 _LABEL_LENGTH = 34
 _ROW_LABEL_LENGTH = 48
 
@@ -61,6 +62,15 @@ class CountRow:
     left: int = 0
 
 
+@dataclass(frozen=True)
+class ShareRow:
+    """Two shares of one thing: before and now."""
+
+    label: str
+    before: float
+    now: float
+
+
 def count_plot(rows: Sequence[CountRow], alternative: str) -> str:
     """Draw one labeled bar per row on a common scale; counts to the left of its zero line are dashed outlines."""
     most_left, most_right = max(row.left for row in rows), max(row.right for row in rows)
@@ -79,6 +89,20 @@ def count_plot(rows: Sequence[CountRow], alternative: str) -> str:
                 parts.append(f'<rect class="bar {kind}" {place}/>')
         parts.append(f'<line class="grid" x1="{zero:.1f}" y1="{y - 6}" x2="{zero:.1f}" y2="{y + 6}"/>')
     return _svg(height, alternative, parts)
+
+
+def share_plot(rows: Sequence[ShareRow], alternative: str) -> str:
+    """Draw two bars per row on a common scale: a share before (dashed outline) and now (filled)."""
+    scale = (_RIGHT - 14) / max([0.01, *(max(row.before, row.now) for row in rows)])
+    parts = []
+    for index, row in enumerate(rows):
+        y = _PAIR * index + 26
+        parts.append(_text(12, y - 9, clip(row.label, _ROW_LABEL_LENGTH), "label", "start"))
+        parts.append(_text(_RIGHT, y - 9, f"{100 * row.before:.1f}% / {100 * row.now:.1f}%", "label", "end"))
+        for place, share, kind in ((y - 4, row.before, "baseline"), (y + 6, row.now, "tuned")):
+            where = f'x="14.0" y="{place}" width="{max(share * scale, 0.5):.1f}" height="8"'
+            parts.append(f'<rect class="bar {kind}" {where}/>')
+    return _svg(_PAIR * len(rows) + 6, alternative, parts)
 
 
 def interval_plot(rows: Sequence[IntervalRow], alternative: str) -> str:

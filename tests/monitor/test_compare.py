@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from pipeline.core.errors import DataError
+from pipeline.monitor.choose import Chosen, choose_rows
 from pipeline.monitor.compare import compare_windows, drift_report, facts
 from pipeline.monitor.rows import Row
 from pipeline.statistics.multiple import holm
@@ -26,7 +27,7 @@ def test_adjusted_p_values_are_holms_over_what_was_read() -> None:
 
 def test_a_shift_is_an_alarm_that_names_its_detectors() -> None:
     current = [*rows(30, seed=2), *rows(30, "travel", seed=2)]
-    report = drift_report("triage@1", "first", rows(150, seed=1), current, SMALL)
+    report = drift_report("triage@1", "first", Chosen(rows(150, seed=1), current, ()), SMALL)
     assert report.alarm
     drifted = {reading.detector for reading in report.readings if reading.drifted}
     assert {"vocabulary", "embedding", "domain_classifier"} <= drifted
@@ -60,7 +61,7 @@ def test_two_users_are_too_few_for_a_classifier_alone() -> None:
 
 
 def test_the_same_windows_give_the_same_report() -> None:
-    each = [drift_report("t@1", "first", rows(150, seed=1), rows(60, seed=2), SMALL) for _ in range(2)]
+    each = [drift_report("t@1", "first", Chosen(rows(150, seed=1), rows(60, seed=2), ()), SMALL) for _ in range(2)]
     assert each[0] == each[1]
 
 
@@ -69,6 +70,41 @@ def test_a_window_is_known_by_its_answers() -> None:
     assert facts(first).digest == facts(first[::-1]).digest != facts(second).digest
     assert facts([Row("a"), Row("b", unit="u"), Row("c", unit="u")]).units == 2
     assert (facts(first).first, facts(first).last) == (1_700_000_000.0, 1_700_000_009.0)
+
+
+def test_windows_follow_the_reference_and_each_other() -> None:
+    config = MonitorConfig(window=20, reference_rows=30)
+    found = rows(97)
+    chosen = choose_rows(found, config, history=2)
+    # 30 rows are the reference; of the other 67 the last 20 are current, and there is room for three windows in all.
+    assert (chosen.reference, chosen.current) == (found[:30], found[77:])
+    assert chosen.past == (found[37:57], found[57:77])
+    assert choose_rows(found, config, history=0).past == ()
+
+
+def test_evaluated_rows_are_drawn_as_the_reference() -> None:
+    config = MonitorConfig(window=20, reference_rows=30)
+    evaluated = rows(50, seed=9)
+    chosen = choose_rows(rows(25), config, history=3, evaluated=evaluated)
+    assert len(chosen.reference) == 30 and set(chosen.reference) < set(evaluated)
+    assert choose_rows(rows(25), config, history=3, evaluated=evaluated[::-1]).reference == chosen.reference
+    assert chosen.current == rows(25)[5:]
+
+
+def test_too_few_rows_are_counted() -> None:
+    config = MonitorConfig(window=20, reference_rows=30)
+    with pytest.raises(DataError, match="49 answers are captured; 50 are needed"):
+        choose_rows(rows(49), config, history=1)
+    with pytest.raises(DataError, match="19 answers are captured; 20 are needed"):
+        choose_rows(rows(19), config, history=1, evaluated=rows(50))
+
+
+def test_past_windows_are_compared_too() -> None:
+    config = MonitorConfig(window=60, reference_rows=150)
+    chosen = Chosen(rows(150, seed=1), rows(60, "travel", seed=2), (rows(60, seed=3), rows(60, "travel", seed=4)))
+    report = drift_report("t@1", "first", chosen, config)
+    assert [bool(past.drifted) for past in report.past] == [False, True]
+    assert [past.last for past in report.past] == [1_700_000_059.0] * 2
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ from pipeline.monitor.windows import Windows
 
 
 def detect(windows: Windows) -> Found:
-    """Compare the mean probabilities of the answers' tokens (Kolmogorov-Smirnov).
+    """Compare the geometric means of the answers' token probabilities as `input_length` compares lengths.
 
     A fall in confidence follows a fall in accuracy: Garg et al., Leveraging Unlabeled Data to Predict
     Out-of-Distribution Performance, ICLR 2022.

@@ -8,5 +8,9 @@ from pipeline.monitor.windows import Windows
 
 
 def detect(windows: Windows) -> Found:
-    """Compare the shares of requests at which the engine failed (Fisher's exact test)."""
+    """Compare the shares of requests at which the engine failed; only a rise counts.
+
+    Fisher's exact test (The Design of Experiments, 1935, section 21) where no two requests are of one user, else
+    permuted. The effect is the difference.
+    """
     return more_often(windows, lambda row: row.failed)

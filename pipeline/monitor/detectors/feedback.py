@@ -8,7 +8,10 @@ from pipeline.statistics.two_sample import mean_p_value
 
 
 def detect(windows: Windows) -> Found:
-    """Compare the mean scores of the answers that somebody rated; only a fall counts (permutation of the mean)."""
+    """Compare the mean scores of the answers that somebody rated; only a fall counts.
+
+    Permutation of the difference of means (Fisher, The Design of Experiments, 1935, section 21).
+    """
     import numpy as np
 
     items = windows.items(lambda row: row.score)

@@ -8,5 +8,5 @@ from pipeline.monitor.windows import Windows
 
 
 def detect(windows: Windows) -> Found:
-    """Compare the shares of answers that refuse (Fisher's exact test)."""
+    """Compare the shares of answers that refuse, as `errors` compares errors."""
     return more_often(windows, lambda row: row.refused)
