@@ -110,6 +110,7 @@ class Resolver:
             bias=tuple(self._probe(probe) for probe in spec.evaluate.bias),
             benchmarks=tuple(self._source(path, "preflight.benchmarks") for path in spec.preflight.benchmarks),
             parent=parent.ref if parent is not None else None,
+            trained=self._trained(base, parent),
         )
 
     def _cache(self) -> DigestCache:
@@ -322,6 +323,14 @@ class Resolver:
             for task in asked or ()
         )
         return tasks, waived
+
+    def _trained(self, base: BaseModelRef, parent: Stored[RegisterArtifact] | None) -> dict[str, ArtifactRef]:
+        """Return what the base has learned from as a version, by name: its own data, and what that names in turn."""
+        if parent is None:
+            return {}
+        own = load_held(self.store, parent.artifact.lineage, parent.artifact.lineage.data)
+        before = {f"{name}, before {base.name}": ref for name, ref in own.artifact.trained.items()}
+        return {base.name: own.ref, **before}
 
     def _harness(self, task: HarnessTask) -> ResolvedRetention:
         key = f"evaluate.harness.{task.name}.task"

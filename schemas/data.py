@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from schemas.artifacts import Artifact, Inputs
-from schemas.base import Digest, NotFingerprinted, Reference, RelativePath, Schema, Seed
+from schemas.artifacts import Artifact, Inputs, Stored
+from schemas.base import ArtifactRef, Digest, NotFingerprinted, Reference, RelativePath, Schema, Seed
 from schemas.base import Split as Split
 from schemas.preflight import Finding, PreflightConfig
 from schemas.render import RenderConfig, RenderReport
@@ -163,10 +163,6 @@ class DataConfig(Schema):
     preflight: PreflightConfig | None = None
 
 
-class DataInputs(Inputs):
-    """The data stage starts from files only."""
-
-
 class Message(Schema):
     """One turn. ``weight`` 0 keeps an assistant turn out of the loss. Tool calls follow OpenAI's shape."""
 
@@ -238,7 +234,8 @@ class DataArtifact(Artifact):
     reason), ``card.md``. ``rows`` counts kept rows per split, ``read`` all rows seen. ``leaked`` counts rows with
     the very words of a training row; ``conflicting_near_duplicates`` training rows with a near-duplicate that has
     another answer. ``preflight`` are the tokens of the training rows, null where they were not rendered; ``findings``
-    what the preflight found, errors first: no later stage reads them.
+    what the preflight found, errors first: no later stage reads them. ``trained`` are the other data sets that held-out
+    rows were compared with.
     """
 
     kind: ExampleKind
@@ -257,3 +254,14 @@ class DataArtifact(Artifact):
     preflight: RenderReport | None = None
     findings: Annotated[tuple[Finding, ...], NotFingerprinted()] = ()
     files: dict[Split, RelativePath]
+    trained: dict[str, ArtifactRef] = {}
+
+
+class DataInputs(Inputs):
+    """The data stage starts from files.
+
+    ``trained`` are the other data sets that the model learns from, by name: those of the versions that its base comes
+    from, and those that are replayed. Held-out rows that repeat their training rows are marked.
+    """
+
+    trained: dict[str, Stored[DataArtifact]] = {}

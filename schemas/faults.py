@@ -52,6 +52,7 @@ FaultCode = Literal[
     "training_asks_test",
     "test_copies_training",
     "test_near_training",
+    "test_trained_elsewhere",
     "test_group_in_training",
     "test_in_training_text",
     "benchmark_in_training",
@@ -273,6 +274,12 @@ FAULTS: dict[FaultCode, Fault] = {
         "splits",
         "held-out rows are nearly copies of a training row; scores without them are shown apart",
         "split by cluster, or remove the training rows",
+    ),
+    "test_trained_elsewhere": _warning(
+        "splits",
+        "held-out rows repeat or nearly repeat rows that the base was trained on as a version of hone, or that are "
+        "replayed",
+        "hold out rows that the version's own data set holds out, or remove them from the test",
     ),
     "test_group_in_training": _warning(
         "splits",

@@ -64,14 +64,12 @@ class RegisterConfig(Schema):
 
     ``shipped_seed`` is the seed whose model the variants come from; ``retention_waived`` the reason in the user's
     words where no retention is measured; ``margins`` the most that each variant may lose; ``max_answer_mismatches``
-    that of `ParityOptions`. ``base_is_version``: the base was itself trained by hone. ``budget`` has one entry per cap
-    of the run; the controller fills it in.
+    that of `ParityOptions`. ``budget`` has one entry per cap of the run; the controller fills it in.
     """
 
     name: Slug
     spec_digest: Digest
     base: BaseModelRef
-    base_is_version: bool = False
     metric: MetricSpec
     target: dict[str, float]
     gate: GateOptions

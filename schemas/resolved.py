@@ -61,7 +61,7 @@ class ResolvedRun(Schema):
 
     ``champion`` is that of the first start and stays for the run's life, so that a promoted run can be run again and
     does nothing; it is not part of the digest. ``parent`` is the version record that the base comes from, if it is one
-    of hone's.
+    of hone's, and ``trained`` the data that it, and what it was trained from, learned from.
     """
 
     spec: RunSpec
@@ -76,6 +76,7 @@ class ResolvedRun(Schema):
     benchmarks: tuple[Reference, ...] = ()
     champion: Annotated[Champion | None, NotFingerprinted()] = None
     parent: Annotated[ArtifactRef | None, NotFingerprinted()] = None
+    trained: Annotated[dict[str, ArtifactRef], NotFingerprinted()] = {}
 
     @property
     def asks_tfidf(self) -> bool:

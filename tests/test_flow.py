@@ -138,10 +138,18 @@ def test_every_call_is_json_and_fits_its_stage(world: World) -> None:
 
 
 def test_replay_waits_for_its_data_and_gets_it(tmp_path: Path) -> None:
+    """The run's own data waits, too: it tells which rows it holds out that are replayed."""
     world = World(tmp_path / "w", train={"retention": {"method": "replay", "share": 0.3}})
-    assert "train.seed-0" not in ids(next_calls(world.run, world.after("plan", "data")))
-    train = next(call for call in world.play() if call.id == "train.seed-0")
-    assert train.inputs["replay"] == {"commands": world.made["data.retention-commands"].ref}
+    assert ids(next_calls(world.run, world.after("plan"))) == ["data.retention-commands"]
+    calls = {call.id: call for call in world.play()}
+    replayed = {"commands": world.made["data.retention-commands"].ref}
+    assert calls["train.seed-0"].inputs["replay"] == calls["data"].inputs["trained"] == replayed
+
+
+def test_the_data_are_compared_with_what_the_base_learned_as_a_version(world: World) -> None:
+    trained = {"triage@1": world.made["data.retention-commands"].ref}
+    (call, *_) = next_calls(world.run.model_copy(update={"trained": trained}), world.after("plan"))
+    assert (call.id, call.inputs) == ("data", {"trained": trained})
 
 
 def test_several_seeds_fan_out_and_the_lowest_validation_loss_goes_on(tmp_path: Path) -> None:

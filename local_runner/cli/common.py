@@ -74,6 +74,21 @@ def writable_root(workspace: Path) -> Path:
     return root
 
 
+def existing_root(workspace: Path) -> Path:
+    """Return the absolute path of a workspace that is there, for a command that removes things.
+
+    Raises:
+        StorageError: there is none, or nothing can be written there.
+    """
+    from pipeline.core.errors import StorageError
+
+    is_there = absolute(workspace).exists()
+    root = writable_root(workspace)
+    if not is_there:
+        raise StorageError("no such workspace", where=str(root), fix="check --workspace")
+    return root
+
+
 def registry(root: Path) -> Registry:
     """Return the registry of a workspace: MLflow on SQLite, or the server that ``HONE_TRACKING_URI`` names.
 

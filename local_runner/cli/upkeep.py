@@ -13,8 +13,8 @@ from local_runner.cli.common import (
     WorkspaceOption,
     absolute,
     console,
+    existing_root,
     registry,
-    writable_root,
 )
 from pipeline.control.output import print_json
 
@@ -29,7 +29,7 @@ def gc(
     from pipeline.control.gc import find_garbage, remove
     from pipeline.core.workspace import Store
 
-    root = writable_root(workspace)
+    root = existing_root(workspace)
     garbage = find_garbage(Store(root), registry(root), run or ())
     if not dry_run:
         remove(Store(root), garbage)

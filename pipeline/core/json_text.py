@@ -1,12 +1,14 @@
 """JSON as hone reads it, from rows and from answers alike: strictly.
 
 RFC 8259 with what I-JSON (RFC 7493) adds, because a reader that has to guess will guess wrong: no repeated key in an
-object, no NaN or Infinity; and at most 100 levels of nesting, so that what walks through a value may call itself.
+object, no NaN or Infinity, no number that is larger than any double; and at most 100 levels of nesting, so that what
+walks through a value may call itself.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable
 from typing import Any, NoReturn, TypeAlias
 
@@ -25,7 +27,9 @@ def read_json(text: str) -> JsonValue:
         ValueError: a key is repeated, a number is none, or it is nested too deeply.
     """
     try:
-        value: JsonValue = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_unique_keys)
+        value: JsonValue = json.loads(
+            text, parse_float=_finite, parse_constant=_refuse_constant, object_pairs_hook=_unique_keys
+        )
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
     if _is_too_deep(value):
@@ -35,6 +39,13 @@ def read_json(text: str) -> JsonValue:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a JSON value")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        raise ValueError(f"{digits if len(digits) <= 40 else digits[:37] + '...'} is larger than a number may be")
+    return number
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

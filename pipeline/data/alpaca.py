@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pipeline.data.read_text import json_type
+from pipeline.data.text import is_blank
 from pipeline.data.turns import from_json
 from schemas.data import Message
 
@@ -33,7 +34,7 @@ def parse_history(value: object, column: str) -> tuple[Message, ...]:
     for index, pair in enumerate(pairs, start=1):
         if not isinstance(pair, (list, tuple)) or len(pair) != 2 or not all(isinstance(text, str) for text in pair):
             raise ValueError(f"item {index} of column {column!r} is no pair of question and answer")
-        if not all(text.strip() for text in pair):
+        if any(map(is_blank, pair)):
             raise ValueError(f"item {index} of column {column!r} has an empty question or answer")
         turns += [Message(role="user", content=pair[0]), Message(role="assistant", content=pair[1])]
     return tuple(turns)

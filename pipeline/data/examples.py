@@ -48,7 +48,7 @@ def make_examples(
                 desirable=draft.desirable,
                 language=draft.language,
                 cluster=distinct.clusters[index],
-                near_train=index in leakage.near_train,
+                near_train=index in leakage.near,
             )
         )
     return made

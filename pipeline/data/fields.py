@@ -10,6 +10,7 @@ from pipeline.data.columns import Layout, Slot
 from pipeline.data.names import nearest
 from pipeline.data.read_text import json_type
 from pipeline.data.rows import RowFault, SourceRow
+from pipeline.data.text import is_blank
 from pipeline.data.turns import parse_tools, without_nulls
 from schemas.data import DataOptions
 from schemas.faults import FaultCode
@@ -56,7 +57,7 @@ class Fields:
         value, column = self.value(values, slot)
         if not isinstance(value, str):
             raise ValueError(f"column {column!r} is {json_type(value)}, not a string")
-        if not value.strip():
+        if is_blank(value):
             raise RowFault(if_empty, f"column {column!r} is empty")
         return value
 
@@ -83,7 +84,7 @@ class Fields:
         if not isinstance(value, (str, int)):
             raise ValueError(f"column {column!r} is {json_type(value)}, not a label")
         label = value if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else str(value)
-        if not label.strip():
+        if is_blank(label):
             raise ValueError(f"column {column!r} is empty")
         return self.declared(label)
 

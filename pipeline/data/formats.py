@@ -12,6 +12,7 @@ from pipeline.data.columns import KnownFormat, Slot
 from pipeline.data.fields import Fields, Values
 from pipeline.data.rows import Draft, RowFault, SourceRow
 from pipeline.data.template import RowTemplate
+from pipeline.data.text import is_blank
 from pipeline.data.turns import check_conversation, check_prompt, parse_messages, parse_sharegpt, parse_tools
 from schemas.base import canonical_digest
 from schemas.data import DataOptions, ExampleKind, Message, Split
@@ -116,7 +117,7 @@ def kind_of(row_format: KnownFormat) -> ExampleKind:
 
 def _filled(template: RowTemplate, values: Values, what: str) -> str:
     text = template.render(values)
-    if not text.strip():
+    if is_blank(text):
         reason = f"the {what} is empty"
         raise RowFault("empty_answer", reason) if what == "answer" else ValueError(reason)
     return text

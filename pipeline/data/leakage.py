@@ -21,14 +21,18 @@ from schemas.data import Split
 
 @dataclass(frozen=True)
 class Leakage:
-    """What leaked: exact copies of training rows by split, and all rows with a near-duplicate among training rows.
+    """Held-out rows, as indexes into the drafts, that training rows repeat: word for word, and nearly (both)."""
 
-    ``copied`` and ``near_train`` are indexes into the drafts; a copy is in both.
-    """
+    copied: frozenset[int]
+    near: frozenset[int]
 
-    copies: dict[Split, int]
-    near_train: frozenset[int]
-    copied: frozenset[int] = frozenset()
+    def __or__(self, other: Leakage) -> Leakage:
+        return Leakage(self.copied | other.copied, self.near | other.near)
+
+    def copies(self, splits: Sequence[Split]) -> dict[Split, int]:
+        """Count the copies of each held-out split that is there."""
+        held_out: tuple[Split, ...] = ("validation", "test")
+        return {split: sum(splits[index] == split for index in self.copied) for split in held_out if split in splits}
 
 
 def decontaminate(
@@ -42,10 +46,10 @@ def decontaminate(
     """
     if action == "report":
         return drafts
-    held_out = {_asked(draft): draft for draft in reversed(drafts) if draft.source != "train"}
+    held_out = {asked(draft): draft for draft in reversed(drafts) if draft.source != "train"}
     kept, removed = [], Counter[str]()
     for draft in drafts:
-        asks_too = held_out.get(_asked(draft)) if draft.source == "train" and held_out else None
+        asks_too = held_out.get(asked(draft)) if draft.source == "train" and held_out else None
         if asks_too is None:
             kept.append(draft)
         else:
@@ -69,22 +73,22 @@ def find_leakage(drafts: Sequence[Draft], splits: Sequence[Split], pairs: Sequen
 
     A copy asks what a training row asks, in the sense of `decontaminate`.
     """
-    asked = [_asked(draft) for draft in drafts]
-    trained = {words for words, split in zip(asked, splits, strict=True) if split == "train"}
-    copies: dict[Split, int] = {split: 0 for split in ("validation", "test") if split in splits}
-    near, copied = set[int](), set[int]()
-    for index, (words, split) in enumerate(zip(asked, splits, strict=True)):
-        if split != "train" and words in trained:
-            copies[split] += 1
-            copied.add(index)
-    near |= copied
+    prompts = [asked(draft) for draft in drafts]
+    trained = {prompt for prompt, split in zip(prompts, splits, strict=True) if split == "train"}
+    copied = {
+        index
+        for index, (prompt, split) in enumerate(zip(prompts, splits, strict=True))
+        if split != "train" and prompt in trained
+    }
+    near = set(copied)
     for left, right, _ in pairs:
         if splits[left] == "train" and splits[right] != "train":
             near.add(right)
         elif splits[right] == "train" and splits[left] != "train":
             near.add(left)
-    return Leakage(copies, frozenset(near), frozenset(copied))
+    return Leakage(frozenset(copied), frozenset(near))
 
 
-def _asked(draft: Draft) -> Hashable:
+def asked(draft: Draft) -> Hashable:
+    """Return what two rows share if they ask the same, in the sense of `decontaminate`."""
     return prompt_key(draft, asked_words)

@@ -14,7 +14,11 @@ from schemas.data import DataOptions, Example, ExampleKind, Split
 
 @dataclass(frozen=True)
 class Prepared:
-    """The rows of a data set, read, cleaned and parted. ``splits`` has the split of each of ``distinct.drafts``."""
+    """The rows of a data set, read, cleaned and parted. ``splits`` has the split of each of ``distinct.drafts``.
+
+    ``leakage`` is from its own training rows; ``trained`` from those of each other data set that the model learns from;
+    ``leaked`` is all of it.
+    """
 
     options: DataOptions
     loaded: list[Loaded]
@@ -24,4 +28,6 @@ class Prepared:
     distinct: Distinct
     splits: list[Split]
     leakage: Leakage
+    trained: dict[str, Leakage]
+    leaked: Leakage
     examples: dict[Split, list[Example]]

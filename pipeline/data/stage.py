@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -37,6 +39,7 @@ from pipeline.data.prepared import Prepared
 from pipeline.data.redaction import clean_personal_data
 from pipeline.data.rows import Draft
 from pipeline.data.split import assign_splits, make_units
+from pipeline.data.trained import find_trained
 from schemas.base import Reference, canonical_digest
 from schemas.data import DataArtifact, DataConfig, DataInputs, DataOptions, Example, ExampleKind, Split
 from schemas.preflight import Finding
@@ -53,15 +56,15 @@ def run(config: DataConfig, inputs: DataInputs, context: CallContext, workspace:
         RenderError, ModelError: there is no tokenizer or chat template, or rows would train wrongly and no preflight is
             asked for.
     """
-    del inputs
-    prepared = _prepare(config, context)
+    prepared = _prepare(config, inputs, context)
     inspections = _inspect(config, prepared.examples, context)
-    artifact = _artifact(config, prepared, inspections, preflight(config, prepared, inspections, context))
+    findings = preflight(config, prepared, inspections, context)
+    artifact = _artifact(config, inputs, prepared, inspections, findings)
     _write(config.options, prepared, artifact, context, workspace)
     return artifact
 
 
-def _prepare(config: DataConfig, context: CallContext) -> Prepared:
+def _prepare(config: DataConfig, inputs: DataInputs, context: CallContext) -> Prepared:
     options = config.options
     ledger = Ledger(collects=config.preflight is not None)
     loaded = _load(config, ledger, context)
@@ -80,11 +83,14 @@ def _prepare(config: DataConfig, context: CallContext) -> Prepared:
     check_labels(distinct.drafts, context)
     splits = _splits(config, distinct, loaded, context)
     leakage = find_leakage(distinct.drafts, splits, distinct.pairs)
-    _tell_leakage(leakage, distinct, splits, context)
+    near = options.deduplicate.threshold if options.deduplicate.near else None
+    trained = find_trained(distinct.drafts, splits, inputs.trained, near, context)
     if options.is_grouped:
         distinct = replace(distinct, clusters=join_groups(distinct.clusters, [row.group for row in distinct.drafts]))
-    examples = make_examples(distinct, splits, leakage, options.split.seed)
-    return Prepared(options, loaded, kind, ledger, personal, distinct, splits, leakage, examples)
+    leaked = functools.reduce(operator.or_, trained.values(), leakage)
+    _tell_leakage(leakage, distinct, splits, context)
+    examples = make_examples(distinct, splits, leaked, options.split.seed)
+    return Prepared(options, loaded, kind, ledger, personal, distinct, splits, leakage, trained, leaked, examples)
 
 
 def _load(config: DataConfig, ledger: Ledger, context: CallContext) -> list[Loaded]:
@@ -202,10 +208,10 @@ def _check_lone_labels(labels: Sequence[str | None]) -> None:
 
 
 def _tell_leakage(leakage: Leakage, distinct: Distinct, splits: Sequence[Split], context: CallContext) -> None:
-    for split, count in leakage.copies.items():
+    for split, count in leakage.copies(splits).items():
         if count:
             context.warn(f"{count} rows of {split} have the same words as a training row")
-    near = sum(splits[index] == "test" for index in leakage.near_train)
+    near = sum(splits[index] == "test" for index in leakage.near)
     if near:
         context.warn(
             f"{near} test rows have a near-duplicate among the training rows; scores without them are shown apart"
@@ -243,7 +249,11 @@ def _inspect(config: DataConfig, examples: dict[Split, list[Example]], context: 
 
 
 def _artifact(
-    config: DataConfig, prepared: Prepared, inspections: Mapping[Split, Inspection], findings: tuple[Finding, ...]
+    config: DataConfig,
+    inputs: DataInputs,
+    prepared: Prepared,
+    inspections: Mapping[Split, Inspection],
+    findings: tuple[Finding, ...],
 ) -> DataArtifact:
     options, train = config.options, prepared.loaded[0]
     drafts = prepared.distinct.drafts
@@ -257,7 +267,7 @@ def _artifact(
         dropped=prepared.ledger.counts(),
         labels=labels,
         personal_data=dict(sorted(prepared.personal.found.items())),
-        leaked=prepared.leakage.copies,
+        leaked=prepared.leaked.copies(prepared.splits),
         near_train_test_rows=sum(example.near_train for example in prepared.examples.get("test", [])),
         clusters=len(set(prepared.distinct.clusters)),
         conflicting_near_duplicates=prepared.distinct.conflicting,
@@ -267,6 +277,7 @@ def _artifact(
         preflight=inspections["train"].report if "train" in inspections else None,
         findings=findings,
         files={split: f"{split}.jsonl" for split in prepared.examples},
+        trained={name: stored.ref for name, stored in inputs.trained.items()},
     )
 
 

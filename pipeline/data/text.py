@@ -20,6 +20,11 @@ _ASKED = re.compile(f"{_WORD.pattern}|{_OPERATOR}")
 _ASCII_SPACES = {code: " " for code in range(128) if not (chr(code).isalnum() or chr(code) == "_")}
 
 
+def is_blank(text: str) -> bool:
+    """Whether nothing of ``text`` can be seen: spaces, control and format characters (a zero-width space) at most."""
+    return not text.strip() or all(one.isspace() or unicodedata.category(one) in ("Cc", "Cf") for one in text)
+
+
 def exact(text: str) -> str:
     """Return ``text`` composed (NFC) without white space at its ends: copies become equal, and nothing else does.
 

@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 
 from pipeline.data.read_text import json_type
 from pipeline.data.rows import RowFault
+from pipeline.data.text import is_blank
 from schemas.data import Message
 
 Role = Literal["system", "user", "assistant", "tool"]
@@ -68,7 +69,7 @@ def check_conversation(messages: Sequence[Message]) -> None:
     last = messages[-1]
     if last.role != "assistant":
         raise ValueError(f"the last turn is the {last.role}'s, not an answer of the assistant")
-    if not last.content.strip() and not last.tool_calls:
+    if is_blank(last.content) and not last.tool_calls:
         raise RowFault("empty_answer", "the answer is empty")
     check_prompt(messages[:-1])
 
@@ -84,9 +85,9 @@ def check_prompt(messages: Sequence[Message]) -> None:
     for index, message in enumerate(messages, start=1):
         if message.role == "system" and index > 1:
             raise ValueError(f"turn {index} is a system turn; only the first may be")
-        if message.role == "user" and not message.content.strip():
+        if message.role == "user" and is_blank(message.content):
             raise ValueError(f"turn {index}, the user's, is empty")
-        if message.role == "assistant" and not message.content.strip() and not message.tool_calls:
+        if message.role == "assistant" and is_blank(message.content) and not message.tool_calls:
             raise RowFault("empty_answer", f"turn {index}, the assistant's, is empty")
 
 

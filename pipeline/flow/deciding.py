@@ -54,7 +54,6 @@ def register(run: ResolvedRun, finished: Finished) -> Iterator[StageCall]:
         name=run.spec.name,
         spec_digest=run.digest(),
         base=run.base,
-        base_is_version=run.parent is not None,
         metric=run.metrics[0],
         target=run.spec.evaluate.target,
         gate=run.spec.gate,

@@ -8,15 +8,18 @@ from pipeline.flow.parts import (
     Finished,
     call,
     decided,
+    retention_data,
     served_variant,
 )
 from pipeline.resolve import data_options
 from schemas.artifacts import StageCall
+from schemas.base import ArtifactRef
 from schemas.data import DataConfig
 from schemas.plan import GateWishes, PlanArtifact, PlanConfig
 from schemas.preflight import PreflightConfig
 from schemas.render import RenderConfig, RenderOptions
 from schemas.resolved import ResolvedRun
+from schemas.retention import Replay
 
 
 def plan(run: ResolvedRun, _finished: Finished) -> Iterator[StageCall]:
@@ -50,20 +53,38 @@ def data(run: ResolvedRun, finished: Finished) -> Iterator[StageCall]:
     """The data, and those of the base's own tasks, once the plan says how long a row may be."""
     if "plan" not in finished:
         return
-    render = None
-    if run.base.weights is not None:
-        render = RenderConfig(
-            tokenizer=run.base.weights,
-            options=_render_options(run),
-            max_length=decided(finished).max_length,
-        )
-    config = DataConfig(
-        files=run.data, options=data_options(run.spec.data), render=render, preflight=_preflight(run, finished)
-    )
-    yield call("data", "data", config)
+    trained = _trained(run, finished)
+    if trained is not None:
+        render = None
+        if run.base.weights is not None:
+            render = RenderConfig(
+                tokenizer=run.base.weights,
+                options=_render_options(run),
+                max_length=decided(finished).max_length,
+            )
+        options = data_options(run.spec.data)
+        config = DataConfig(files=run.data, options=options, render=render, preflight=_preflight(run, finished))
+        yield call("data", "data", config, trained=trained)
     for task in run.retention:
         if task.files is not None:
             yield call(f"data.retention-{task.name}", "data", DataConfig(files=task.files, options=task.options))
+
+
+def _trained(run: ResolvedRun, finished: Finished) -> dict[str, ArtifactRef] | None:
+    """Return the other data that the model learns from, so that the run's own tells which of it is held out.
+
+    None while data to be replayed are not there.
+    """
+    trained = dict(run.trained)
+    if not any(isinstance(method, Replay) for method in run.spec.train.retention):
+        return trained
+    for task in run.retention:
+        replayed = retention_data(task, finished)
+        if replayed is None and task.harness is None:
+            return None
+        if replayed is not None and replayed not in trained.values():
+            trained[task.name] = replayed
+    return trained
 
 
 def _preflight(run: ResolvedRun, finished: Finished) -> PreflightConfig:

@@ -53,7 +53,7 @@ def gather(config: RegisterConfig, inputs: RegisterInputs, shipped: str, advance
         uninstructed=_uninstructed(inputs.baselines),
         candidates=_candidates(config, inputs, shipped, comparisons),
         protected=_protected(config, inputs, shipped, best_baseline(comparisons)),
-        contamination=_contamination(config, inputs, shipped),
+        contamination=_contamination(inputs, shipped),
         retention=tuple(retention),
         reported=tuple(reported),
         retention_waived=config.retention_waived,
@@ -102,11 +102,11 @@ def _protected(
     return protect(config.gate, config.primary_metric, model, (best.reference, inputs.baselines[best.reference]))
 
 
-def _contamination(config: RegisterConfig, inputs: RegisterInputs, shipped: str) -> Contamination:
+def _contamination(inputs: RegisterInputs, shipped: str) -> Contamination:
     """Count among the rows that were evaluated: ``evaluate.max_items`` may have taken the contaminated ones."""
     data, near = inputs.data.artifact, read_near_train(shipped, inputs.evaluations[shipped])
     whole = len(near) == data.rows.get("test", 0)
-    return Contamination(len(near), data.leaked.get("test", 0) if whole else None, sum(near), config.base_is_version)
+    return Contamination(len(near), data.leaked.get("test", 0) if whole else None, sum(near))
 
 
 def _uninstructed(baselines: Mapping[str, Stored[EvaluateArtifact]]) -> tuple[str, ...]:

@@ -32,13 +32,11 @@ class Contamination:
     """How many of ``rows`` evaluated test rows have the very words of a training row, and how many nearly those.
 
     ``copies`` is None where only a part of the test split was evaluated: which rows are copies is not known then.
-    ``base_is_version``: the base was itself trained on rows, which are not looked at.
     """
 
     rows: int
     copies: int | None
     near: int
-    base_is_version: bool = False
 
 
 @dataclass(frozen=True)
@@ -201,7 +199,6 @@ def _contamination(evidence: Evidence) -> Condition:
     """A copy is a near-duplicate, too, so the larger of the two counts is that of both."""
     found, cap = evidence.contamination, evidence.gate.max_contamination
     share = max(found.copies or 0, found.near) / found.rows if found.rows else 0.0
-    before = " Rows that the base, itself a version, was trained on are not counted." if found.base_is_version else ""
     copies = "" if found.copies is None else f" ({found.copies:,} word for word)"
     kept = share <= cap
     return Condition(
@@ -212,7 +209,7 @@ def _contamination(evidence: Evidence) -> Condition:
         passed=kept,
         text=f"{percent(share)} of {found.rows:,} {'evaluated ' if found.copies is None else ''}test rows repeat or "
         f"nearly repeat a training row{copies}; at most {percent(cap)} may (gate.max_contamination)"
-        f"{'' if kept else ': split by near-duplicate cluster, or remove them from the training rows'}.{before}",
+        f"{'' if kept else ': split by near-duplicate cluster, or remove them from the training rows'}.",
     )
 
 

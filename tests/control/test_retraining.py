@@ -124,6 +124,7 @@ def test_a_version_may_be_trained_on(trained: Trained) -> None:
     assert made.spec.base_model.name == "triage@1"
     run, _ = again(trained, made)
     assert run.parent == trained.refs["register"]
+    assert run.trained == {"triage@1": trained.refs["data"]}
     assert [task.name for task in run.retention] == ["triage"]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,8 @@ from typing import Any
 from pipeline.core.context import CallContext
 from pipeline.core.examples import read_examples
 from pipeline.data.stage import run
-from schemas.base import Reference
+from schemas.artifacts import Stored
+from schemas.base import ArtifactRef, Reference, canonical_digest
 from schemas.data import DataArtifact, DataConfig, DataFiles, DataInputs, DataOptions, Example, Split
 from schemas.events import Event
 from schemas.preflight import PreflightConfig
@@ -42,6 +43,11 @@ class Outcome:
     def examples(self, split: Split) -> list[Example]:
         return read_examples(self.folder / self.artifact.files[split])
 
+    def stored(self) -> Stored[DataArtifact]:
+        """Return what was left as another call receives it."""
+        ref = ArtifactRef(stage="data", fingerprint=canonical_digest(self.artifact))
+        return Stored[DataArtifact](ref=ref, content_digest=ref.fingerprint, path=self.folder, artifact=self.artifact)
+
     def all_examples(self) -> list[Example]:
         return [example for split in self.artifact.files for example in self.examples(split)]
 
@@ -62,6 +68,7 @@ def run_stage(
     render: RenderConfig | None = None,
     preflight: PreflightConfig | None = None,
     digest: str | None = None,
+    trained: Mapping[str, Outcome] | None = None,
     **options: Any,
 ) -> Outcome:
     """Run the stage on files, or on rows that are written as JSONL first."""
@@ -82,7 +89,8 @@ def run_stage(
     config = DataConfig(files=files, options=DataOptions.model_validate(options), render=render, preflight=preflight)
     events: list[Event] = []
     space = workspace(folder / f"work{len(list(folder.iterdir()))}")
-    artifact = run(config, DataInputs(), CallContext(sink=events.append), space)
+    inputs = DataInputs(trained={name: one.stored() for name, one in (trained or {}).items()})
+    artifact = run(config, inputs, CallContext(sink=events.append), space)
     return Outcome(artifact, space.output, events)
 
 

@@ -214,6 +214,7 @@ PAIR = {"prompt": "a", "chosen": "b", "rejected": "c"}
         (PC, {"prompt": "a"}, "column 'completion' is missing"),
         (PC, {"prompt": None, "completion": "b"}, "column 'prompt' is null"),
         (PC, {"prompt": "a", "completion": ""}, "column 'completion' is empty"),
+        (PC, {"prompt": "a", "completion": "\u200b"}, "column 'completion' is empty"),
         (PC, {"prompt": " ", "completion": "b"}, "column 'prompt' is empty"),
         (PC, {"prompt": "a", "completion": 3}, "column 'completion' is a number, not a string"),
         (PC, {"prompt": "a", "completion": {"x": 1}}, "column 'completion' is an object, not a string"),

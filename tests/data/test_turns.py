@@ -116,6 +116,7 @@ def test_what_is_no_list_of_turns_is_named(value: Any, reason: str) -> None:
         ([user()], "the last turn is the user's, not an answer of the assistant"),
         ([user(), assistant("")], "the answer is empty"),
         ([user(), assistant(" \n")], "the answer is empty"),
+        ([user(), assistant("\u200b\ufeff \u2060")], "the answer is empty"),
         ([assistant()], "no user turn stands before the answer"),
         ([user(" "), assistant()], "turn 1, the user's, is empty"),
         ([user(), {"role": "system", "content": "x"}, assistant()], "turn 2 is a system turn; only the first may be"),

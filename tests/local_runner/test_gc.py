@@ -17,6 +17,7 @@ from pipeline.core.leases import FileLeases
 from pipeline.core.workspace import Store
 from pipeline.execute import load
 from schemas.base import ArtifactRef
+from schemas.errors import ExitCode
 from schemas.events import Event
 from tests.control.test_session import FINISHED
 from tests.local_runner.conftest import Hone
@@ -176,3 +177,10 @@ def test_an_unknown_run_is_not_forgotten(fixture: RunFixture, hone: Hone) -> Non
     ran = hone("gc", "--dry-run", "--run", "triaje", "-w", fixture.root)
     assert ran.code != 0
     assert "no such run" in ran.err
+
+
+def test_a_workspace_that_is_not_there_is_an_error(tmp_path: Path, hone: Hone) -> None:
+    ran = hone("gc", "-w", tmp_path / "absent", "--json")
+    assert ran.code == ExitCode.STORAGE
+    assert ran.json["error"]["message"] == "no such workspace"
+    assert not (tmp_path / "absent").exists()

@@ -255,10 +255,3 @@ def test_contamination_is_that_of_the_items_that_were_evaluated(tmp_path: Path) 
     assert found.text.startswith(
         "93.3% of 60 evaluated test rows repeat or nearly repeat a training row; at most 15.0%"
     )
-
-
-@pytest.mark.parametrize("is_version", [True, False])
-def test_the_rows_of_a_base_that_is_a_version_are_said_not_to_be_counted(is_version: bool, tmp_path: Path) -> None:
-    made = register(tmp_path / "run", passing_inputs(tmp_path), config(base_is_version=is_version))
-    told = "Rows that the base, itself a version, was trained on are not counted."
-    assert (told in condition(made, "contamination").text) == is_version

@@ -25,9 +25,12 @@ def check_splits(prepared: Prepared, config: PreflightConfig, context: CallConte
     copied = ((splits[index], drafts[index].row) for index in leakage.copied)
     for split, rows in grouped(copied):
         yield finding("test_copies_training", split, rows, done="kept and marked")
-    near = ((splits[index], drafts[index].row) for index in leakage.near_train - leakage.copied)
+    near = ((splits[index], drafts[index].row) for index in leakage.near - leakage.copied)
     for split, rows in grouped(near):
         yield finding("test_near_training", split, rows, done="kept and marked")
+    for name, elsewhere in prepared.trained.items():
+        for split, rows in grouped((splits[index], drafts[index].row) for index in elsewhere.near):
+            yield finding("test_trained_elsewhere", split, rows, detail=f"in {name}", done="kept and marked")
     yield from _shared_groups(prepared)
     yield from _quoted(prepared, context)
     for reference in config.benchmarks:
@@ -68,9 +71,7 @@ def _shared_groups(prepared: Prepared) -> Iterator[Finding]:
 def _quoted(prepared: Prepared, context: CallContext) -> Iterator[Finding]:
     """Held-out rows whose prompt stands in a training row, near-duplicates aside: those are known."""
     drafts, splits = prepared.distinct.drafts, prepared.splits
-    held = [
-        index for index, split in enumerate(splits) if split != "train" and index not in prepared.leakage.near_train
-    ]
+    held = [index for index, split in enumerate(splits) if split != "train" and index not in prepared.leakage.near]
     quotes = Quotes([drafts[index].as_given.prompt_text for index in held])
     found: dict[int, int] = {}
     for draft, split in zip(drafts, splits, strict=True):

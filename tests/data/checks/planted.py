@@ -22,6 +22,7 @@ from tests.render import templates
 from tests.support.tiny_model import tiny_tokenizer
 
 ROWS = 60
+WHOLE = {"validation": 0.0, "test": 0.0}
 Row = dict[str, Any]
 
 
@@ -29,7 +30,8 @@ Row = dict[str, Any]
 class Case:
     """Rows and settings; ``hit`` are the row numbers (of the source file) that the finding must name, if any.
 
-    ``benchmark`` are rows of a file of benchmark items; ``tokenizer`` names one of `write_tokenizers`.
+    ``benchmark`` are rows of a file of benchmark items, ``trained`` those that the base was trained on as a version;
+    ``tokenizer`` names one of `write_tokenizers`.
     """
 
     rows: list[Row]
@@ -38,6 +40,7 @@ class Case:
     render: Mapping[str, Any] = field(default_factory=dict)
     preflight: Mapping[str, Any] = field(default_factory=dict)
     benchmark: list[Row] | None = None
+    trained: list[Row] | None = None
     tokenizer: str = "plain"
     max_length: int = 512
     hit: tuple[int, ...] = ()
@@ -54,7 +57,10 @@ def run_case(case: Case, folder: Path, tokenizers: Mapping[str, Reference]) -> O
         max_length=case.max_length,
     )
     config = PreflightConfig.model_validate({**case.preflight, "benchmarks": benchmarks})
-    return run_stage(folder, case.rows, test=case.test, render=render, preflight=config, **case.options)
+    trained = {"version": run_stage(folder / "before", case.trained, split=WHOLE)} if case.trained is not None else None
+    return run_stage(
+        folder, case.rows, test=case.test, render=render, preflight=config, trained=trained, **case.options
+    )
 
 
 def write_tokenizers(folder: Path) -> dict[str, Reference]:
@@ -171,6 +177,7 @@ CLEAN: dict[str, Case] = {
         test=asks(20, start=200, words=14),
         options={"split": {"validation": 0.0}},
         benchmark=[{"question": sentence(index, 12)} for index in range(300, 320)],
+        trained=[*asks(20, start=100, words=14), *asks(10, words=14)],
     ),
     "lengths": Case(asks(), render={"long_rows": "truncate"}, max_length=200),
 }
@@ -233,6 +240,12 @@ def _copied_to_test(seed: int, **more: Any) -> Case:
     assert FILES.test is not None
     test = [*FILES.test, {"prompt": FILES.rows[at]["prompt"], "completion": "another"}]
     return _with(FILES, test=test, **more)
+
+
+def _trained_elsewhere(seed: int) -> Case:
+    assert FILES.test is not None and FILES.trained is not None
+    at = random.Random(seed).randrange(len(FILES.test))
+    return _with(FILES, trained=[*FILES.trained, _near(FILES.test[at])], hit=(at + 1,))
 
 
 def _quoted(seed: int) -> Case:
@@ -352,6 +365,7 @@ PLANTED: dict[FaultCode, Callable[[int], Case]] = {
         seed, options={"decontaminate": "report", "split": {"validation": 0.0}}, hit=(21,)
     ),
     "test_near_training": lambda seed: _with(FILES, test=[*(FILES.test or []), _near(FILES.rows[seed])], hit=(21,)),
+    "test_trained_elsewhere": _trained_elsewhere,
     "test_group_in_training": _shared_group,
     "test_in_training_text": _quoted,
     "benchmark_in_training": lambda seed: _benchmark(seed, "rows"),
