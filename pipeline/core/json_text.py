@@ -44,7 +44,7 @@ def _refuse_constant(name: str) -> NoReturn:
 def _finite(digits: str) -> float:
     number = float(digits)
     if math.isinf(number):
-        raise ValueError(f"{digits if len(digits) <= 40 else digits[:37] + '...'} is larger than a number may be")
+        raise ValueError(f"{digits if len(digits) <= 40 else digits[:37] + '...'} is too large a number")
     return number
 
 

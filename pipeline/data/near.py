@@ -157,13 +157,13 @@ def _candidates(signatures: NDArray[np.uint32], banding: tuple[int, int], contex
     found = np.empty(0, dtype=np.int64)
     for band in range(bands):
         context.check()
-        keys = _mixed(signatures[:, band * rows : (band + 1) * rows])
+        keys = mixed(signatures[:, band * rows : (band + 1) * rows])
         order = np.argsort(keys, kind="stable")
         found = np.union1d(found, _neighbors(keys[order], order, total))
     return found
 
 
-def _mixed(columns: NDArray[np.uint32]) -> NDArray[np.uint64]:
+def mixed(columns: NDArray[np.uint32]) -> NDArray[np.uint64]:
     """Return one 64-bit key per row (FNV-1a over 32-bit values); unlike rows have equal keys by chance only."""
     import numpy as np
 

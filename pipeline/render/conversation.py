@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -171,48 +171,47 @@ def tokenize_layouts(layouts: Sequence[Layout], tokenizer: Tokenizer) -> list[Re
             return_attention_mask=False,
         )
         for layout, ids, offsets in zip(batch, encoding["input_ids"], encoding["offset_mapping"], strict=True):
-            trained = _mask(offsets, layout.spans)
+            starts, stops = [start for start, _ in offsets], [stop for _, stop in offsets]
+            trained = _mask(starts, stops, layout.spans)
             rendered.append(
                 Rendered(
                     ids=list(ids),
                     trained=trained,
                     text=layout.text,
-                    ends=_trained_ends(offsets, trained, layout.ends),
-                    joined=_joined(offsets, layout.spans),
+                    ends=_trained_ends(starts, stops, trained, layout.ends),
+                    joined=_joined(starts, stops, layout.spans),
                     doubled=layout.doubled,
                 )
             )
     return rendered
 
 
-def _mask(offsets: Sequence[tuple[int, int]], spans: Sequence[tuple[int, int]]) -> list[bool]:
-    """Say for each token whether it covers a character of a span; spans are sorted and disjoint, as tokens are."""
-    mask, current = [], 0
-    for start, end in offsets:
-        while current < len(spans) and spans[current][1] <= start:
-            current += 1
-        if current == len(spans):
-            mask.append(False)
-            continue
-        low, high = spans[current]
-        mask.append(start < high and (end > low if end > start else start > low))
+def _mask(starts: Sequence[int], stops: Sequence[int], spans: Sequence[tuple[int, int]]) -> list[bool]:
+    """Say for each token whether it covers a character of a span; tokens are sorted."""
+    mask = [False] * len(starts)
+    for low, high in spans:
+        first, last = bisect_right(stops, low), bisect_left(starts, high)
+        mask[first:last] = [True] * (last - first)
     return mask
 
 
-def _trained_ends(offsets: Sequence[tuple[int, int]], trained: Sequence[bool], ends: Sequence[int]) -> tuple[int, ...]:
+def _trained_ends(
+    starts: Sequence[int], stops: Sequence[int], trained: Sequence[bool], ends: Sequence[int]
+) -> tuple[int, ...]:
     """Return the places of the trained tokens that cover the last character of an end-of-turn token."""
-    places = []
-    for place, (start, end) in enumerate(offsets):
-        following = bisect_right(ends, start)
-        if trained[place] and following < len(ends) and ends[following] <= end:
-            places.append(place)
-    return tuple(places)
+    places = {
+        place
+        for end in ends
+        for place in range(bisect_left(stops, end), bisect_left(starts, end))
+        if trained[place] and starts[place] < stops[place]
+    }
+    return tuple(sorted(places))
 
 
-def _joined(offsets: Sequence[tuple[int, int]], spans: Sequence[tuple[int, int]]) -> bool:
+def _joined(starts: Sequence[int], stops: Sequence[int], spans: Sequence[tuple[int, int]]) -> bool:
     """Say whether a span begins inside a token."""
-    starts = {start for start, _ in offsets}
-    return any(low and low not in starts and low < offsets[-1][1] for low, _ in spans)
+    begins = (low for low, _ in spans if low and stops and low < stops[-1])
+    return any(bisect_left(starts, low) == bisect_right(starts, low) for low in begins)
 
 
 def _close(text: str, start: int, end: int, pattern: re.Pattern[str] | None, tokenizer: Tokenizer) -> tuple[int, bool]:

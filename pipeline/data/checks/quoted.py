@@ -8,10 +8,16 @@ arXiv:2005.14165, appendix C) says too little by its parts: it is quoted where i
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
+from pipeline.data.near import mixed
 from pipeline.data.text import words
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 GRAM = 8
 SHARE = 0.7
@@ -27,31 +33,56 @@ class Quotes:
     """An index of texts that are looked for in others."""
 
     def __init__(self, texts: Sequence[str]) -> None:
+        import numpy as np
+
         self.texts = texts
         self._whole: dict[tuple[str, ...], list[int]] = defaultdict(list)
-        by_gram: dict[str, list[int]] = defaultdict(list)
+        self._ids: dict[str, int] = {}
+        keys, owners = [np.empty(0, dtype=np.uint64)], [np.empty(0, dtype=np.int64)]
         for index, text in enumerate(texts):
             found = words(text)
             if len(found) >= LONG:
-                for gram in set(_grams(found)):
-                    by_gram[gram].append(index)
+                grams = _grams([self._ids.setdefault(word, len(self._ids)) for word in found])
+                keys.append(grams)
+                owners.append(np.full(len(grams), index, dtype=np.int64))
             elif len(found) >= _SHORTEST:
                 self._whole[tuple(found)].append(index)
-        self._by_gram = {gram: items for gram, items in by_gram.items() if len(items) <= _FRAME}
-        self._sizes = Counter(item for items in self._by_gram.values() for item in items)
+        every, of = np.concatenate(keys), np.concatenate(owners)
+        order = np.argsort(every, kind="stable")
+        known, first, count = np.unique(every[order], return_index=True, return_counts=True)
+        told = count <= _FRAME
+        self._keys, self._first, self._count = known[told], first[told], count[told]
+        self._owners = of[order]
+        self._sizes = np.bincount(self._owners_of(np.arange(len(self._keys))), minlength=len(texts))
 
     def in_text(self, text: str) -> Iterator[int]:
         """Yield the indexes of the texts that ``text`` quotes, each once."""
+        import numpy as np
+
         if self._whole:
             lines = {tuple(words(line)) for line in text.splitlines()}
             for line in sorted(lines & self._whole.keys()):
                 yield from self._whole[line]
-        if not self._by_gram:
+        if not len(self._keys):
             return
-        grams = set(_grams(words(text))) & self._by_gram.keys()
-        shared = Counter(item for gram in grams for item in self._by_gram[gram])
-        yield from sorted(item for item, count in shared.items() if count >= SHARE * self._sizes[item])
+        unknown = len(self._ids)
+        grams = _grams([self._ids.get(word, unknown) for word in words(text)])
+        places = np.searchsorted(self._keys, grams).clip(max=len(self._keys) - 1)
+        shared = np.bincount(self._owners_of(places[self._keys[places] == grams]), minlength=len(self.texts))
+        yield from np.flatnonzero((shared > 0) & (shared >= SHARE * self._sizes)).tolist()
+
+    def _owners_of(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the texts that have the 8-grams at ``places``, once for each of them."""
+        import numpy as np
+
+        first, count = self._first[places], self._count[places]
+        return np.concatenate([self._owners[:0], *(self._owners[first[count > n] + n] for n in range(_FRAME))])
 
 
-def _grams(found: Sequence[str]) -> Iterator[str]:
-    return (" ".join(found[start : start + GRAM]) for start in range(len(found) - GRAM + 1))
+def _grams(ids: Sequence[int]) -> NDArray[np.uint64]:
+    """Return the 8-grams of a text, each once, as keys that unlike ones share by chance only."""
+    import numpy as np
+
+    if len(ids) < GRAM:
+        return np.empty(0, dtype=np.uint64)
+    return np.unique(mixed(np.lib.stride_tricks.sliding_window_view(np.asarray(ids, dtype=np.uint32), GRAM)))
