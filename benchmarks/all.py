@@ -95,7 +95,7 @@ BENCHMARKS = (
         "Alarms of `hone monitor` on CLINC150 and Banking77, where nothing changed and where shifts were planted",
         "an alarm in at most 5% of 1,000 windows in which nothing changed, at the 5% level, and in at least 90% of "
         "those with a shift, at the default 1%: each of CLINC150's ten domains arriving, Banking77 arriving, requests "
-        "out of scope rising",
+        "out of scope rising from 5% to 25%",
         ("--docs", "docs/monitoring.md"),
     ),
     Benchmark(

@@ -15,10 +15,11 @@ from filelock import FileLock, Timeout
 from local_runner.cli.common import registry
 from local_runner.engines import LocalEngines
 from local_runner.jobs import LocalJobs
+from local_runner.retraining import RetrainingDesk
 from local_runner.serving import signals
 from pipeline.core.errors import ConfigError
 from pipeline.service.api.keys import Keyring
-from pipeline.service.app import Parts, service_app
+from pipeline.service.app import Parts, Webhook, service_app
 from pipeline.service.files.shelf import Shelf
 from pipeline.service.jobs.supervisor import Supervisor
 from pipeline.service.store.database import sqlite_url
@@ -26,6 +27,7 @@ from pipeline.service.store.records import Records
 from schemas.serve import Engine
 
 KEY_VARIABLE = "HONE_SERVICE_KEY"
+WEBHOOK_VARIABLE = "HONE_WEBHOOK_SECRET"
 DATABASE_VARIABLE = "HONE_SERVICE_DATABASE"
 
 STOP_SECONDS = 10
@@ -39,7 +41,7 @@ class ServiceOptions:
     """How the service is brought up.
 
     ``engine`` None is each version's own; at most ``engines`` run at once. ``operator_key`` is one that an environment
-    variable holds; it may do everything.
+    variable holds; it may do everything. With a ``webhook_secret`` signed deliveries start retrainings.
     """
 
     root: Path
@@ -52,6 +54,7 @@ class ServiceOptions:
     engine: Engine | None
     engines: int
     operator_key: str | None
+    webhook_secret: str | None = None
 
 
 def open_records(root: Path, database: str | None) -> Records:
@@ -85,7 +88,10 @@ def serve(options: ServiceOptions, announce: Callable[[str], None]) -> int:
             engines = LocalEngines(
                 options.root, partial(registry, options.root), engine=options.engine, most=options.engines
             )
-            app = service_app(Parts(records, shelf, keyring, supervisor, engines, options.max_file_bytes))
+            webhook = None
+            if options.webhook_secret is not None:
+                webhook = Webhook(options.webhook_secret, RetrainingDesk(records, shelf, supervisor).start)
+            app = service_app(Parts(records, shelf, keyring, supervisor, engines, options.max_file_bytes, webhook))
             return _run(app, listening, announce)
     except Timeout:
         raise ConfigError(

@@ -165,12 +165,17 @@ class PreflightSpec(PreflightOptions):
     benchmarks: Annotated[tuple[str, ...], NotFingerprinted()] = ()
 
 
+Promote = Literal["champion", "candidate"]
+"""What a version becomes that passes its gate: it takes traffic, or waits for a rollout (docs/gateway.md) to decide."""
+
+
 class RunSpec(Schema):
     """A whole run.
 
     ``task`` decides the default metrics and baselines; ``description`` says what the model is to do: it goes into cards
     and reports, and is the instruction of untuned baselines where ``evaluate.baselines.instruction`` gives none.
-    ``hardware`` says where a runner that has a choice makes its calls; it changes nothing in what is made.
+    ``hardware`` says where a runner that has a choice makes its calls, ``promote`` what a version becomes that passes
+    its gate; neither changes anything in what is made.
     """
 
     name: Slug
@@ -186,6 +191,7 @@ class RunSpec(Schema):
     gate: GateOptions = GateOptions()
     constraints: Constraints = Constraints()
     hardware: Annotated[HardwareSpec, NotFingerprinted()] = HardwareSpec()
+    promote: Annotated[Promote, NotFingerprinted()] = "champion"
 
     @field_validator("serve", mode="before")
     @classmethod

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, JsonValue, field_validator, model_va
 
 from schemas.base import Schema
 from schemas.plan import Constraints
+from schemas.run import Promote
 
 UPLOADS = "uploads"
 """The folder of the workspace below which a delivery may name data."""
@@ -77,9 +78,10 @@ class RetrainRequest(Schema):
 
     ``version`` is ``name@champion``, ``name@candidate``, ``name@3`` or ``name`` (the champion). The rows are named
     (``data``) or carried (``rows``), in the form of the rows that the version was trained on. ``combine`` says whether
-    they follow the version's own training rows or replace them. ``start_from`` ``base`` trains the version's base
-    anew, ``version`` trains the version on. ``overrides`` are keys of the run description as ``--set`` takes them;
-    ``constraints`` take the place of the run's own where they are given.
+    they follow the version's own training rows or replace them; the share ``hold_out`` of them joins the version's test
+    rows instead, so that the gate sees what is new as well. ``promote``: what a version becomes that passes.
+    ``start_from`` ``base`` trains the version's base anew, ``version`` trains the version on. ``overrides`` are keys of
+    the run description as ``--set`` takes them; ``constraints`` take the place of the run's own where they are given.
     """
 
     type: Literal["retrain"]
@@ -89,6 +91,8 @@ class RetrainRequest(Schema):
     data: NamedData | None = None
     rows: tuple[Row, ...] | None = None
     combine: Literal["append", "replace"] = "append"
+    hold_out: Annotated[float, Field(ge=0.0, le=0.5)] = 0.0
+    promote: Promote = "champion"
     start_from: Literal["base", "version"] = "base"
     overrides: dict[str, FiniteJson] = {}
     constraints: Constraints = Constraints()

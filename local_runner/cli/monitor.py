@@ -46,6 +46,18 @@ def monitor(
     embedder: Annotated[
         Path | None, typer.Option(help="Folder of a model that embeds texts; hashed n-grams if left out.")
     ] = None,
+    notify: Annotated[
+        str | None, typer.Option(help="Send an alarm there, signed with the secret in HONE_WEBHOOK_SECRET.")
+    ] = None,
+    retrain: Annotated[
+        str | None, typer.Option(help="Have that webhook retrain the version on the answers that people corrected.")
+    ] = None,
+    hold_out: Annotated[
+        float, typer.Option(min=0.0, max=0.5, help="Share of the new rows on which the gate tests.")
+    ] = 0.25,
+    minimum_rows: Annotated[
+        int, typer.Option(min=2, help="Corrected or accepted answers without which nothing is retrained.")
+    ] = 50,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Draws permutations and splits.")] = 0,
     database: DatabaseOption = None,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
@@ -55,6 +67,7 @@ def monitor(
 
     The gateway captures answers (docs/gateway.md). An alarm has an exit code of its own.
     """
+    from local_runner.alarms import Alarms, check_secret
     from local_runner.monitoring import refresh
     from pipeline.control.monitoring import watch
     from pipeline.monitor.backends import load_embedder
@@ -67,6 +80,7 @@ def monitor(
         seed=seed,
     )
     root = writable_root(workspace)
+    check_secret(notify, retrain)
     refresh(root, database)
     found = watch(
         root,
@@ -77,10 +91,17 @@ def monitor(
         history=history,
         embedder=None if embedder is None else load_embedder(embedder),
     )
+    alarms = Alarms(root, notify=notify, retrain=retrain, hold_out=hold_out, minimum_rows=minimum_rows)
+    sent = alarms.send(found) if found.report.alarm else ()
     if as_json:
-        print_json({**found.report.model_dump(mode="json"), "html": str(found.html), "json": str(found.json)})
+        answers = [{"to": one.url, "answer": one.answer, "note": one.note} for one in sent]
+        print_json(
+            {**found.report.model_dump(mode="json"), "html": str(found.html), "json": str(found.json), "sent": answers}
+        )
     else:
         _show(found.report)
+        for one in sent:
+            console().print(f"{one.url}: {one.note}", markup=False, soft_wrap=True)
         console().print(str(found.html), markup=False, soft_wrap=True)
     return int(ExitCode.DRIFT if found.report.alarm else ExitCode.OK)
 

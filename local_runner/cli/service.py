@@ -51,10 +51,10 @@ def service(
 ) -> int:
     """Answer OpenAI's files, fine-tuning and chat requests; jobs are runs in the workspace.
 
-    Requests need a key of `hone key create`, or the one in HONE_SERVICE_KEY. SIGTERM saves what jobs have; they go on
-    at the next start.
+    Requests need a key of `hone key create`, or the one in HONE_SERVICE_KEY. With HONE_WEBHOOK_SECRET, signed
+    deliveries retrain versions (docs/webhook.md). SIGTERM saves what jobs have; they go on at the next start.
     """
-    from local_runner.service import KEY_VARIABLE, ServiceOptions, serve
+    from local_runner.service import KEY_VARIABLE, WEBHOOK_VARIABLE, ServiceOptions, serve
 
     options = ServiceOptions(
         root=writable_root(workspace),
@@ -67,6 +67,7 @@ def service(
         engine=_ENGINES[engine],
         engines=engines,
         operator_key=os.environ.get(KEY_VARIABLE) or None,
+        webhook_secret=os.environ.get(WEBHOOK_VARIABLE) or None,
     )
 
     def announce(text: str) -> None:

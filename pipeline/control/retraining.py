@@ -156,6 +156,7 @@ def _described(request: RetrainRequest, origin: RunFile, version: RegisteredVers
     base = str(version) if request.start_from == "version" else None
     values["base_model"] |= {"name": base, "init": None, "revision": None} if base else _base_model(origin, root)
     values["evaluate"]["baselines"]["champion"] = True
+    values["promote"] = request.promote
     if values["preflight"]["benchmarks"] == list(origin.spec.preflight.benchmarks):
         values["preflight"]["benchmarks"] = [reference.location for reference in origin.benchmarks]
     values["constraints"] |= request.constraints.model_dump(mode="json", exclude_none=True)
@@ -256,14 +257,19 @@ def _write_data(request: RetrainRequest, own: OwnRows, root: Path, draft: Path) 
     """Write the rows of every split that is no file already; return the paths of `data:`."""
     held_out: list[Split] = [split for split in own.data.artifact.files if split != "train"]
     files = {split: own.held_out_file(split) for split in held_out}
+    if request.hold_out:
+        files["test"] = None  # it gets rows that its file does not have
     appended = request.combine == "append"
     rows = own.read([split for split in held_out if files[split] is None] + (["train"] if appended else []))
     paths = {f"{split}_path": str(path) if path is not None else f"{split}.jsonl" for split, path in files.items()}
-    if request.data is not None and not appended and not own.keeps_groups:
+    if request.data is not None and not (appended or own.keeps_groups or request.hold_out):
         paths["path"] = new_source(request.data, root)
     else:
         aside = chain.from_iterable(rows[split] for split in held_out if split in rows)
         new = own.without_held_out_groups(new_rows(request, root, own.context), aside)
+        if request.hold_out:
+            new, tested = own.part(new, request.hold_out)
+            rows["test"] = own.mixed(rows["test"], tested)
         rows["train"] = rows.get("train", []) + new
         paths["path"] = "train.jsonl"
     for split, values in rows.items():

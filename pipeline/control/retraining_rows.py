@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,35 @@ class OwnRows:
             )
         return kept
 
+    def part(self, new: Sequence[Values], share: float) -> tuple[list[Values], list[Values]]:
+        """Return the new rows to train on and those to test on: about ``share`` of them, the same for the same rows.
+
+        Rows of one group, where groups are kept together, and rows that are the same are on one side.
+
+        Raises:
+            DataError: one of the sides is empty.
+        """
+        sides: tuple[list[Values], list[Values]] = ([], [])
+        for row in new:
+            sides[_position(self._kept_together(row)) < share].append(row)
+        if not all(sides):
+            raise DataError(
+                f"of {len(new)} new rows {len(sides[1])} would be held out and {len(sides[0])} trained on",
+                where="hold_out",
+                fix="send more rows, or another share",
+            )
+        return sides
+
+    def _kept_together(self, row: Values) -> str:
+        column = self.options.columns.group or usual_column("group", [*row])
+        if self.keeps_groups and column in row:
+            return f"group {row[column]}"
+        return json.dumps(row, sort_keys=True)
+
+    def mixed(self, own: Sequence[Values], new: Sequence[Values]) -> list[Values]:
+        """Return test rows and new ones in a mixed order, so that the first of them are of both kinds."""
+        return sorted([*own, *new], key=lambda row: _position(json.dumps(row, sort_keys=True), "order"))
+
     def _read_source(self, role: Split, splits: Sequence[Split]) -> dict[Split, list[Values]]:
         reference: Reference = getattr(self.files, role)
         if not is_hub(reference):
@@ -125,6 +155,11 @@ class OwnRows:
                 fix=f"put back the file with the sha256 {reference.digest}",
             )
         return path
+
+
+def _position(text: str, what: str = "part") -> float:
+    """Return where in [0, 1) something stands, which has nothing to do with what it says."""
+    return int.from_bytes(blake2b(f"{what}\0{text}".encode(), digest_size=8).digest()) / 2**64
 
 
 def is_hub(reference: Reference) -> bool:

@@ -168,7 +168,7 @@ class Session:
         return found
 
     def _register(self, prepared: Prepared, registry: Registry, ref: ArtifactRef) -> tuple[int, str | None]:
-        """Give the run's version its number; one that passed its gate becomes candidate, then champion.
+        """Give the run's version its number; one that passed its gate becomes candidate, then champion if it is to.
 
         It takes the champion's place only from the version that it was compared with; otherwise it stays candidate and
         the notice says why.
@@ -182,8 +182,8 @@ class Session:
             return version, None
         if version not in registry.alias_history(name, "candidate"):
             registry.set_alias(name, "candidate", version, registry.alias(name, "candidate"))
-        if version in registry.alias_history(name, "champion"):
-            return version, None  # it was champion before; a later rollback stands
+        if prepared.run.spec.promote == "candidate" or version in registry.alias_history(name, "champion"):
+            return version, None  # a rollout decides, or it was champion before and a later rollback stands
         beaten = prepared.run.champion.version if prepared.run.champion is not None else None
         try:
             registry.set_alias(name, "champion", version, beaten)

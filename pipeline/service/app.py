@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
@@ -25,7 +25,9 @@ from pipeline.service.jobs.supervisor import Supervisor
 from pipeline.service.models.engines import Engines
 from pipeline.service.models.relay import upstream
 from pipeline.service.models.routes import model_routes
+from pipeline.service.store.deliveries import DeliveryStore
 from pipeline.service.store.records import Records
+from pipeline.service.webhook import MAX_BYTES, PATH, Start, add_webhook
 from schemas.api import Health
 
 DEFAULT_MAX_FILE_BYTES = 512 << 20
@@ -36,10 +38,18 @@ _FORM_BYTES = 2 * MAX_FIELD_BYTES
 
 
 @dataclass(frozen=True)
+class Webhook:
+    """The retraining webhook: the secret that deliveries are signed with, and what starts a retraining."""
+
+    secret: str = field(repr=False)
+    start: Start
+
+
+@dataclass(frozen=True)
 class Parts:
     """What the application is made of. The supervisor and the engines end with it.
 
-    ``transport`` is how engines are reached, where it is not by their addresses.
+    Without ``webhook`` there is none. ``transport`` is how engines are reached, where it is not by their addresses.
     """
 
     records: Records
@@ -48,6 +58,7 @@ class Parts:
     supervisor: Supervisor
     engines: Engines
     max_file_bytes: int = DEFAULT_MAX_FILE_BYTES
+    webhook: Webhook | None = None
     transport: httpx.AsyncBaseTransport | None = None
 
 
@@ -91,6 +102,8 @@ def service_app(parts: Parts) -> FastAPI:
     organization, wake = parts.supervisor.organization, parts.supervisor.wake
     app.include_router(job_routes(parts.records, parts.keyring, organization, wake))
     app.include_router(model_routes(parts.records, parts.engines, parts.keyring, organization, client))
+    if parts.webhook is not None:
+        add_webhook(app, parts.webhook.secret, parts.webhook.start, DeliveryStore(parts.records.engine))
     _add_health(app, parts.records)
     add_handlers(app)
     app.add_middleware(Protection, limit=_limit(parts.max_file_bytes))
@@ -122,4 +135,5 @@ def _add_health(app: FastAPI, records: Records) -> None:
 def _limit(max_file_bytes: int) -> Callable[[str, str], int]:
     """Return the most bytes that a body may have, by method and path."""
     upload = max_file_bytes + _FORM_BYTES
-    return lambda method, path: upload if (method, path) == ("POST", "/v1/files") else MAX_JSON_BYTES
+    larger = {("POST", "/v1/files"): upload, ("POST", PATH): MAX_BYTES}
+    return lambda method, path: larger.get((method, path), MAX_JSON_BYTES)

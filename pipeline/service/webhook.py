@@ -59,12 +59,17 @@ def webhook_app(secret: str, start: Start, deliveries: Deliveries, *, max_bytes:
     Raises:
         ConfigError: the secret is weak.
     """
-    receiver = _Receiver(Verifier(secret), start, deliveries, max_bytes)
     app = FastAPI(title="hone", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
-    app.add_api_route(PATH, receiver.receive, methods=["POST"])
+    add_webhook(app, secret, start, deliveries, max_bytes=max_bytes)
     app.add_api_route("/healthz", _healthz, methods=["GET"])
     app.add_exception_handler(HTTPException, _no_such_route)
     return app
+
+
+def add_webhook(app: FastAPI, secret: str, start: Start, deliveries: Deliveries, *, max_bytes: int = MAX_BYTES) -> None:
+    """Add the route to an application; see `webhook_app`."""
+    receiver = _Receiver(Verifier(secret), start, deliveries, max_bytes)
+    app.add_api_route(PATH, receiver.receive, methods=["POST"], include_in_schema=False)
 
 
 async def _healthz() -> JSONResponse:

@@ -14,7 +14,7 @@ from pipeline.control.retraining import prepare_retraining, write_retraining
 from pipeline.control.runs import RunList
 from pipeline.control.session import Session
 from pipeline.control.versions import open_version
-from pipeline.core.errors import ConfigError, IntegrityError, RegistryError
+from pipeline.core.errors import ConfigError, DataError, IntegrityError, RegistryError
 from pipeline.core.spec import read_spec
 from pipeline.core.workspace import Store
 from pipeline.execute import load
@@ -86,6 +86,36 @@ def test_a_prepared_retraining_is_a_run_that_has_the_champion_to_beat(trained: T
     assert first.run.champion.version == 1
     assert [call.id for call in next_calls(first.run, {})][:1] == ["plan"]
     assert len(session.runs.all()) == 2
+
+
+def test_a_share_of_the_new_rows_is_held_out_with_the_versions_own(trained: Trained) -> None:
+    rows = [{"text": f"new complaint {number} on clock {number * 7919}", "intent": "setup"} for number in range(40)]
+    made = trained.retrain(rows=rows, hold_out=0.25)
+    test = [json.loads(line) for line in (made.description.parent / "test.jsonl").read_text().splitlines()]
+    train = [json.loads(line) for line in (made.description.parent / "train.jsonl").read_text().splitlines()]
+    held_out = [row for row in test if row in rows]
+    # Of 40 rows at .25 fewer than 3 or more than 19 are held out with probability .001.
+    assert 3 <= len(held_out) <= 19
+    assert sorted(held_out + [row for row in train if row in rows], key=str) == sorted(rows, key=str)
+    own = examples(before(trained), "test")
+    assert len(test) == len(own) + len(held_out)
+    places = [place for place, row in enumerate(test) if row in rows]
+    assert places != list(range(len(places))) and places != list(range(len(own), len(test)))
+    _, data = again(trained, made)
+    assert {row.id for row in own} < {row.id for row in examples(data, "test")}
+    assert trained.retrain(rows=rows, hold_out=0.25).description == made.description
+    assert trained.retrain(rows=rows).description != made.description
+
+
+def test_a_share_that_leaves_a_side_empty_is_refused(trained: Trained) -> None:
+    with pytest.raises(DataError, match="of 1 new rows"):
+        trained.retrain(rows=NEW[:1], hold_out=0.25)
+
+
+def test_a_version_that_is_to_be_rolled_out_is_asked_for(trained: Trained) -> None:
+    made = trained.retrain(promote="candidate")
+    assert made.spec.promote == "candidate"
+    assert again(trained, made)[0].run_id() == again(trained, trained.retrain())[0].run_id()
 
 
 def test_the_file_says_what_it_is_and_reads_as_the_description(trained: Trained) -> None:

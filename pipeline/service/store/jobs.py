@@ -60,9 +60,18 @@ class JobStore:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def add(self, name: str, request: JobRequest, spec: RunSpec, seed: int, told: Sequence[NewEvent]) -> Job:
-        """Note a new job, which is then queued; what this returned for is committed."""
-        job = Job(name, now(), "queued", request, spec, seed)
+    def add(
+        self,
+        name: str,
+        request: JobRequest,
+        spec: RunSpec,
+        seed: int,
+        told: Sequence[NewEvent],
+        *,
+        run: str | None = None,
+    ) -> Job:
+        """Note a new job, which is then queued; what this returned for is committed. ``run``, where it is known."""
+        job = Job(name, now(), "queued", request, spec, seed, run=run)
         values = {
             "id": job.id,
             "created_at": job.created_at,
@@ -70,6 +79,7 @@ class JobStore:
             "request": request.model_dump(mode="json"),
             "spec": spec.model_dump(mode="json"),
             "seed": seed,
+            "run": run,
             "result_files": [],
         }
         with self._engine.begin() as connection:
@@ -107,6 +117,12 @@ class JobStore:
             query = query.where(jobs.c.id.in_(has))
         rows, more = paged(self._engine, jobs, query, after=after, limit=limit, order="desc")
         return [_job(row) for row in rows], more
+
+    def has_run(self, run: str) -> bool:
+        """Return whether a job that was not given up is that run."""
+        found = select(jobs.c.id).where(jobs.c.run == run, jobs.c.status.not_in(("failed", "cancelled"))).limit(1)
+        with self._engine.connect() as connection:
+            return connection.execute(found).first() is not None
 
     def under_way(self) -> list[Job]:
         """Return the jobs that a runner works on, the oldest first."""

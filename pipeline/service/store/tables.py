@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Column, ForeignKey, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import JSON, BigInteger, Column, Float, ForeignKey, Index, Integer, MetaData, String, Table, Text
 
 LAYOUT = 1
 """The version of these tables; a database of another version is refused."""
@@ -90,4 +90,11 @@ checkpoints = _numbered(
     Column("metrics", JSON, nullable=False),
     Column("folder", String(512), nullable=False),
     Index("one_per_step", "job", "step", unique=True),
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("key", String(64), primary_key=True),
+    Column("ends", Float, nullable=False, index=True),
 )
