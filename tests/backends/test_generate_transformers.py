@@ -217,6 +217,7 @@ def test_the_common_beginning_is_the_longest_that_leaves_a_token(prefix: list[in
     assert length == min(map(len, asked)) - 1 or len({tuple(prompt[: length + 1]) for prompt in asked}) > 1
 
 
+@pytest.mark.slow
 @given(
     batch_size=st.integers(1, 9),
     rows=st.integers(0, 40),
@@ -239,6 +240,7 @@ def test_batches_halve_until_they_fit_and_no_row_is_lost(batch_size: int, rows: 
     assert len([size for size in sizes if size > fits]) <= batch_size.bit_length()
 
 
+@pytest.mark.slow
 def test_recovery_from_memory_is_told_and_a_row_that_never_fits_is_an_error() -> None:
     events: list[Event] = []
 

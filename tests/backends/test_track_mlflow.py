@@ -197,6 +197,7 @@ def test_a_killed_writer_is_rolled_back_by_the_next_reader(database: Path, artif
     assert not journal.exists()
 
 
+@pytest.mark.slow
 def test_a_journal_whose_database_was_moved_away_does_not_touch_the_new_one(
     database: Path, artifact: RegisterArtifact
 ) -> None:

@@ -8,6 +8,7 @@ from benchmarks.dedup import THRESHOLD, exact_pairs, make_documents, measure, ru
 from pipeline.data.near import similarity
 
 
+@pytest.mark.slow
 def test_documents_are_the_same_for_the_same_seed_and_near_the_threshold_on_both_sides() -> None:
     texts = make_documents(400, seed=3)
     assert texts == make_documents(400, seed=3)
@@ -17,6 +18,7 @@ def test_documents_are_the_same_for_the_same_seed_and_near_the_threshold_on_both
     assert sum(value < THRESHOLD for value in alike) > 10
 
 
+@pytest.mark.slow
 def test_the_exact_answer_misses_no_pair() -> None:
     texts = make_documents(300, seed=1)
     pairs = combinations(range(300), 2)

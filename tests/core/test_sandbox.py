@@ -77,6 +77,7 @@ def test_nothing_outside_its_folder_is_written(tmp_path: Path) -> None:
         assert not path.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "program",
     [

@@ -31,6 +31,7 @@ def file(tmp_path: Path, name: str, text: str | bytes) -> Path:
     return path
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(rows=ROWS, ascii_only=st.booleans(), ending=st.sampled_from(["\n", "\r\n"]))
 def test_every_json_line_is_read(
@@ -41,6 +42,7 @@ def test_every_json_line_is_read(
     assert read(path) == [SourceRow(number, row) for number, row in enumerate(rows, start=1)]
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(rows=ROWS, indent=st.sampled_from([None, 2]))
 def test_every_item_of_a_json_array_is_read(

@@ -128,6 +128,7 @@ NO_LOG_PROBABILITIES: tuple[Any, ...] = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("told", NO_LOG_PROBABILITIES, ids=("none", "not a number", "null", "too few"))
 def test_an_address_without_the_log_probabilities_of_prompts_is_refused(tmp_path: Path, told: Any) -> None:
     def reply(_body: dict[str, Any], _seen: int) -> tuple[int, Any, dict[str, str]]:

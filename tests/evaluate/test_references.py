@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
 from pipeline.core.context import CallContext
 from pipeline.evaluate.items import as_item
 from pipeline.evaluate.references import MOST_FIELDS, MOST_VALUES, ReferenceRespondent
@@ -96,6 +98,7 @@ def test_a_few_answers_that_are_no_records_teach_no_field_and_stop_none() -> Non
     assert json.loads(completion.text) == {"thing": "door", "ok": True}
 
 
+@pytest.mark.slow
 def test_of_many_fields_the_most_frequent_are_learned() -> None:
     train = [(f"call {n}", {"kind": "call" if n % 2 else "mail", f"id{n}": n}) for n in range(MOST_FIELDS + 9)]
     assert "kind" in answers(train, ["call 1"])[0]

@@ -326,6 +326,7 @@ def test_nothing_good_is_lost(hone: Hone, home: Path, monkeypatch: pytest.Monkey
     assert hone("data", "check", "good.yaml", "--json").json == first.json
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["invalid UTF-8", "wrong type"])
 def test_the_real_command_says_the_same(kind: str, home: Path) -> None:
     bad = KINDS[kind]

@@ -174,6 +174,7 @@ def test_one_label_for_every_row_is_refused(hone: Hone, tmp_path: Path, tiny_bas
     assert "every one of 60 rows has the answer 'late'" in ran.err
 
 
+@pytest.mark.slow
 def test_a_refusal_ends_with_the_code_for_data(hone: Hone, tmp_path: Path, tiny_base: Path, workspace: Path) -> None:
     spec = describe(tmp_path, tiny_base, [*ROWS, {"text": "no label here"}])
     ran = hone("data", "check", spec, "--workspace", workspace)

@@ -75,6 +75,7 @@ def test_a_run_warns_of_packages_that_are_not_as_pinned(tmp_path: Path, monkeypa
     assert prepared.directory.events() == told
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["/dev/null", "/proc/x", "file", "file/below"])
 def test_a_workspace_that_cannot_be_one_is_found_by_trying(place: str, tmp_path: Path, hone: Hone) -> None:
     (tmp_path / "file").write_text("mine")

@@ -72,6 +72,7 @@ async def ask(client: ClientSession, url: str, user: int, **more: Any) -> tuple[
         return got.status, got.headers.get("x-hone-version"), await got.read()
 
 
+@pytest.mark.slow
 def test_sigterm_lets_answers_finish_and_a_kill_loses_no_rollout(tmp_path: Path) -> None:
     engine = Engine({"m1": Model("a b c d", delay=0.3), "m2": Model(delay=0.3)})
     policy = {"steps": [50, 100], "minimum_requests": 100_000}

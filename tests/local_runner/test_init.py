@@ -330,6 +330,7 @@ def test_errors_are_json_where_that_is_asked(hone: Hone, tmp_path: Path) -> None
     assert ran.json["error"]["code"] == "source"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("typed", "label"), [("y\n\n", "kind"), ("urgency\n\n", "urgency")])
 def test_on_a_terminal_it_asks(tmp_path: Path, typed: str, label: str) -> None:
     rows = [{**row, "urgency": ("high", "low", "none")[number % 3]} for number, row in enumerate(LABELED)]

@@ -134,6 +134,7 @@ def as_a_job() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("begin", [None, as_a_job])
 def test_a_termination_is_passed_on_as_an_interruption(
     begin: Callable[[], None] | None, stand_in: dict[str, str], tmp_path: Path

@@ -38,6 +38,7 @@ def test_by_hand(name: str, value: float) -> None:
     assert metric(name).corpus(["a", "A ", "z", "b"], ["a", "a", "a", "b"]) == pytest.approx(value)
 
 
+@pytest.mark.slow
 @given(PAIRS)
 def test_as_scikit_learn(pairs: list[tuple[str, str]]) -> None:
     said, meant = ([pair[side] for pair in pairs] for side in (0, 1))
@@ -52,6 +53,7 @@ def test_as_scikit_learn(pairs: list[tuple[str, str]]) -> None:
         assert metric(name).corpus(said, meant) == pytest.approx(float(value), abs=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 @given(pairs=PAIRS, seed=st.integers(0, 99))
 def test_a_resample_is_scored_as_the_set_that_it_is(name: str, pairs: list[tuple[str, str]], seed: int) -> None:

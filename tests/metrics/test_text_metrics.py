@@ -79,6 +79,7 @@ def test_macro_f1_of_counts_is_that_of_the_resampled_items(pairs: list[tuple[str
     assert values == pytest.approx(expected, abs=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["exact_match", "accuracy", "macro_f1"])
 @given(pairs=LABEL_PAIRS, random=st.randoms(use_true_random=False))
 @settings(deadline=None)

@@ -166,6 +166,7 @@ def expected(role: str, device: Device) -> str:
     return f"{name}.{device if name in FILES[device] else 'cpu'}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", sorted(FUNCTIONS))
 def test_every_function_reaches_modal_in_the_image_of_its_role(
     deployed: tuple[Device, Plane], key: tuple[StageName, str]

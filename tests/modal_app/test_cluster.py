@@ -114,6 +114,7 @@ except Exception as error:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["nodes", "config"])
 def test_a_cluster_has_the_size_that_the_settings_or_the_description_say(how: str, tmp_path: Path) -> None:
     spec = tmp_path / "spec.yaml"

@@ -37,6 +37,7 @@ def test_decoys_in_the_current_folder_do_no_harm(decoys: Path) -> None:
     assert (done.returncode, done.stdout) == (0, "its own\n"), done.stderr
 
 
+@pytest.mark.slow
 def test_the_current_folder_is_looked_in_last_where_it_shadows_a_package(decoys: Path) -> None:
     """``modal run -m`` puts it first, as an empty entry."""
     code = "import sys; sys.path.insert(0, ''); import modal_app.images; print(sys.path[-1] == '')"
@@ -44,6 +45,7 @@ def test_the_current_folder_is_looked_in_last_where_it_shadows_a_package(decoys:
     assert (done.returncode, done.stdout) == (0, "True\n"), done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [("-c", "import modal_app.images"), ("-m", "modal", "run", "-m", "modal_app.images")])
 def test_what_shadows_a_package_is_named_and_not_imported(decoys: Path, how: tuple[str, ...]) -> None:
     done = run(PROJECT.parent, [decoys, PROJECT], *how)

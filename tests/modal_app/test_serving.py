@@ -102,6 +102,7 @@ def test_only_a_number_pins(setting: str | None, pinned: bool) -> None:
     assert is_pinned(setting) is pinned
 
 
+@pytest.mark.slow
 def test_champions_that_one_engine_can_serve_stand_beside_it(
     shelf: Shelf, base: Path, adapter: Stored[TrainArtifact], merged: Stored[OptimizeArtifact], tmp_path: Path
 ) -> None:

@@ -253,6 +253,7 @@ def test_sizes_are_those_of_modal_deploy_alone(monkeypatch: pytest.MonkeyPatch) 
     assert size("train", TRAIN).gpu == "H100"
 
 
+@pytest.mark.slow
 def test_a_description_is_planned_with_the_clients_packages_alone() -> None:
     code = f"""
 import json, sys

@@ -49,6 +49,7 @@ def test_the_summary_speaks_to_people() -> None:
     assert "measured, not promised" in summary
 
 
+@pytest.mark.slow
 def test_without_a_method_the_smallest_sufficient_one_is_taken() -> None:
     small = {**MESSAGE, "base_model": "Qwen/Qwen3-0.6B"}
     del small["method"]
@@ -97,6 +98,7 @@ def test_a_target_that_is_reached_already_is_not_feasible(target: float) -> None
     assert "nothing to gain" in plan.summary
 
 
+@pytest.mark.slow
 def test_a_data_set_of_any_size_is_planned_at_once() -> None:
     plan = answer(parse(MESSAGE, overrides=["dataset.size=1000000000000", "method=lora"]))
     assert plan.method.value == "lora"

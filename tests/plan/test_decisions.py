@@ -134,6 +134,7 @@ def test_power_grows_with_the_test_split() -> None:
     assert at.minimum_detectable_gain == pytest.approx(0.23, abs=0.01)
 
 
+@pytest.mark.slow
 def test_power_of_huge_test_splits_comes_at_once() -> None:
     at, beyond = (estimate_power(n, alpha=0.05, power=0.8, target=None) for n in (10**6, 10**12))
     assert at.minimum_detectable_gain is not None and beyond.minimum_detectable_gain is not None

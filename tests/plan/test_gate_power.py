@@ -56,6 +56,7 @@ def test_decisions_are_those_of_the_gate(rows: int, data: st.DataObject) -> None
     assert bool(found[0]) == real.non_inferior
 
 
+@pytest.mark.slow
 def test_variants_cost_rows_and_a_served_one_has_to_show_the_gain_as_well() -> None:
     needed = [
         estimate_gate(gate, rows=500, baseline=0.6, gain=0.06, power=0.8).rows_for_gain

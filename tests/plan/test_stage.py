@@ -85,6 +85,7 @@ def test_a_plan_by_the_base_and_its_tokenizer(tmp_path: Path, base: BaseModelRef
     assert digests[0] == digests[1]
 
 
+@pytest.mark.slow
 def test_every_wish_changes_the_plan(tmp_path: Path, base: BaseModelRef, rows: Path) -> None:
     usual = plan(tmp_path / "usual", config(base, rows))
     changes: list[dict[str, object]] = [
@@ -139,6 +140,7 @@ def test_warnings_are_events_and_part_of_the_plan(tmp_path: Path, base: BaseMode
     assert not artifact.servable_by_vllm
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", OTHERS)
 def test_an_adapter_that_is_no_lora_has_no_rank_and_is_served_merged(
     tmp_path: Path, base: BaseModelRef, rows: Path, kind: str

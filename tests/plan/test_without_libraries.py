@@ -74,6 +74,7 @@ def _safetensors(folder: Path) -> dict[str, Any]:
     return header
 
 
+@pytest.mark.slow
 def test_a_known_base_of_the_hub_is_planned_from_the_table(tmp_path: Path) -> None:
     plan = planned(tmp_path)
     assert plan["parameters"] == 596_049_920
@@ -95,6 +96,7 @@ def test_a_folder_is_planned_from_its_config(tmp_path: Path) -> None:
     assert any("a tokenizer needs transformers, which is not installed here" in text for text in plan["warnings"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "says"),
     [

@@ -133,6 +133,7 @@ with start_engine(launch, places, python=sys.executable) as engine:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("visible", "shown"), [(None, "--tensor-parallel-size 2"), ("2", "json.tool --help")])
 def test_an_engine_is_told_how_many_gpus_share_the_model(
     base: Path, tmp_path: Path, visible: str | None, shown: str

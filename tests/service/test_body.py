@@ -56,6 +56,7 @@ def test_any_body_is_a_request_or_a_refusal(text: str) -> None:
 rows = st.lists(st.dictionaries(st.text(min_size=1), json_values, min_size=1, max_size=3), min_size=1, max_size=3)
 
 
+@pytest.mark.slow
 @given(rows)
 def test_rows_arrive_as_they_were_sent(sent: list[dict[str, Any]]) -> None:
     text = json.dumps({**BODY, "rows": sent})

@@ -88,6 +88,7 @@ def test_the_test_where_clusters_lie_on_both_sides_is_the_score_test_by_hand() -
     assert found.p_value == pytest.approx(2 * float(student.sf(1.5, 3)), abs=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 3])
 def test_a_small_part_at_a_high_score_is_called_weak_by_chance_only(size: int) -> None:
     draw = np.random.default_rng(4)

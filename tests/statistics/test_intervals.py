@@ -136,6 +136,7 @@ def test_seed_decides() -> None:
     assert bootstrap_mean_interval(values, seed=1) != bootstrap_mean_interval(values, seed=2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("binary", [True, False])
 def test_coverage_in_clusters(binary: bool) -> None:
     """95% intervals cover 92-98% of 600 data sets (binomial noise 0.9%), naive ones far less."""

@@ -99,6 +99,7 @@ def test_the_level_at_small_margins_is_exact(margin: float, n: int, won: float) 
     assert 0.005 < passed <= 0.06
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("clustered", [False, True])
 def test_level_and_power(clustered: bool) -> None:
     """A variant exactly the margin worse passes at most 6.5% of 800 times; an equal one nearly always."""

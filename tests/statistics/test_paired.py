@@ -133,6 +133,7 @@ def test_graded_scores() -> None:
     assert result.test == "sign-flip, 10000 permutations"
 
 
+@pytest.mark.slow
 def test_level_in_clusters() -> None:
     """Under the null the cluster test rejects at most 6.5% of 600 data sets; ignoring clusters rejects far more."""
     generator = np.random.default_rng(4)
@@ -149,6 +150,7 @@ def test_level_in_clusters() -> None:
     assert naive / 600 > 0.3
 
 
+@pytest.mark.slow
 def test_level_of_independent_items() -> None:
     generator = np.random.default_rng(8)
     rejected = sum(

@@ -36,6 +36,7 @@ def test_many_discordant_items_have_the_interval_of_the_normal_approximation() -
     assert (low, high) == pytest.approx((0.1 - 1.96 * 0.022136, 0.1 + 1.96 * 0.022136), abs=0.002)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("alpha", [0.05, 0.001])
 def test_zero_is_excluded_exactly_where_mcnemar_rejects(alpha: float) -> None:
     for won, lost in product(range(26), range(26)):

@@ -34,6 +34,7 @@ def test_smallest_size_by_hand() -> None:
     assert minimum_detectable_gain(100, 1.0) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("gain", "baseline", "discordance"), [(0.05, 0.75, None), (0.1, 0.5, 0.2), (0.02, 0.9, 0.06)])
 def test_size_by_simulation(gain: float, baseline: float, discordance: float | None) -> None:
     n = required_size(gain, baseline, discordance=discordance)
@@ -46,6 +47,7 @@ def test_size_by_simulation(gain: float, baseline: float, discordance: float | N
     assert found == pytest.approx(mcnemar_power(n, gain, share), abs=0.025)
 
 
+@pytest.mark.slow
 @given(st.floats(0.02, 0.3), st.floats(0.0, 0.7))
 @settings(max_examples=30, deadline=None)
 def test_size_and_gain_are_inverse(gain: float, baseline: float) -> None:

@@ -41,6 +41,7 @@ def test_too_few_rows_give_what_they_have() -> None:
     assert len(drawn["a"]) == 2
 
 
+@pytest.mark.slow
 def test_replayed_rows_are_trained_and_counted(tiny: BaseModelRef, rows: Stored[DataArtifact], tmp_path: Path) -> None:
     old = data_artifact(tmp_path / "old", [conversation(n, prefix="old: ") for n in range(20)])
     config = train_config(tiny, retention={"method": "replay", "share": 0.2})

@@ -131,6 +131,7 @@ def test_turns_that_are_left_out_of_the_loss_are_said(tiny: BaseModelRef, work: 
     assert "train.assistant_only_loss to true" in warning.message
 
 
+@pytest.mark.slow
 def test_rows_that_are_cut_say_how_many_still_end(tiny: BaseModelRef, rows: Stored[DataArtifact], work: Path) -> None:
     trained = run_stage(work, train_config(tiny, max_steps=1, max_length=32, long_rows="truncate"), rows)
     report = trained.artifact.rendered
@@ -139,6 +140,7 @@ def test_rows_that_are_cut_say_how_many_still_end(tiny: BaseModelRef, rows: Stor
     assert any(f"{report.ended} of 24 train an end of turn" in message for message in warnings)
 
 
+@pytest.mark.slow
 def test_live_metrics_and_progress_are_sent(tiny: BaseModelRef, rows: Stored[DataArtifact], work: Path) -> None:
     events = run_stage(work, train_config(tiny), rows).events
     metrics = [event.data for event in events if event.kind == "metric"]
@@ -168,6 +170,7 @@ class TestErrors:
         with pytest.raises(ModelError, match="does not exist"):
             run_stage(work, train_config(absent), rows)
 
+    @pytest.mark.slow
     def test_base_that_is_an_adapter(
         self, tiny: BaseModelRef, rows: Stored[DataArtifact], work: Path, tmp_path: Path
     ) -> None:

@@ -20,6 +20,7 @@ def rows(corpus: CorpusFiles) -> list[ChatRow]:
     return [json.loads(line) for line in corpus.train.read_text(encoding="utf-8").splitlines()]
 
 
+@pytest.mark.slow
 def test_same_seed_same_bytes(corpus: CorpusFiles, tmp_path: Path) -> None:
     again = write_base_corpus(tmp_path)
     assert again.train.read_bytes() == corpus.train.read_bytes()

@@ -15,11 +15,13 @@ def _contents(directory: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(directory.iterdir())}
 
 
+@pytest.mark.slow
 def test_same_seed_same_bytes(tmp_path: Path, small_directory: Path) -> None:
     write_demo_data(tmp_path, rows=1000, test_rows=100, seed=3)
     assert _contents(tmp_path) == _contents(small_directory)
 
 
+@pytest.mark.slow
 def test_another_seed_is_another_draw(tmp_path: Path, small_directory: Path) -> None:
     write_demo_data(tmp_path, rows=1000, test_rows=100, seed=4)
     first, second = _contents(tmp_path), _contents(small_directory)
@@ -27,6 +29,7 @@ def test_another_seed_is_another_draw(tmp_path: Path, small_directory: Path) -> 
     assert all(first[name] != second[name] for name in first)
 
 
+@pytest.mark.slow
 def test_no_other_file_is_left(demo_files: DemoFiles) -> None:
     assert {path.name for path in demo_files.triage.parent.iterdir()} == {path.name for path in astuple(demo_files)}
 

@@ -43,6 +43,7 @@ def _pairs(pairs: tuple[Pair, ...]) -> set[frozenset[int]]:
     return {frozenset((pair.first, pair.second)) for pair in pairs}
 
 
+@pytest.mark.slow
 def test_counts_follow_the_declared_shares(planted: Planted) -> None:
     # 6000 rows: 20, 30, 6, 50, 4 and 6 per thousand.
     assert len(planted.exact_duplicates) == 120
@@ -74,6 +75,7 @@ def test_equal_messages_are_the_planted_copies_and_contradictions(
     assert equal - copies == _pairs(planted.contradictions)
 
 
+@pytest.mark.slow
 def test_near_duplicates_are_the_planted_ones(
     planted: Planted, train: dict[int, dict[str, str]], test: dict[int, dict[str, str]]
 ) -> None:

@@ -67,6 +67,7 @@ async def load(asking: Asking, count: int, clients: int = 16) -> list[tuple[int,
     return answers
 
 
+@pytest.mark.slow
 def test_a_failing_candidate_is_rolled_back_under_load_and_nobody_loses_an_answer(tmp_path: Path) -> None:
     engine = Engine({"m1": Model("one"), "m2": Model("two", fails=0.3)})
 

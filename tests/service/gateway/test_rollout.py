@@ -122,6 +122,7 @@ def test_each_guardrail_sends_back_what_is_worse(worse: Behavior) -> None:
     assert ends.count("rolled_back") >= 9
 
 
+@pytest.mark.slow
 def test_equal_versions_are_seldom_rolled_back() -> None:
     ends = [play(STRICT, seed)[0].status for seed in range(60)]
     assert ends.count("promoted") >= 60 * 0.9

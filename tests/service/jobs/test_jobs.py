@@ -121,6 +121,7 @@ def test_a_waiting_job_pauses_goes_on_and_is_cancelled(client: TestClient) -> No
     ]
 
 
+@pytest.mark.slow
 def test_events_have_pages_and_are_followed_to_the_end(client: TestClient) -> None:
     job = order(client).json()["id"]
     client.post(f"{JOBS}/{job}/cancel")

@@ -74,6 +74,7 @@ def test_every_kind_of_name_leads_somewhere(
     assert service.engines.asked == [target]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["nobody", "ft:unknown", "triage@latest", "../x", "hone:tiny", "a b"])
 def test_other_names_do_not(client: TestClient, name: str) -> None:
     for answer in (ask(client, name), client.get(f"/v1/models/{name}")):
