@@ -1,4 +1,5 @@
 # make demo     set up, and run the main job on an embedded task
+# make demo-loop  set up, and show a version that is retrained when what it is asked changes
 # make test     set up, and run every test that this machine can run
 # make check    style, types, imports and the fast tests
 # make label-studio  the annotation server that one of the tests talks to, in an environment of its own (1 GB)
@@ -7,7 +8,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo label-studio test check test-full modal-smoke fast docs clean
+.PHONY: help setup demo demo-loop label-studio test check test-full modal-smoke fast docs clean
 
 # Compiled bytecode is kept: without it every test worker compiles each library again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -23,6 +24,7 @@ MAIN := pipeline/environments/main.cpu.txt
 SERVE := pipeline/environments/serve-vllm.cpu.txt
 LEGACY := pipeline/environments/optimize-legacy.cpu.txt
 DEMO := hone-demo
+LOOP := hone-loop
 CLIENT := .venv-client
 LABEL_STUDIO := .venv-label-studio
 FAST := $(BIN)/python -m pytest -q -n 2 --dist loadfile
@@ -64,6 +66,11 @@ setup: $(VENV)/.serve $(VENV)/.legacy $(VENV)/.dev
 
 demo: $(VENV)/.serve
 	$(BIN)/hone demo $(DEMO)
+
+# From the beginning each time: the story has one end.
+demo-loop: $(VENV)/.serve
+	rm -rf $(LOOP)
+	$(BIN)/python -m local_runner.demo.loop $(LOOP)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -115,4 +122,4 @@ docs: demo $(VENV)/.dev
 	$(BIN)/python docs/generate_screenshots.py $(DEMO)
 
 clean:
-	rm -rf $(DEMO) .hone .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(DEMO) $(LOOP) .hone .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

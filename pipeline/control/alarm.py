@@ -129,7 +129,7 @@ class Sender:
                     said = f"cannot be reached: {type(error).__name__}"
                     continue
                 if answer.is_success or answer.status_code == _TAKEN:
-                    return {"status": answer.status_code, **_read(answer)}
+                    return {"http_status": answer.status_code, **_read(answer)}
                 said = f"answered {answer.status_code}: {answer.text[:_SHOWN]}"
                 if answer.status_code not in _AGAIN:
                     break

@@ -50,7 +50,7 @@ def report() -> DriftReport:
 
 def test_a_delivery_is_signed_as_the_receiver_verifies() -> None:
     receiver = Receiver(202)
-    assert receiver.sender().send(DELIVERY) == {"status": 202, "run": "triage-1"}
+    assert receiver.sender().send(DELIVERY) == {"http_status": 202, "run": "triage-1"}
     assert receiver.taken == [(DELIVERY.id, DELIVERY.body)]
     headers = receiver.sender().headers(DELIVERY)
     assert Webhook(SECRET).verify(DELIVERY.body, headers) == {"type": "drift.alarm"}
@@ -60,13 +60,13 @@ def test_a_delivery_is_signed_as_the_receiver_verifies() -> None:
 
 def test_what_may_pass_is_sent_again_under_the_same_id() -> None:
     receiver = Receiver(0, 503, 202)
-    assert receiver.sender().send(DELIVERY)["status"] == 202
+    assert receiver.sender().send(DELIVERY)["http_status"] == 202
     assert [name for name, _ in receiver.taken] == [DELIVERY.id] * 3
     assert receiver.waited == [1.0, 4.0]
 
 
 def test_what_was_taken_before_is_no_error() -> None:
-    assert Receiver(409).sender().send(DELIVERY)["status"] == 409
+    assert Receiver(409).sender().send(DELIVERY)["http_status"] == 409
 
 
 @pytest.mark.parametrize(("statuses", "tries"), [((422,), 1), ((401,), 1), ((500,) * ATTEMPTS, ATTEMPTS)])

@@ -52,6 +52,18 @@ def test_a_run_that_passed_becomes_candidate_and_champion(tmp_path: Path, regist
     assert set(calls) == set(fixture.calls)
 
 
+def test_a_run_that_is_to_be_rolled_out_stays_candidate(tmp_path: Path, registry: MemoryRegistry) -> None:
+    session, prepared, _ = made(tmp_path, registry)
+    spec = prepared.run.spec.model_copy(update={"promote": "candidate"})
+    waiting = Prepared(prepared.run.model_copy(update={"spec": spec}), prepared.directory)
+    session.track(waiting, FINISHED)
+    (version,) = registry.list_versions()
+    assert (version.verdict, version.aliases) == ("promoted", ("candidate",))
+    registry.set_alias("triage", "champion", 1, None)  # as a rollout does at its end
+    session.track(waiting, FINISHED)
+    assert registry.list_versions()[0].aliases == ("candidate", "champion")
+
+
 def test_a_refused_run_gets_a_number_and_no_alias(tmp_path: Path, registry: MemoryRegistry) -> None:
     session, prepared, _ = made(tmp_path, registry, promoted=False)
     session.track(prepared, FINISHED)
