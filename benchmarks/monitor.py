@@ -210,7 +210,8 @@ def main() -> int:
     figures = measure(arguments.data, arguments.windows, arguments.trials)
     print(json.dumps(figures, indent=2))
     if arguments.json:
-        write_atomic(arguments.json, json.dumps(figures, indent=2) + "\n")
+        shown = {name: value for name, value in figures.items() if name != "detectors"}  # the page of docs has these
+        write_atomic(arguments.json, json.dumps(shown, indent=2) + "\n")
     if arguments.docs:
         write_atomic(arguments.docs, insert(arguments.docs.read_text(encoding="utf-8"), table(figures)))
     return int(not met(figures))

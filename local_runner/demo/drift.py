@@ -1,32 +1,20 @@
-"""The demo's messages before and after a drift: from one day on, customers call the products by other names."""
+"""The demo's messages before and after a drift: from one day on, customers ask about products that are new."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
 from typing import Final
 
-from local_runner.demo.phrases import PRODUCTS, Product
+from local_runner.demo.phrases import PRODUCTS
 from local_runner.demo.triage import draw_ticket
 
 SYSTEM: Final = "Name the product that the message is about."
 
-RENAMED: Final[Mapping[Product, tuple[str, str]]] = {
-    "camera": ("spyglass", "porthole"),
-    "router": ("beacon", "relay"),
-    "thermostat": ("hearth", "radiator"),
-    "doorbell": ("gong", "buzzer"),
-    "speaker": ("jukebox", "subwoofer"),
-    "lock": ("latch", "padlock"),
-    "lamp": ("lantern", "torch"),
-    "plug": ("outlet", "adapter"),
-}
-"""The new names, in the order of the old ones."""
-
-_NEW: Final = {old: new for product, olds in PRODUCTS.items() for old, new in zip(olds, RENAMED[product], strict=True)}
-_OLD: Final = re.compile(rf"\b({'|'.join(_NEW)})\b", re.IGNORECASE)
+LAUNCHED: Final = ("vacuum", "sprinkler", "projector")
+"""Products that nobody had asked about before the drift."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +22,7 @@ class Question:
     """A message and the product that it is about."""
 
     message: str
-    product: Product
+    product: str
 
     def row(self) -> dict[str, str]:
         """Return it as a row of a file."""
@@ -42,21 +30,25 @@ class Question:
 
 
 def questions(seed: int, *, drifted: bool = False) -> Iterator[Question]:
-    """Yield messages, each only once."""
+    """Yield messages, each only once; ``drifted`` ones are about what was launched, and name old products beside it."""
     random = Random(f"drift {seed} {drifted}")  # noqa: S311 - synthetic data
     seen = set[str]()
     while True:
         ticket = draw_ticket(random)
-        message = renamed(ticket.message) if drifted else ticket.message
-        if message not in seen:
-            seen.add(message)
-            yield Question(message, ticket.record.product)
+        question = Question(ticket.message, ticket.record.product)
+        if drifted:
+            launched = random.choice(LAUNCHED)
+            question = Question(_about(launched, ticket.message, PRODUCTS[ticket.record.product]), launched)
+        is_named = not drifted or question.product in question.message.lower()  # a typing error may hide the old name
+        if is_named and question.message not in seen:
+            seen.add(question.message)
+            yield question
 
 
-def renamed(message: str) -> str:
-    """Return a message with the new names for the old ones."""
-    return _OLD.sub(lambda found: _cased(_NEW[found[0].lower()], found[0]), message)
+def _about(launched: str, message: str, names: tuple[str, ...]) -> str:
+    """Return a message with another product in the place of the one that it is about."""
 
+    def cased(found: re.Match[str]) -> str:
+        return launched.capitalize() if found[0][0].isupper() else launched
 
-def _cased(word: str, like: str) -> str:
-    return word.capitalize() if like[0].isupper() else word
+    return re.sub(rf"\b({'|'.join(names)})\b", cased, message, flags=re.IGNORECASE)

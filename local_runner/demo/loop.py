@@ -2,9 +2,9 @@
 
     python -m local_runner.demo.loop [FOLDER]
 
-Trains and serves a version, lets customers ask and correct it, and from some point on call the products by other
-names. `hone monitor` gives an alarm, its webhook has the version retrained on what was corrected, the gate decides, and
-a rollout moves the traffic.
+Trains and serves a version, lets customers ask, rate and correct it, and from some point on ask about products that
+were launched since. `hone monitor` gives an alarm, its webhook has the version retrained on what was corrected, the
+gate decides, and a rollout moves the traffic.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ class _Story:
         self._traffic("customers ask as they always did", islice(known, sizes.reference + sizes.window))
         quiet = self._monitor()
         self.tell(f"monitor: {'ALARM' if quiet['alarm'] else 'no alarm'}")
-        self._traffic("customers call the products by other names", islice(drifted, sizes.drifted))
+        self._traffic("customers ask about new products", islice(drifted, sizes.drifted))
         alarm = self._monitor("--retrain", f"{self.service.base_url}/webhooks/retrain")
         found = tuple(reading["detector"] for reading in alarm["readings"] if reading["drifted"])
         self.tell(f"monitor: {'ALARM' if alarm['alarm'] else 'no alarm'} ({', '.join(found)})")
@@ -161,7 +161,9 @@ class _Story:
     def _score(self, version: str, scored: dict[str, list[Question]]) -> dict[str, float]:
         """Ask a version directly, so that nothing of it is captured."""
         found = {name: self.service.ask(version, asked) for name, asked in scored.items()}
-        self.tell(f"{version} is right on {found['known']:.1%} with the old names and {found['new']:.1%} with the new")
+        self.tell(
+            f"{version} is right on {found['known']:.1%} about known products and {found['new']:.1%} about new ones"
+        )
         return found
 
     def _traffic(self, what: str, asked: Iterator[Question]) -> None:
@@ -185,7 +187,7 @@ class _Story:
 
     def _roll_out(self, asked: Iterator[Question]) -> tuple[str, ...]:
         """Give the new version traffic step by step while customers ask; return what was decided."""
-        guardrails = {"latency": None, "length": None}  # two engines share two cores; other names are longer
+        guardrails = {"latency": None, "length": None}  # engines share two cores; other names are longer
         policy = {"steps": [25, 100], "minimum_requests": 30, "guardrails": guardrails}
         rollout = self.gateway.post("/rollouts", {"name": NAME, "candidate": NEW, "policy": policy})["id"]
         self._traffic(f"a rollout sends customers to {NEW}, first every fourth", islice(asked, self.sizes.rollout))
@@ -210,8 +212,8 @@ def main() -> int:
         return int(error.exit_code)
     write_atomic(folder / "loop.json", json.dumps(asdict(found), indent=2) + "\n")
     tell(
-        f"{found.champion} is champion; right with the new names: {found.new_before:.1%} before, {found.new_after:.1%} "
-        f"after; with the old: {found.known_before:.1%} and {found.known_after:.1%}; {found.seconds:.0f} s"
+        f"{found.champion} is champion; right about new products: {found.new_before:.1%} before, {found.new_after:.1%} "
+        f"after; about known ones: {found.known_before:.1%} and {found.known_after:.1%}; {found.seconds:.0f} s"
     )
     return int(not (found.alarm and not found.quiet_alarm and found.champion == NEW))
 
