@@ -27,6 +27,22 @@ adapter merged into it. It gives no answers, so that it is not served as chat (`
 often it scores the chosen answer of a test pair higher (`pairwise_accuracy`), beside the base, which prefers the answer
 that it finds likelier.
 
+## Teachers
+
+A method that learns from a teacher names another model (`train.gkd.teacher`: a folder, a Hub id, `run:NAME` or
+`NAME@champion`). `gkd` reads the rows with both models and brings the student's probabilities of the trained tokens to
+the teacher's, which must have the same tokenizer. `seq_kd` asks the teacher the questions of the training rows first
+and trains on its answers by `sft`; with `train.rewards` it draws several and keeps the best that earns
+`seq_kd.least_reward`, so that a question to which no answer is good enough is left out and counted. Answers are kept as
+they come, and stored with the model (`taught.jsonl`). Validation rows keep their own.
+
+```yaml
+train:
+  method: seq_kd
+  seq_kd: {teacher: "triage-large@champion", num_generations: 4, max_completion_length: 64}
+  rewards: [json_exact_match]
+```
+
 ## Rewards
 
 A method that learns from rewards takes ordinary rows: it asks the prompt, draws answers of its own, and is rewarded for
@@ -62,12 +78,22 @@ the distance from the base in nats per token, and a training warns once of each 
 What was drawn, and everything else, goes on after a kill to the same bytes."""
 
 
+_HEADS = (
+    "method",
+    "what it is",
+    "learns from",
+    "compares with the base",
+    "sequences of a row",
+    "leaves",
+    "served as chat",
+    "shown to learn on a CPU in",
+    "shown on a GPU in",
+)
+
+
 def methods_markdown() -> str:
     """Return the page: a table of all methods, then the options of each that has some."""
-    rows = [
-        "| method | what it is | learns from | compares with the base | sequences of a row |",
-        "|---|---|---|---|---|",
-    ]
+    rows = [f"| {' | '.join(_HEADS)} |", "|---" * len(_HEADS) + "|"]
     rows += [_row(name, method) for name, method in METHODS.items()]
     sections = [_options(name, method) for name, method in METHODS.items() if name in TrainOptions.model_fields]
     introduction = _INTRODUCTION.replace("{guards}", "\n".join(_defaults(RewardGuards, "train.guards.")))
@@ -78,7 +104,18 @@ def methods_markdown() -> str:
 def _row(name: str, method: Method) -> str:
     linked = f"[`{name}`](#{name})" if name in TrainOptions.model_fields else f"`{name}`"
     reference = "yes" if method.reference else "no"
-    return f"| {linked} | {method.title} | {' or '.join(method.kinds)} rows | {reference} | {method.sequences} |"
+    cells = [
+        linked,
+        method.title,
+        f"{' or '.join(method.kinds)} rows",
+        reference,
+        str(method.sequences),
+        "a model that scores answers" if method.scores else "a model that answers",
+        "no" if method.scores else "yes",
+        f"`{method.learns}`",
+        "not yet" if method.gpu is None else f"[{method.gpu}]({method.gpu})",
+    ]
+    return f"| {' | '.join(cells)} |"
 
 
 def _options(name: str, method: Method) -> str:

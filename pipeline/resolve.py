@@ -107,6 +107,7 @@ class Resolver:
             retention_waived=waived,
             judge=self._judge(spec.evaluate.judge),
             rewards=tuple(self._reward(reward) for reward in spec.train.rewards),
+            teacher=self._teacher(spec),
             bias=tuple(self._probe(probe) for probe in spec.evaluate.bias),
             benchmarks=tuple(self._source(path, "preflight.benchmarks") for path in spec.preflight.benchmarks),
             parent=parent.ref if parent is not None else None,
@@ -164,6 +165,14 @@ class Resolver:
         if commit is None and revision is not None and _COMMIT.match(revision):
             commit = revision
         return unresolved(name, revision) if commit is None else Reference(location=name, digest=commit)
+
+    def _teacher(self, spec: RunSpec) -> BaseModelRef | None:
+        if spec.train.teacher is None:
+            return None
+        key = f"train.{spec.train.method}.teacher"
+        teacher, _ = self._base(BaseModelSpec(name=spec.train.teacher), key)
+        _check_answers(teacher, key)
+        return teacher
 
     def _reward(self, reward: RewardSpec) -> RewardSpec:
         if reward.name == REWARD_MODEL:
@@ -385,7 +394,7 @@ def data_options(data: DataSpec) -> DataOptions:
     return DataOptions.model_validate({name: getattr(data, name) for name in DataOptions.model_fields})
 
 
-def _check_answers(base: BaseModelRef) -> None:
+def _check_answers(base: BaseModelRef, key: str = "base_model") -> None:
     """Refuse a base of this machine that has one output for a text, and no words."""
     config = Path(base.weights.location) / "config.json" if base.weights is not None else None
     if config is None or not config.is_file():
@@ -396,8 +405,8 @@ def _check_answers(base: BaseModelRef) -> None:
         return
     if any("SequenceClassification" in str(name) for name in names):
         raise ModelError(
-            "this model scores texts and writes none, so it cannot learn to answer",
-            where=f"base_model: {base.name}",
+            "this model scores texts and writes none, so nothing learns to answer from it",
+            where=f"{key}: {base.name}",
             fix="name the language model that it was made of; as a reward it goes into train.rewards",
         )
 

@@ -72,6 +72,7 @@ class ResolvedRun(Schema):
     retention_waived: str | None
     judge: ResolvedJudge | None = None
     rewards: tuple[RewardSpec, ...] = ()
+    teacher: BaseModelRef | None = None
     bias: tuple[ResolvedProbe, ...] = ()
     benchmarks: tuple[Reference, ...] = ()
     champion: Annotated[Champion | None, NotFingerprinted()] = None

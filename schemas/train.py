@@ -20,6 +20,7 @@ from schemas.adapters import LORAS, OTHERS, AdapterName
 from schemas.artifacts import Artifact, Inputs, Stored
 from schemas.base import Digest, NotFingerprinted, Reference, RelativePath, Schema, Seed
 from schemas.data import DataArtifact
+from schemas.distillation import GkdOptions, SeqKdOptions, TaughtReport
 from schemas.distributed import DistributedOptions, Strategy
 from schemas.faults import FaultCode
 from schemas.methods import METHODS, TrainMethod
@@ -99,6 +100,8 @@ class TrainOptions(RenderOptions):
     cpo: CpoOptions = CpoOptions()
     simpo: SimpoOptions = SimpoOptions()
     reward: RewardOptions = RewardOptions()
+    gkd: GkdOptions = GkdOptions()
+    seq_kd: SeqKdOptions = SeqKdOptions()
     grpo: GrpoOptions = GrpoOptions()
     rloo: RlooOptions = RlooOptions()
     ppo: PpoOptions = PpoOptions()
@@ -185,9 +188,25 @@ class TrainOptions(RenderOptions):
         return self
 
     @model_validator(mode="after")
+    def _teacher_fits(self) -> TrainOptions:
+        for name, method in METHODS.items():
+            if method.teacher and name != self.method and getattr(self, name).teacher is not None:
+                raise ValueError(f"{name}.teacher: this is who {name} learns from, and method is {self.method}")
+        if not METHODS[self.method].teacher:
+            return self
+        if self.distributed is not None:
+            raise ValueError(f"{self.method} asks its teacher in one process: leave distributed out")
+        sampled = self.method == "seq_kd" and self.seq_kd.num_generations > 1
+        if sampled and not self.rewards:
+            raise ValueError("seq_kd takes the first answer where nothing rewards them: name rewards, or draw one")
+        if sampled and self.seq_kd.temperature == 0.0:
+            raise ValueError("seq_kd: at temperature 0 all answers are alike: raise it, or draw one")
+        return self
+
+    @model_validator(mode="after")
     def _rewards_fit(self) -> TrainOptions:
         if not METHODS[self.method].rewarded:
-            if self.rewards:
+            if self.rewards and self.method != "seq_kd":
                 known = " or ".join(name for name, method in METHODS.items() if method.rewarded)
                 raise ValueError(f"{self.method} learns from no rewards: set method to {known}, or remove rewards")
             return self
@@ -247,6 +266,17 @@ class TrainSpec(TrainOptions):
     gradient_accumulation_steps: Positive | None = None
     max_length: Positive | None = None
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0,)
+
+    @model_validator(mode="after")
+    def _teacher_is_named(self) -> TrainSpec:
+        if METHODS[self.method].teacher and self.teacher is None:
+            raise ValueError(f"{self.method} learns from a teacher: name it in train.{self.method}.teacher")
+        return self
+
+    @property
+    def teacher(self) -> str | None:
+        """The model that is learned from, as the description names it."""
+        return getattr(self, self.method).teacher if METHODS[self.method].teacher else None
 
     @model_validator(mode="after")
     def _methods_fit(self) -> TrainSpec:
@@ -317,12 +347,19 @@ class TrainConfig(TrainOptions):
     gradient_accumulation_steps: Positive
     max_length: Positive
     seed: int
+    teacher: BaseModelRef | None = None
     ignore: Annotated[tuple[FaultCode, ...], NotFingerprinted()] = ()
 
     @model_validator(mode="after")
     def _batch_compares(self) -> TrainConfig:
         if self.method == "kto" and self.kto.loss_type == "kto" and self.per_device_train_batch_size < 2:
             raise ValueError("kto compares the answers of a batch: set per_device_train_batch_size to 2 or more")
+        return self
+
+    @model_validator(mode="after")
+    def _teacher_is_given(self) -> TrainConfig:
+        if METHODS[self.method].teacher and self.teacher is None:
+            raise ValueError(f"{self.method} learns from a teacher: name it in train.{self.method}.teacher")
         return self
 
     @model_validator(mode="after")
@@ -364,7 +401,7 @@ class TrainArtifact(Artifact):
     greedy answers to the validation rows, and ``rewards`` says how its answers changed. A step is ``accumulation``
     batches of ``micro_batch`` rows, dealt to ``processes``; ``strategy`` is how several share the work. ``penalty`` is
     that of the retention methods at the last step; ``interpolation`` is the part of the change that was kept after
-    training.
+    training. ``taught`` says what a teacher answered.
     """
 
     kind: Literal["adapter", "full"]
@@ -391,5 +428,6 @@ class TrainArtifact(Artifact):
     strategy: Strategy | None = None
     recoveries: tuple[Recovery, ...] = ()
     rewards: RewardReport | None = None
+    taught: TaughtReport | None = None
     template_digest: str
     tokenizer_digest: Digest

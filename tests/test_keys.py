@@ -104,6 +104,14 @@ TOGETHER: dict[str, dict[str, Any]] = {
     "train.adapter": {"serve.variant": None, "base_model.init": None, "base_model.name": "hone:tiny"},
     "base_model.name": {"base_model.init": None},
     "train.kto.precompute_ref_log_probs": {"train.kto.loss_type": "apo_zero_unpaired"},
+    "train.gkd.teacher": {"train.method": "gkd", "train.packing": False},
+    "train.seq_kd.teacher": {"train.method": "seq_kd", "train.packing": False},
+    "train.seq_kd.num_generations": {
+        "train.method": "seq_kd",
+        "train.seq_kd.teacher": "a-model",
+        "train.rewards": ["exact_match"],
+        "train.packing": False,
+    },
     "train.rewards": {"train.method": "grpo", "train.completion_only_loss": True},
     "train.grpo.importance_sampling_level": {"train.grpo.loss_type": "grpo"},
 }
@@ -182,7 +190,7 @@ class Anywhere(Resolver):
         words = text if revision is None else f"{text}@{revision}"
         return Reference(location=text, digest=hashlib.sha256(words.encode()).hexdigest())
 
-    def _base(self, spec: BaseModelSpec) -> tuple[BaseModelRef, None]:
+    def _base(self, spec: BaseModelSpec, key: str = "base_model") -> tuple[BaseModelRef, None]:
         if spec.init is not None:
             return BaseModelRef(name="init", init=self._init(spec)), None
         digest = hashlib.sha256(f"{spec.name}@{spec.revision}".encode()).hexdigest()

@@ -240,3 +240,28 @@ def test_a_reward_model_counts_by_what_it_is(fixture: RunFixture, tmp_path: Path
         found.resolve(spec("judge"))
     trained = {"train": {"method": "reward"}, "serve": False}
     assert [metric.name for metric in found.resolve(spec("judge", **trained)).metrics] == ["pairwise_accuracy"]
+
+
+def test_a_teacher_is_named_as_a_base_is(fixture: RunFixture, tmp_path: Path) -> None:
+    write_base(tmp_path / "base")
+    found = resolver(fixture)
+    teacher = found.resolve(spec("base", train={"method": "gkd", "gkd": {"teacher": "triage@1"}})).teacher
+    assert teacher is not None and teacher.weights is not None
+    assert teacher.weights == found.resolve(spec("triage@1")).base.weights
+    assert found.resolve(spec("base", train={"method": "sft"})).teacher is None
+    with pytest.raises(ModelError, match=r"train\.seq_kd\.teacher: nowhere"):
+        found.resolve(spec("base", train={"method": "seq_kd", "seq_kd": {"teacher": "nowhere"}}))
+
+
+@pytest.mark.parametrize(
+    ("train", "says"),
+    [
+        ({"method": "gkd"}, "name it in train.gkd.teacher"),
+        ({"method": "sft", "gkd": {"teacher": "base"}}, "this is who gkd learns from, and method is sft"),
+    ],
+)
+def test_a_teacher_without_its_method_and_a_method_without_its_teacher_are_refused(
+    train: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(ValueError, match=says):
+        spec("base", train=train)

@@ -66,6 +66,7 @@ def _named(spec: RunSpec) -> Iterator[tuple[str, str]]:
         if ":" in task.metric.name:
             yield f"evaluate.retention.{number}.metric.name", task.metric.name
     yield from _metrics(spec)
+    yield from _teacher(spec)
     for number, harness in enumerate(spec.evaluate.harness):
         yield f"evaluate.harness.{number}.task", harness.task
     for number, probe in enumerate(spec.evaluate.bias):
@@ -92,6 +93,11 @@ def _metrics(spec: RunSpec) -> Iterator[tuple[str, str]]:
             yield f"train.rewards.{number}.name", reward.name
         if isinstance(folder := reward.params.get("model"), str):
             yield f"train.rewards.{number}.params.model", folder
+
+
+def _teacher(spec: RunSpec) -> Iterator[tuple[str, str]]:
+    if spec.train.teacher is not None:
+        yield f"train.{spec.train.method}.teacher", spec.train.teacher
 
 
 def _judge(spec: RunSpec) -> Iterator[tuple[str, str]]:

@@ -169,6 +169,9 @@ def _described(request: RetrainRequest, origin: RunFile, version: RegisteredVers
             metric["params"]["model"] = models[metric["name"]].location
         metric["name"] = named.get(metric["name"], metric["name"])
     rewarding = {reward.name: _metric_name(reward.name, reward.code) for reward in origin.rewards}
+    if origin.teacher is not None and values["train"] == origin.spec.train.model_dump(mode="json"):
+        assert origin.teacher.weights is not None
+        values["train"][origin.spec.train.method]["teacher"] = origin.teacher.weights.location
     judging = {reward.name: reward.model for reward in origin.rewards if reward.model is not None}
     asked = {reward.name: reward.params for reward in origin.spec.train.rewards}
     for reward in values["train"]["rewards"]:

@@ -43,6 +43,7 @@ def train_config(run: ResolvedRun, plan: PlanArtifact, seed: int) -> TrainConfig
     return TrainConfig(
         **options,
         base=run.base,
+        teacher=run.teacher,
         lora=_lora(spec, plan),
         learning_rate=decided.learning_rate,
         num_train_epochs=decided.num_train_epochs,

@@ -257,6 +257,7 @@ def _warnings(request: Request, choice: Choice, servable: list[str], power: Powe
     elif servable:
         remedy = "serve the merged variant" if "merged" in request.variants else "add `merged` to variants and serve it"
         found.append(f"the adapter cannot be served by vLLM: {'; '.join(servable)}: {remedy}")
+    found += _teaching(request)
     lengths, most = request.lengths, request.train.max_length
     if most is not None and lengths.sampled and lengths.p95 > most:
         what = {"truncate": "are cut", "stop": "stop the run"}.get(request.train.long_rows, "are left out of training")
@@ -268,6 +269,20 @@ def _warnings(request: Request, choice: Choice, servable: list[str], power: Powe
     elif power.rows_for_target is not None:
         found += _too_few(power, power.rows_for_target)
     return found
+
+
+def _teaching(request: Request) -> list[str]:
+    """Return the warning that a teacher is not part of the estimates, where there is one."""
+    train = request.train
+    if not METHODS[train.method].teacher:
+        return []
+    if train.method == "seq_kd":
+        drawn = train.seq_kd
+        count = request.train_rows * drawn.num_generations
+        asked = f"before training the teacher gives {count:,} answers of up to {drawn.max_completion_length} tokens"
+    else:
+        asked = "the teacher is loaded beside the model"
+    return [f"{asked}: its memory and time are not part of these estimates"]
 
 
 def _too_few(power: PowerEstimate, needed: int) -> list[str]:

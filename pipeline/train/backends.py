@@ -3,29 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pipeline.backends.generation import Completion, Generator
 from pipeline.backends.training.job import MetricReward, ModelReward, Reward, Row, TrainJob, TrainOutcome
 from pipeline.core.models import ModelFiles
-from pipeline.render import Tokenizer
+from pipeline.render import Tokenizer, end_of_turn_ids
 from schemas.methods import TrainMethod
 
 if TYPE_CHECKING:
     from pipeline.backends.reward_transformers import RewardModel
 
 __all__ = [
+    "Completion",
     "MetricReward",
     "ModelReward",
     "Reward",
     "RewardModel",
     "Row",
+    "Teacher",
     "TrainJob",
     "TrainOutcome",
     "load_reward_model",
     "load_tokenizer",
+    "open_teacher",
     "train",
     "train_tokenizer",
 ]
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A loaded model that answers, and its tokenizer."""
+
+    tokenizer: Tokenizer
+    generator: Generator
 
 
 def train(method: TrainMethod, job: TrainJob) -> TrainOutcome:
@@ -67,3 +80,22 @@ def load_reward_model(files: ModelFiles, key: str) -> RewardModel:
     from pipeline.backends import reward_transformers
 
     return reward_transformers.load_reward_model(files, key)
+
+
+def open_teacher(files: ModelFiles) -> Teacher:
+    """Load a model that is learned from.
+
+    Raises:
+        ModelError: it cannot be loaded, or has no chat template.
+    """
+    from pipeline.backends import generate_transformers, model_transformers
+
+    facts = model_transformers.read_facts(files)
+    tokenizer = load_tokenizer(
+        files.tokenizer, revision=files.revision, chat_template=None, trust_remote_code=files.trust_remote_code
+    )
+    stops = sorted({*end_of_turn_ids(tokenizer), *facts.stop_ids})
+    generator = generate_transformers.load_generator(
+        files, tokenizer, stop_ids=stops, context_length=facts.context_length, dtype="auto"
+    )
+    return Teacher(tokenizer, generator)

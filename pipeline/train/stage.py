@@ -6,14 +6,17 @@ import json
 from collections.abc import Iterable
 
 from pipeline.core.context import CallContext
+from pipeline.core.examples import write_examples
 from pipeline.core.workspace import Workspace, hash_file
 from pipeline.train import backends
-from pipeline.train.backends import TrainJob, TrainOutcome
+from pipeline.train.backends import Reward, TrainJob, TrainOutcome
 from pipeline.train.distributed import shared_by
 from pipeline.train.methods import check_kind
 from pipeline.train.rewards import load_rewards
 from pipeline.train.rows import TrainingRows, prepare_rows, read_split
+from pipeline.train.teaching import teach
 from pipeline.train.tokenizer import choose_tokenizer
+from schemas.distillation import TaughtReport
 from schemas.methods import METHODS
 from schemas.train import TrainArtifact, TrainConfig, TrainInputs
 
@@ -32,6 +35,10 @@ def run(config: TrainConfig, inputs: TrainInputs, context: CallContext, workspac
     shared = shared_by(config, context.processes)
     own = read_split(inputs.data, "train")
     tokenizer = choose_tokenizer(config, own, kind)
+    taught = None
+    if config.method == "seq_kd":
+        own, taught = teach(config, own, inputs.data.artifact.labels, workspace.scratch, context)
+        write_examples(workspace.file("taught.jsonl"), own)
     if config.lora is not None and config.lora.lora_dropout and not METHODS[config.method].dropout:
         context.warn(f"{config.method} trains without dropout, so that answers differ by training alone")
     rows = prepare_rows(config, inputs, own, tokenizer, context)
@@ -44,13 +51,13 @@ def run(config: TrainConfig, inputs: TrainInputs, context: CallContext, workspac
         scratch=workspace.scratch,
         output=workspace.file("model"),
         context=context,
-        rewards=load_rewards(config, inputs.data.artifact.labels, (*rows.train, *rows.validation), context),
+        rewards=_rewards(config, inputs, rows, context),
         processes=context.processes,
         shared=shared,
     )
     outcome = backends.train(config.method, job)
     write_log(workspace, outcome.log)
-    return _artifact(config, rows, outcome, hash_file(job.output / "tokenizer.json"))
+    return _artifact(config, rows, outcome, hash_file(job.output / "tokenizer.json"), taught)
 
 
 def write_log(workspace: Workspace, log: Iterable[dict[str, float | int]]) -> None:
@@ -59,7 +66,15 @@ def write_log(workspace: Workspace, log: Iterable[dict[str, float | int]]) -> No
     workspace.file("log.jsonl").write_text(lines, encoding="utf-8")
 
 
-def _artifact(config: TrainConfig, rows: TrainingRows, outcome: TrainOutcome, tokenizer_digest: str) -> TrainArtifact:
+def _rewards(config: TrainConfig, inputs: TrainInputs, rows: TrainingRows, context: CallContext) -> tuple[Reward, ...]:
+    if not METHODS[config.method].rewarded:
+        return ()
+    return load_rewards(config, inputs.data.artifact.labels, (*rows.train, *rows.validation), context)
+
+
+def _artifact(
+    config: TrainConfig, rows: TrainingRows, outcome: TrainOutcome, tokenizer_digest: str, taught: TaughtReport | None
+) -> TrainArtifact:
     return TrainArtifact(
         kind="full" if config.adapter == "full" or METHODS[config.method].scores else "adapter",
         base=config.base,
@@ -84,6 +99,7 @@ def _artifact(config: TrainConfig, rows: TrainingRows, outcome: TrainOutcome, to
         strategy=outcome.strategy,
         recoveries=outcome.recoveries,
         rewards=outcome.rewards,
+        taught=taught,
         template_digest=rows.report.template_digest,
         tokenizer_digest=tokenizer_digest,
     )

@@ -308,3 +308,15 @@ def test_a_reward_model_cannot_be_served_as_chat(tmp_path: Path, base: BaseModel
     preferring = plan(tmp_path / "b", config(base, pairs, train=TrainSpec(method="dpo"), variants={}, target={}))
     # its output is new, so it does not learn as slowly as what starts from a model that answers
     assert artifact.decisions.learning_rate > preferring.decisions.learning_rate
+
+
+@pytest.mark.parametrize(("method", "told"), [("gkd", "loaded beside the model"), ("seq_kd", "gives 1,400 answers")])
+def test_a_teacher_is_no_part_of_the_estimates(
+    tmp_path: Path, base: BaseModelRef, rows: Path, method: str, told: str
+) -> None:
+    given = {"method": method, "rewards": ["exact_match"] if method == "seq_kd" else []}
+    options = {"teacher": "org/other", **({"num_generations": 2} if method == "seq_kd" else {})}
+    train = TrainSpec.model_validate({**given, method: options})
+    # 700 of 1000 rows are trained on
+    artifact = plan(tmp_path / "a", config(base, rows, train=train))
+    assert any(told in warning for warning in artifact.warnings)

@@ -7,7 +7,6 @@ out which of its own answers are rewarded, and the test is on commands that no t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -16,20 +15,12 @@ import pytest
 
 from local_runner.demo.commands import Command
 from local_runner.demo.files import draw_commands
-from pipeline.backends.generate_transformers import load_generator
-from pipeline.backends.tokenizer_transformers import load_tokenizer
-from pipeline.core.context import CallContext
-from pipeline.core.models import model_files
-from pipeline.metrics import get_metric, item_scores
-from pipeline.render import end_of_turn_ids, render_prompt
-from pipeline.statistics import compare
 from schemas.artifacts import Stored
-from schemas.data import DataArtifact, Example, Message
-from schemas.evaluate import GenerationConfig
+from schemas.data import DataArtifact, Example
 from schemas.train import BaseModelRef
-from tests.support.training import base, data_artifact, run_stage, train_config
+from tests.support.learning import answered, check_learned, model_of, row, taught
+from tests.support.training import data_artifact, run_stage, train_config
 
-EMBEDDED = Path(__file__).resolve().parents[2] / "pipeline" / "embedded" / "tiny_base"
 ROOM, DEVICE, ACTION = 0, 1, 2
 TAUGHT, REWARDED, ASKED = 1200, 1200, 300
 """Commands to teach the base with, to reward it for, and to test it on."""
@@ -37,12 +28,7 @@ TAUGHT, REWARDED, ASKED = 1200, 1200, 300
 
 def said(number: int, command: Command, word: int) -> Example:
     """Return the row that answers a command with one word of the three."""
-    turns = (
-        Message(role="system", content="Name the command: room, device, action."),
-        Message(role="user", content=command.utterance),
-        Message(role="assistant", content=command.answer.split()[word]),
-    )
-    return Example(id=f"row{number}", row=number + 1, messages=turns, cluster=number)
+    return row(number, "Name the command: room, device, action.", command.utterance, command.answer.split()[word])
 
 
 @pytest.fixture(scope="module")
@@ -53,12 +39,9 @@ def commands() -> tuple[list[Command], list[Command]]:
 @pytest.fixture(scope="module")
 def undecided(tmp_path_factory: pytest.TempPathFactory, commands: tuple[list[Command], list[Command]]) -> BaseModelRef:
     """A base that says the room in 40%, the action in 35% and the device in 25% of its answers."""
-    folder, chance = tmp_path_factory.mktemp("undecided"), Random(1)
-    words = chance.choices([ROOM, ACTION, DEVICE], [40, 35, 25], k=TAUGHT)
+    words = Random(1).choices([ROOM, ACTION, DEVICE], [40, 35, 25], k=TAUGHT)
     rows = [said(n, command, word) for n, (command, word) in enumerate(zip(commands[0], words, strict=False))]
-    settings = {"adapter": "full", "learning_rate": 3e-3, "per_device_train_batch_size": 16, "max_length": 128}
-    run_stage(folder / "work", train_config(base(EMBEDDED), **settings), data_artifact(folder / "data", rows))
-    return base(folder / "work" / "output" / "model")
+    return taught(tmp_path_factory.mktemp("undecided"), rows)
 
 
 @pytest.fixture(scope="module")
@@ -67,18 +50,6 @@ def rewarded(
 ) -> Stored[DataArtifact]:
     part = commands[0][TAUGHT : TAUGHT + REWARDED]
     return data_artifact(tmp_path_factory.mktemp("rewarded"), [said(n, one, DEVICE) for n, one in enumerate(part)])
-
-
-def scores(model: BaseModelRef, asked: Sequence[Example]) -> list[float]:
-    """Return whether each greedy answer is the expected one."""
-    assert model.weights is not None
-    tokenizer = load_tokenizer(model.weights.location)
-    generator = load_generator(
-        model_files(model), tokenizer, stop_ids=end_of_turn_ids(tokenizer), context_length=512, dtype="float32"
-    )
-    prompts = [render_prompt(row.prompt, tokenizer) for row in asked]
-    answers = generator.generate(prompts, GenerationConfig(max_new_tokens=6, batch_size=100), CallContext())
-    return item_scores(get_metric("exact_match"), [one.text for one in answers], [row.answer for row in asked])
 
 
 METHODS: dict[str, dict[str, Any]] = {
@@ -112,11 +83,54 @@ def test_a_method_makes_the_model_better(
     }
     trained = run_stage(tmp_path, train_config(undecided, method=method, **settings), rewarded)
     asked = [said(n, command, DEVICE) for n, command in enumerate(commands[1][:ASKED])]
-    before, after = scores(undecided, asked), scores(base(trained.workspace.output / "model"), asked)
-    found = compare(after, before)
-    assert found.better
-    assert found.low > 0.1
+    check_learned(answered(model_of(trained), asked), answered(undecided, asked), least=0.1)
     report = trained.artifact.rewards
     assert report is not None
     assert report.last.reward > report.first.reward
     assert not report.warnings
+
+
+@pytest.fixture(scope="module")
+def pairs(
+    tmp_path_factory: pytest.TempPathFactory, commands: tuple[list[Command], list[Command]]
+) -> Stored[DataArtifact]:
+    """Pairs in which the device is chosen; the room, the action or the device of another command is rejected."""
+    part, chance, made = commands[0][:TAUGHT], Random(2), []
+    for number, command in enumerate(part):
+        word = chance.choice((ROOM, DEVICE, ACTION))
+        other = command if word != DEVICE else chance.choice([one for one in part if device(one) != device(command)])
+        better, worse = said(number, command, DEVICE), said(number, other, word)
+        sides = {"chosen": better.messages[-1:], "rejected": worse.messages[-1:]}
+        made.append(better.model_copy(update={"messages": better.prompt, **sides}))
+    return data_artifact(tmp_path_factory.mktemp("pairs"), made, kind="preference")
+
+
+def device(command: Command) -> str:
+    return command.answer.split()[DEVICE]
+
+
+@pytest.mark.full
+def test_a_reward_model_teaches_what_it_has_learned(
+    undecided: BaseModelRef,
+    pairs: Stored[DataArtifact],
+    rewarded: Stored[DataArtifact],
+    commands: tuple[list[Command], list[Command]],
+    tmp_path: Path,
+) -> None:
+    """A reward model learns from pairs that the device is preferred, and the base learns it from its scores alone.
+
+    It is held to where it began: without, it finds words that no pair had, and that the reward model scores highly.
+    """
+    settings = {"adapter": "full", "num_train_epochs": 9, "max_length": 128}
+    rate = {"learning_rate": 1e-3, "max_steps": 70, "per_device_train_batch_size": 16}
+    judge = run_stage(tmp_path / "judge", train_config(undecided, method="reward", **rate, **settings), pairs)
+    weights = model_of(judge).weights
+    assert weights is not None
+    reward = {"name": "reward_model", "params": {"model": weights.digest}, "model": weights}
+    options = {"learning_rate": 3e-4, "max_steps": STEPS["grpo"], "per_device_train_batch_size": 64}
+    held = {"grpo": {**METHODS["grpo"], "beta": 0.1}, "rewards": [reward]}
+    trained = run_stage(
+        tmp_path / "taught", train_config(undecided, method="grpo", **held, **options, **settings), rewarded
+    )
+    asked = [said(n, command, DEVICE) for n, command in enumerate(commands[1][:ASKED])]
+    check_learned(answered(model_of(trained), asked), answered(undecided, asked), least=0.1)
