@@ -7,7 +7,8 @@ before. Once it is over and written for good, its texts leave the tables: the pa
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import date
 from itertools import groupby
@@ -50,18 +51,20 @@ class Rotation:
         start, end = bounds(day)
         closed = now >= end + CLOSES_AFTER
         written = 0
-        for version, rows in groupby(self.store.answers_between(start, end), key=lambda row: row["version"]):
-            if not self.partitions.is_closed("answers", day, version):
-                written += self.partitions.write("answers", day, map(_answer, rows), closed=closed, version=version)
+        with closing(self.store.answers_between(start, end)) as answers:
+            for version, rows in groupby(answers, key=lambda row: row["version"]):
+                if not self.partitions.is_closed("answers", day, version):
+                    written += self.partitions.write("answers", day, map(_answer, rows), closed=closed, version=version)
         if not self.partitions.is_closed("feedback", day):
-            self.partitions.write("feedback", day, self._feedback(start, end), closed=closed)
+            with closing(self.store.feedback_between(start, end)) as feedback:
+                self.partitions.write("feedback", day, map(_feedback, feedback), closed=closed)
         if closed:
             self.store.drop_texts(start, end)
         return written
 
-    def _feedback(self, start: float, end: float) -> Iterator[dict[str, Any]]:
-        names = columns("feedback").names
-        return ({name: row[name] for name in names} for row in self.store.feedback_between(start, end))
+
+def _feedback(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: row[name] for name in columns("feedback").names}
 
 
 def _answer(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -16,6 +16,9 @@ from pipeline.service.gateway.tables import answers, events, feedback, metadata,
 from schemas.rollout import RolloutEvent, RolloutPolicy
 
 _STREAMED = 1000
+
+Rows = Generator[Mapping[str, Any], None, None]
+"""Rows as they come; whoever does not read them to their end closes it, which gives the connection back."""
 
 
 @dataclass(frozen=True)
@@ -104,17 +107,17 @@ class GatewayStore:
                     first = connection.execute(later).scalar()
         return sorted(found)
 
-    def answers_between(self, start: float, end: float) -> Iterator[Mapping[str, Any]]:
+    def answers_between(self, start: float, end: float) -> Rows:
         """Yield the answers of a time, by version and then by time."""
         query = select(answers).where(answers.c.at >= start, answers.c.at < end)
         return self._stream(query.order_by(answers.c.version, answers.c.at, answers.c.id))
 
-    def feedback_between(self, start: float, end: float) -> Iterator[Mapping[str, Any]]:
+    def feedback_between(self, start: float, end: float) -> Rows:
         """Yield the feedback of a time, the oldest first."""
         query = select(feedback).where(feedback.c.at >= start, feedback.c.at < end)
         return self._stream(query.order_by(feedback.c.at, feedback.c.id))
 
-    def _stream(self, query: Select[Any]) -> Iterator[Mapping[str, Any]]:
+    def _stream(self, query: Select[Any]) -> Rows:
         with self._engine.connect().execution_options(yield_per=_STREAMED) as connection:
             for row in connection.execute(query).mappings():
                 yield {str(name): value for name, value in row.items()}

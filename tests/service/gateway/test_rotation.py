@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -69,7 +70,24 @@ class Kept:
         return [id_ for (id_,) in found]
 
 
-def test_answers_are_captured_redacted_and_watched_by_version(tmp_path: Path) -> None:
+Keep = Callable[..., Kept]
+
+
+@pytest.fixture
+def keep(tmp_path: Path) -> Iterator[Keep]:
+    """Return what opens the tables and partitions of this test; all are closed at its end."""
+    opened: list[Kept] = []
+
+    def make(days: int = 30) -> Kept:
+        opened.append(Kept(tmp_path, days))
+        return opened[-1]
+
+    yield make
+    for kept in opened:
+        kept.records.close()
+
+
+def test_answers_are_captured_redacted_and_watched_by_version(tmp_path: Path, keep: Keep) -> None:
     async def run() -> None:
         async with engines(Engine({"m1": Model("write to jane@example.com"), "m2": Model("two")})) as [server]:
             settings = config(server, capture={"text": True})
@@ -80,7 +98,7 @@ def test_answers_are_captured_redacted_and_watched_by_version(tmp_path: Path) ->
                 await asking.post("/v1/feedback", {"response_id": answered[1]["x-request-id"], "thumb": "down"})
 
     asyncio.run(run())
-    kept = Kept(tmp_path)
+    kept = keep()
     assert kept.rotation.rotate(time.time()) == 3
     first, again = Captured(kept.partitions, "triage@1").rows()
     assert (first.input, first.output) == ("I am [EMAIL]", "write to [EMAIL]")
@@ -92,7 +110,7 @@ def test_answers_are_captured_redacted_and_watched_by_version(tmp_path: Path) ->
     assert b"jane@" not in everything
 
 
-def test_without_opting_in_no_text_is_kept(tmp_path: Path) -> None:
+def test_without_opting_in_no_text_is_kept(tmp_path: Path, keep: Keep) -> None:
     async def run() -> None:
         models = {"m1": Model("one"), "m2": Model("two")}
         async with (
@@ -102,15 +120,15 @@ def test_without_opting_in_no_text_is_kept(tmp_path: Path) -> None:
             await asking.chat("triage", text="a secret")
 
     asyncio.run(run())
-    kept = Kept(tmp_path)
+    kept = keep()
     kept.rotation.rotate(time.time())
     [row] = Captured(kept.partitions, "triage@1").rows()
     assert (row.input, row.output, row.messages) == (None, None, None)
     assert (row.input_length, row.output_length, row.failed) == (8, 3, False)
 
 
-def test_a_day_is_written_again_until_it_is_over_and_then_has_the_texts_alone(tmp_path: Path) -> None:
-    kept = Kept(tmp_path)
+def test_a_day_is_written_again_until_it_is_over_and_then_has_the_texts_alone(keep: Keep) -> None:
+    kept = keep()
     kept.store.save(Batch([stored_answer("a", NOON)]))
     assert kept.rotation.rotate(NOON + 60) == 1
     kept.store.save(Batch([stored_answer("b", NOON + 120)]))
@@ -126,8 +144,8 @@ def test_a_day_is_written_again_until_it_is_over_and_then_has_the_texts_alone(tm
     assert [row.input for row in Captured(kept.partitions, "triage@1").rows()] == ["where is my parcel"] * 2
 
 
-def test_a_death_between_the_file_and_the_tables_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    kept = Kept(tmp_path)
+def test_a_death_between_the_file_and_the_tables_loses_nothing(monkeypatch: pytest.MonkeyPatch, keep: Keep) -> None:
+    kept = keep()
     kept.store.save(Batch([stored_answer("a", NOON), stored_answer("b", NOON, version="triage@2")]))
     over = NOON + DAY_SECONDS
     with monkeypatch.context() as patched:
@@ -139,8 +157,8 @@ def test_a_death_between_the_file_and_the_tables_loses_nothing(tmp_path: Path, m
     assert (kept.texts(), kept.captured(), kept.captured("triage@2")) == ([], ["a"], ["b"])
 
 
-def test_feedback_of_a_later_day_reaches_an_answer_that_is_written(tmp_path: Path) -> None:
-    kept = Kept(tmp_path)
+def test_feedback_of_a_later_day_reaches_an_answer_that_is_written(keep: Keep) -> None:
+    kept = keep()
     kept.store.save(Batch([stored_answer("a", NOON)]))
     kept.rotation.rotate(NOON + DAY_SECONDS)
     feedback = {"id": "f", "answer": "a", "at": NOON + DAY_SECONDS, "key": "k", "score": 0.0}
@@ -150,8 +168,8 @@ def test_feedback_of_a_later_day_reaches_an_answer_that_is_written(tmp_path: Pat
     assert (row.score, row.correction) == (0.0, "login")
 
 
-def test_what_is_old_leaves_tables_and_partitions(tmp_path: Path) -> None:
-    kept = Kept(tmp_path, days=2)
+def test_what_is_old_leaves_tables_and_partitions(keep: Keep) -> None:
+    kept = keep(days=2)
     for number in range(4):
         kept.store.save(Batch([stored_answer(f"day {number}", NOON - number * DAY_SECONDS)]))
         kept.rotation.rotate(NOON - number * DAY_SECONDS + 1)
@@ -170,9 +188,10 @@ def test_tables_of_an_earlier_hone_get_the_new_columns(tmp_path: Path) -> None:
     GatewayStore(records.engine)
     assert rows(records, "SELECT id, unit, confidence FROM gateway_answers") == [("old", None, None)]
     GatewayStore(records.engine)
+    records.close()
 
 
-def test_probabilities_of_tokens_are_read_whole_and_streamed() -> None:
+def test_probabilities_of_tokens_are_read_whole_and_streamed(keep: Keep) -> None:
     # exp((ln 0.5 + ln 0.125) / 2) = sqrt(1/16) = 1/4
     half, eighth = -0.6931471805599453, -2.0794415416798357
 
