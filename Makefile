@@ -92,6 +92,7 @@ test: setup
 # benchmarks.all carries the chain on real data out, too
 test-full: test
 	$(BIN)/python -m pytest -m "full and not real_data" --durations=10
+	$(BIN)/python -m pytest tests/train -m "full and real_data" --durations=10
 	$(BIN)/python -m benchmarks.all --out docs/results.md
 
 # A test finds it here, and is skipped where it is not.

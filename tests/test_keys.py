@@ -249,8 +249,11 @@ def cases() -> Iterator[Any]:
                 seen.add(key)
 
 
-UNREAD = ("hardware.", "train.distributed")
-"""Hardware and how processes share a training are no part of a run; tests/train/test_sharing.py has the latter."""
+UNREAD = ("hardware.", "train.distributed", "promote")
+"""Hardware, how processes share a training and what becomes of a version are no part of a run.
+
+tests/train/test_sharing.py has the second, tests/control the third.
+"""
 
 PROBES: dict[str, dict[str, tuple[Any, Any]]] = {
     "bbq": {"path": ("a.jsonl", "b.jsonl"), "answer_by": ("generation", "likelihood")},

@@ -18,7 +18,7 @@ from local_runner.demo.triage import SYSTEM_PROMPT, Ticket
 from schemas.artifacts import Stored
 from schemas.data import DataArtifact, Example
 from schemas.train import BaseModelRef
-from tests.evaluate.support import data_artifact as test_split
+from tests.evaluate.support import data_artifact as held_out
 from tests.support.learning import answered, check_learned, model_of, preferred, row, taught
 from tests.support.training import data_artifact, run_stage, train_config
 
@@ -91,6 +91,6 @@ def test_a_reward_model_learns_what_is_preferred(
     undecided: BaseModelRef, pairs: Stored[DataArtifact], tickets: list[Ticket], tmp_path: Path
 ) -> None:
     trained = run_stage(tmp_path / "work", train_config(undecided, method="reward", **settings(3e-4)), pairs)
-    held = test_split(tmp_path / "held", test=compared(tickets[-ASKED:], Random(3)), kind="preference", labels=None)
+    held = held_out(tmp_path / "held", test=compared(tickets[-ASKED:], Random(3)), kind="preference", labels=None)
     before = preferred(tmp_path / "before", held, base_model=undecided)
     check_learned(preferred(tmp_path / "after", held, base_model=undecided, trained=trained), before, least=0.1)
