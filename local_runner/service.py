@@ -91,7 +91,9 @@ def serve(options: ServiceOptions, announce: Callable[[str], None]) -> int:
             webhook = None
             if options.webhook_secret is not None:
                 webhook = Webhook(options.webhook_secret, RetrainingDesk(records, shelf, supervisor).start)
-            app = service_app(Parts(records, shelf, keyring, supervisor, engines, options.max_file_bytes, webhook))
+            app = service_app(
+                Parts(records, shelf, keyring, supervisor, engines, options.max_file_bytes, webhook=webhook)
+            )
             return _run(app, listening, announce)
     except Timeout:
         raise ConfigError(

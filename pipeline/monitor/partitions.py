@@ -121,10 +121,12 @@ class Partitions:
         """Remove the days in which a row may be older than ``days``, and return how many partitions that were."""
         last = datetime.fromtimestamp(now - days * DAY_SECONDS, UTC).date()
         removed = 0
-        for kind, version in [("feedback", ""), *(("answers", version) for version in self.versions())]:
-            for day in self.days(kind, version):  # type: ignore[arg-type]
+        kept: list[tuple[Kind, str]] = [("feedback", "")]
+        kept += [("answers", version) for version in self.versions()]
+        for kind, version in kept:
+            for day in self.days(kind, version):
                 if day <= last:
-                    shutil.rmtree(self._place(kind, day, version))  # type: ignore[arg-type]
+                    shutil.rmtree(self._place(kind, day, version))
                     removed += 1
         return removed
 

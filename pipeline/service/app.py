@@ -58,8 +58,8 @@ class Parts:
     supervisor: Supervisor
     engines: Engines
     max_file_bytes: int = DEFAULT_MAX_FILE_BYTES
-    webhook: Webhook | None = None
     transport: httpx.AsyncBaseTransport | None = None
+    webhook: Webhook | None = None
 
 
 class _Described(FastAPI):

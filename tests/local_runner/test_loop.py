@@ -13,7 +13,7 @@ from local_runner.demo.loop import NEW, Sizes, go_round
 from local_runner.demo.phrases import PRODUCTS
 from pipeline.core.errors import ConfigError
 
-SHORT = Sizes(train=900, test=150, reference=120, window=60, drifted=200, scored=60, rollout=160)
+SHORT = Sizes(train=1200, test=200, reference=120, window=60, drifted=200, scored=60, rollout=160)
 
 
 def test_new_products_take_the_place_of_what_a_message_is_about() -> None:
