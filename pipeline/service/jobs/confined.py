@@ -38,6 +38,9 @@ FILES: Final = (
 ADDRESSES: Final = ("base_url", "api_key_secret")
 """Names of keys that lead to other machines, or give away a secret there."""
 
+NO_PLACES: Final = ("promote",)
+"""Names of keys that are left out of fingerprints and say no place, but one of a few words."""
+
 HUB_ID: Final = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 
@@ -90,7 +93,7 @@ def _outside(value: Any, key: str, places: Collection[str]) -> Iterator[tuple[st
             leads = any(isinstance(mark, NotFingerprinted) for mark in field.metadata)
             if name in ADDRESSES and inner is not None:
                 yield path, "an address"
-            elif leads and any(text not in places for text in _texts(inner)):
+            elif leads and name not in NO_PLACES and any(text not in places for text in _texts(inner)):
                 yield path, "a place of the machine"
             yield from _outside(inner, path, places)
 
