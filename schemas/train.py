@@ -401,7 +401,7 @@ class TrainArtifact(Artifact):
     greedy answers to the validation rows, and ``rewards`` says how its answers changed. A step is ``accumulation``
     batches of ``micro_batch`` rows, dealt to ``processes``; ``strategy`` is how several share the work. ``penalty`` is
     that of the retention methods at the last step; ``interpolation`` is the part of the change that was kept after
-    training. ``taught`` says what a teacher answered.
+    training. ``teacher`` is the model that was learned from, ``taught`` says what it answered.
     """
 
     kind: Literal["adapter", "full"]
@@ -428,6 +428,7 @@ class TrainArtifact(Artifact):
     strategy: Strategy | None = None
     recoveries: tuple[Recovery, ...] = ()
     rewards: RewardReport | None = None
+    teacher: BaseModelRef | None = None
     taught: TaughtReport | None = None
     template_digest: str
     tokenizer_digest: Digest

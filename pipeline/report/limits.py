@@ -111,7 +111,7 @@ def budget_limits(plan: PlanArtifact) -> Iterator[str]:
 
 
 def training_limits(model: TrainArtifact) -> Iterator[str]:
-    """Say which rows training left out or cut, what had to be repaired, and where a reward may mislead."""
+    """Say which rows training left out or cut, who it learned from, what was repaired, where a reward may mislead."""
     rendered = model.rendered
     if rendered.dropped_long:
         left_out = count(rendered.dropped_long, "training row")
@@ -123,6 +123,14 @@ def training_limits(model: TrainArtifact) -> Iterator[str]:
         )
     if rendered.turns_left_out:
         yield f"Not trained (train.completion_only_loss): {count(rendered.turns_left_out, 'earlier assistant turn')}."
+    if model.teacher is not None and model.taught is not None:
+        told = model.taught
+        yield (
+            f"The training answers are those of {model.teacher.name}, not of the data: {told.kept:,} of its "
+            f"{count(told.answers, 'answer')} to {count(told.questions, 'question')}."
+        )
+    elif model.teacher is not None:
+        yield f"It was trained towards the probabilities of {model.teacher.name}, whatever is wrong with them."
     for repair in model.recoveries:
         yield f"Training was repaired at step {repair.step:,} ({repair.kind.replace('_', ' ')}): {repair.action}."
     for warning in model.rewards.warnings if model.rewards is not None else ():

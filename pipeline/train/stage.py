@@ -99,6 +99,7 @@ def _artifact(
         strategy=outcome.strategy,
         recoveries=outcome.recoveries,
         rewards=outcome.rewards,
+        teacher=config.teacher,
         taught=taught,
         template_digest=rows.report.template_digest,
         tokenizer_digest=tokenizer_digest,
