@@ -71,17 +71,22 @@ class Hone:
         """
         with self.log.open("a", encoding="utf-8") as log:
             process = start_kept(self._command(*arguments), stdout=subprocess.PIPE, stderr=log, env=self._env())
+            assert process.stdout is not None
             try:
-                assert process.stdout is not None
                 told = ""
-                while not told.endswith("}\n"):
+                while not told.endswith("\n}\n"):
                     line = process.stdout.readline()
                     if not line:
-                        raise EngineError(f"hone {arguments[0]} did not start", where=str(self.log))
+                        break
                     told += line
-                yield json.loads(told)["base_url"]
+                found = json.loads(told or "{}")
+                if "base_url" not in found:
+                    message = found.get("error", {}).get("message", "it said nothing")
+                    raise EngineError(f"hone {arguments[0]} did not start: {message}", where=str(self.log))
+                yield found["base_url"]
             finally:
                 stop_kept(process, STOP_SECONDS)
+                process.stdout.close()
 
     def _command(self, *arguments: str) -> list[str]:
         return [sys.executable, "-P", "-m", "local_runner.main", *arguments, "-w", str(self.root), "--json"]

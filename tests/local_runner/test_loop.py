@@ -6,12 +6,14 @@ import re
 from itertools import islice
 from pathlib import Path
 
+import httpx
 import pytest
 
 from local_runner.demo.drift import LAUNCHED, questions
 from local_runner.demo.loop import NEW, Sizes, go_round
+from local_runner.demo.loop_parts import Hone
 from local_runner.demo.phrases import PRODUCTS
-from pipeline.core.errors import ConfigError
+from pipeline.core.errors import ConfigError, EngineError
 
 SHORT = Sizes(train=1200, test=200, reference=120, window=60, drifted=200, scored=60, rollout=160)
 
@@ -39,6 +41,27 @@ def test_a_folder_with_a_story_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / ".hone").mkdir()
     with pytest.raises(ConfigError, match="played here before"):
         go_round(tmp_path, SHORT, print)
+
+
+def test_what_does_not_come_up_is_said_with_its_log(tmp_path: Path) -> None:
+    hone = Hone(tmp_path / "workspace", {}, tmp_path / "loop.log")
+    with (
+        pytest.raises(EngineError, match="hone service did not start: nobody has a key") as caught,
+        hone.serving("service"),
+    ):
+        raise AssertionError("nobody has a key")
+    assert caught.value.where == str(tmp_path / "loop.log")
+    with pytest.raises(EngineError, match="hone show ended with exit code"):
+        hone.run("show", "version", "desk@1")
+
+
+@pytest.mark.slow
+def test_what_comes_up_is_ended(tmp_path: Path) -> None:
+    hone = Hone(tmp_path / "workspace", {"HONE_SERVICE_KEY": "k3y-" + "abcdefghij" * 4}, tmp_path / "loop.log")
+    with hone.serving("service", "--port", "0") as address:
+        assert httpx.get(address.removesuffix("/v1") + "/healthz").json() == {"status": "ok"}
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(address)
 
 
 @pytest.mark.full
