@@ -39,8 +39,8 @@ RETRAIN_SECONDS: Final = 1200.0
 class Sizes:
     """How much is asked: rows that are trained and tested on, and questions in each part of the story."""
 
-    train: int = 1200
-    test: int = 250
+    train: int = 1600
+    test: int = 300
     reference: int = 200
     window: int = 100
     drifted: int = 300
