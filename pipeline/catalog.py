@@ -119,7 +119,7 @@ _ENTRIES = (
     StageEntry("data", DataConfig, DataInputs, DataArtifact, "12", _main, _never, run_data),
     StageEntry("train", TrainConfig, TrainInputs, TrainArtifact, "9", _train, _always, run_train),
     StageEntry(
-        "evaluate", EvaluateConfig, EvaluateInputs, EvaluateArtifact, "13", _evaluate_role, _generates, run_evaluate
+        "evaluate", EvaluateConfig, EvaluateInputs, EvaluateArtifact, "14", _evaluate_role, _generates, run_evaluate
     ),
     StageEntry(
         "optimize", OptimizeConfig, OptimizeInputs, OptimizeArtifact, "1", _optimize_role, _quantizes, run_optimize

@@ -18,6 +18,8 @@ from pipeline.evaluate.items import Item
 from pipeline.evaluate.slices import take
 from pipeline.metrics import BertScore, CorpusMetric, Metric
 from pipeline.metrics.build import build_metric
+from pipeline.metrics.class_counts import ClassMetric
+from pipeline.metrics.labels import normalize_label
 from pipeline.metrics.user_metric import UserMetric
 from pipeline.statistics import Interval, bootstrap_interval, score_interval
 from schemas.evaluate import MetricSpec, Score
@@ -76,7 +78,7 @@ def score_all(
         items=scores,
         overall=score_set(metric, items, predictions, scores, seed),
         slices={
-            name: score_set(metric, take(items, places), take(predictions, places), take(scores, places), seed)
+            name: score_part(metric, take(items, places), take(predictions, places), take(scores, places), seed)
             for name, places in parts.items()
         },
     )
@@ -120,6 +122,22 @@ def score_set(
         return _as_score(
             bootstrap_interval(statistic, len(items), clusters=clusters, seed=seed, bounds=bounds, worth=worth)
         )
+    return _as_score(score_interval(scores, clusters=clusters, seed=seed))
+
+
+def score_part(
+    metric: Metric, items: Sequence[Item], predictions: Sequence[str], scores: Sequence[float], seed: int
+) -> Score:
+    """Return `score_set` of a slice; where all its items have one class, the share that is right.
+
+    How classes are told apart says nothing of one class alone (a correlation is 0 for every model), and items that are
+    counted one by one compare as the gate compares them.
+    """
+    if not isinstance(metric, ClassMetric) or len({normalize_label(item.reference) for item in items}) > 1:
+        return score_set(metric, items, predictions, scores, seed)
+    clusters = item_clusters(items)
+    if clusters is not None and len(set(clusters)) == 1:
+        return Score(value=sum(scores) / len(scores), low=0.0, high=1.0, n=len(items), method=NO_INTERVAL)
     return _as_score(score_interval(scores, clusters=clusters, seed=seed))
 
 

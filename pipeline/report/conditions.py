@@ -10,6 +10,9 @@ from pipeline.report.types import Outcome, Statement
 from pipeline.report.wording import difference_range, listed
 from schemas.register import Comparison, Condition, RegisterArtifact
 
+_NAMED = 8
+"""Protected metrics and slices that one statement names."""
+
 WORDS: dict[Outcome, str] = {
     "met": "Met",
     "not met": "Not met",
@@ -125,8 +128,20 @@ def _possible_loss(condition: Condition) -> str:
 
 def _numbers(group: Sequence[Condition], written: Callable[[float], str]) -> str:
     """Return what was measured of the model, and of the form that is served where that is another number."""
-    numbers = [written(condition.estimate) for condition in group if condition.estimate is not None]
-    return numbers[0] if len(set(numbers)) == 1 else f"{numbers[0]} ({numbers[1]} as served)"
+    numbers = [_number(condition, written) for condition in group if condition.estimate is not None]
+    return numbers[0] if len(set(numbers)) == 1 else f"{numbers[0]}, and as served {numbers[1]}"
+
+
+def _number(condition: Condition, written: Callable[[float], str]) -> str:
+    """Return an estimate with its interval and n: ``79.8% (interval 78.3% to 81.2%, n = 3,080)``."""
+    assert condition.estimate is not None
+    known = []
+    if condition.low is not None and condition.high is not None:
+        low, high = (written(end).removesuffix(" points") for end in (condition.low, condition.high))
+        known.append(f"interval {low} to {high}")
+    if condition.n is not None:
+        known.append(f"n = {condition.n:,}")
+    return written(condition.estimate) + (f" ({', '.join(known)})" if known else "")
 
 
 def _change(compared: Comparison) -> str:
@@ -143,14 +158,17 @@ def _gain(worst: Condition, group: Sequence[Condition]) -> str:
     if worst.high < 0:
         return f"Worse than the best baseline: {measured}"
     if worst.low > 0 and worst.threshold:
-        return f"Better than the best baseline by {measured}, of {points(worst.threshold)} that were wanted"
+        wanted = points(worst.threshold)
+        return f"Better than the best baseline, by less than the {wanted} that were wanted: {measured}"
     return f"Not shown to be better than the best baseline: {measured}"
 
 
 def _unharmed(group: Sequence[Condition]) -> str:
     names = [condition.name.split(".", 2)[1:] for condition in group]
     said = [f"slice {name}" if kind == "slice" else name for kind, name in names]
-    return f"Not significantly worse than the best baseline in what is protected: {listed(said)}"
+    more = len(said) - _NAMED
+    shown = [*said[:_NAMED], f"{more} more"] if more > 1 else said
+    return f"Not significantly worse than the best baseline in what is protected: {listed(shown)}"
 
 
 def _target(metric: str, worst: Condition, group: Sequence[Condition]) -> str:

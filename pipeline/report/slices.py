@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from pipeline.core.numbers import p_value, percent, points
+from pipeline.metrics.class_counts import ClassMetric
+from pipeline.metrics.registry import metric_factory, metric_names
 from pipeline.report.page import Block, Paragraph, Plot, Table
 from pipeline.report.plots import IntervalRow, interval_plot
 from pipeline.report.types import Report, SubjectScores
@@ -49,9 +51,16 @@ def slices(report: Report) -> Iterator[Block]:
         frozenset(_COLUMNS),
         folded=len(rows) > _SHOWN,
     )
+    if _of_classes(metric) and any(row.name.startswith("label ") for row in rows):
+        yield Paragraph("Of a slice whose items all have one label, the share that is right is shown.")
     yield _weak(tuned)
     if {CLEAN, NEAR_TRAIN} <= {row.name for row in rows}:
         yield Paragraph(f"Items of {NEAR_TRAIN} nearly repeat a training row, those of {CLEAN} repeat none.")
+
+
+def _of_classes(metric: str) -> bool:
+    factory = metric_factory(metric) if metric in metric_names() else None
+    return isinstance(factory, type) and issubclass(factory, ClassMetric)
 
 
 def _weak(tuned: SubjectScores) -> Block:

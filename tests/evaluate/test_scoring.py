@@ -63,6 +63,17 @@ def test_a_metric_of_a_set_has_an_interval_of_resampled_sets(name: str) -> None:
     assert "bootstrap" in scored.overall.method
 
 
+def test_of_one_class_the_share_that_is_right_is_counted() -> None:
+    """A correlation is 0 for whoever answers: 8 of 10 refunds are right, as in the test above."""
+    rows = [*items(10), *items(10, answer="login")]
+    said = ["refund"] * 8 + ["login"] * 12
+    scored = score_all(get_metric("mcc"), rows, said, 0, {"label refund": range(10), "all": range(20)})
+    found = scored.slices["label refund"]
+    assert (found.value, found.n, found.method) == (0.8, 10, "Wilson")
+    assert math.isclose(found.low, 0.490162, abs_tol=1e-6)
+    assert scored.slices["all"].value == scored.overall.value == pytest.approx(0.816497, abs=1e-6)
+
+
 def test_near_duplicates_count_as_one_and_widen_the_interval() -> None:
     predictions = (["refund"] * 4 + ["login"] * 4) * 5
     alone = scored_all(get_metric("exact_match"), items(40), predictions, seed=0).overall

@@ -19,19 +19,35 @@ def decided(record: RunRecord, *conditions: Condition) -> RegisterArtifact:
 
 def gain(low: float, high: float, name: str = "gain", passed: bool = False, threshold: float = 0.0) -> Condition:
     return Condition(
-        name=name, estimate=(low + high) / 2, low=low, high=high, threshold=threshold, passed=passed, text="seed-0 ..."
+        name=name,
+        estimate=(low + high) / 2,
+        low=low,
+        high=high,
+        threshold=threshold,
+        n=1200,
+        passed=passed,
+        text="seed-0 ...",
     )
 
 
 @pytest.mark.parametrize(
     ("condition", "text"),
     [
-        (gain(0.5, 0.7, passed=True), "Better than the best baseline: +60.0 points"),
-        (gain(-1.0, -0.96), "Worse than the best baseline: -98.0 points"),
-        (gain(-0.01, 0.03), "Not shown to be better than the best baseline: +1.0 points"),
+        (
+            gain(0.5, 0.7, passed=True),
+            "Better than the best baseline: +60.0 points (interval +50.0 to +70.0, n = 1,200)",
+        ),
+        (gain(-1.0, -0.96), "Worse than the best baseline: -98.0 points (interval -100.0 to -96.0, n = 1,200)"),
+        (
+            gain(-0.01, 0.03),
+            "Not shown to be better than the best baseline: +1.0 points (interval -1.0 to +3.0, n = 1,200)",
+        ),
         (
             gain(0.01, 0.03, threshold=0.05),
-            "Better than the best baseline by +2.0 points, of +5.0 points that were wanted",
+            (
+                "Better than the best baseline, by less than the +5.0 points that were wanted: +2.0 points "
+                "(interval +1.0 to +3.0, n = 1,200)"
+            ),
         ),
     ],
 )
@@ -42,10 +58,15 @@ def test_better_worse_and_neither_are_told_apart(record: RunRecord, condition: C
 
 def test_the_served_form_is_told_beside_the_model_once(record: RunRecord) -> None:
     same = statements(decided(record, gain(0.5, 0.7, passed=True), gain(0.5, 0.7, "gain.merged", passed=True)), None)
-    assert [statement.text for statement in same] == ["Better than the best baseline: +60.0 points"]
+    assert [statement.text for statement in same] == [
+        "Better than the best baseline: +60.0 points (interval +50.0 to +70.0, n = 1,200)"
+    ]
     [other] = statements(decided(record, gain(0.5, 0.7, passed=True), gain(-0.1, 0.1, "gain.merged")), None)
     assert other.outcome == "not met"
-    assert other.text == "Not shown to be better than the best baseline: +60.0 points (+0.0 points as served)"
+    assert other.text == (
+        "Not shown to be better than the best baseline: +60.0 points (interval +50.0 to +70.0, n = 1,200), "
+        "and as served +0.0 points (interval -10.0 to +10.0, n = 1,200)"
+    )
 
 
 def test_a_waived_condition_is_not_met_but_waived_with_its_reason(record: RunRecord) -> None:
@@ -83,5 +104,8 @@ def test_what_is_protected_and_unharmed_is_said_once(record: RunRecord) -> None:
     assert statement.text == (
         "Not significantly worse than the best baseline in what is protected: macro_f1 and slice clean"
     )
+    many = [kept[0], *(kept[1].model_copy(update={"name": f"protected.slice.{name}"}) for name in "abcdefghijk")]
+    [statement] = statements(decided(record, *many), None)
+    assert statement.text.endswith("macro_f1, slice a, slice b, slice c, slice d, slice e, slice f, slice g and 4 more")
     harmed = kept[1].model_copy(update={"passed": False, "text": "seed-0 is worse."})
     assert [one.outcome for one in statements(decided(record, kept[0], harmed), None)] == ["not met", "met"]
