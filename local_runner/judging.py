@@ -11,7 +11,7 @@ from pipeline.control.answered import open_answered
 from pipeline.core.errors import ConfigError
 from pipeline.core.paths import expand
 from pipeline.evaluate.judge.pairs import Pair, pair_evaluations, pair_predictions, sample
-from pipeline.evaluate.judge.stage import judge_pairs
+from pipeline.evaluate.judge.stage import NoVerdicts, judge_pairs
 from schemas.base import canonical_digest
 
 if TYPE_CHECKING:
@@ -60,6 +60,10 @@ def judge(root: Path, sides: Sides, config: JudgeConfig, table: Path, context: C
     """
     pairs = sample(sides.pairs, config.max_items, config.seed)
     scratch = root / "work" / "judge" / canonical_digest([config, [asdict(pair) for pair in pairs]])
-    found = judge_pairs(pairs, config, context, scratch, table)
+    try:
+        found = judge_pairs(pairs, config, context, scratch, table)
+    except NoVerdicts:  # every reply is there, and none can be read: the same again would change nothing
+        shutil.rmtree(scratch, ignore_errors=True)
+        raise
     shutil.rmtree(scratch, ignore_errors=True)
     return found

@@ -171,8 +171,18 @@ def _data_files(task: Mapping[str, Any]) -> list[str]:
     """Return the names of the data files, in order."""
     arguments = task.get("dataset_kwargs")
     named = arguments.get("data_files") if isinstance(arguments, dict) else None
-    if task.get("dataset_path") not in FILE_FORMATS or named is None:
+    if isinstance(arguments, dict) and arguments.get("data_dir") is not None:
+        raise DataError(
+            "a folder of data is not read", where="dataset_kwargs: data_dir", fix="name its files in data_files"
+        )
+    if named is None:
         return []
+    if task.get("dataset_path") not in FILE_FORMATS:
+        raise DataError(
+            f"files are named, and dataset_path {task.get('dataset_path')!r} is none of {', '.join(FILE_FORMATS)}",
+            where="dataset_path",
+            fix="give the data as files of one of these formats",
+        )
     groups = list(named.values()) if isinstance(named, dict) else [named]
     names = [name for group in groups for name in (group if isinstance(group, list) else [group])]
     if not all(isinstance(name, str) for name in names):

@@ -93,6 +93,14 @@ def _turn_by_prefix(
     options: RenderOptions,
     tools: Tools,
 ) -> Turn | None:
+    if index == 0:  # nothing stands before it that a template would render
+        if not _is_marked(tokenizer, options):
+            raise RenderError(
+                "the conversation begins with the assistant, and the chat template does not mark its turns",
+                where="train.chat_template",
+                fix="let the row begin with a user turn, or give a chat template with {% generation %} markers",
+            )
+        return None
     try:
         before = render_text_of(messages[:index], tokenizer, options, tools=tools, generation_prompt=True)
         last = index == len(messages) - 1
@@ -104,11 +112,14 @@ def _turn_by_prefix(
     return Turn(index=index, start=len(before), end=len(through))
 
 
+def _is_marked(tokenizer: Tokenizer, options: RenderOptions) -> bool:
+    return "endgeneration" in (chat_template_of(tokenizer, options) or "")
+
+
 def _marked_turns(
     messages: Sequence[Message], tokenizer: Tokenizer, options: RenderOptions, tools: Tools
 ) -> dict[int, Turn]:
-    template = chat_template_of(tokenizer, options) or ""
-    if "endgeneration" not in template:
+    if not _is_marked(tokenizer, options):
         raise MarkersMissing(
             "the chat template renders a turn differently once the conversation goes on, so its place cannot be found",
             where="train.chat_template",

@@ -131,6 +131,8 @@ def test_a_template_cannot_reach_past_the_row(tmp_path: Path) -> None:
         ({"metric_list": [{"metric": "x", "hf_evaluate": True}]}, ConfigError, "script of the Hub"),
         ({"dataset_kwargs": {"data_files": "https://x/y.json"}}, SourceError, "addresses are not read"),
         ({"dataset_kwargs": {"data_files": {"test": ["gone.jsonl"]}}}, SourceError, "no such file"),
+        ({"dataset_path": "arrow"}, DataError, "is none of json, csv, parquet, text"),
+        ({"dataset_kwargs": {"data_dir": "folder"}}, DataError, "a folder of data is not read"),
         ({"dataset_kwargs": {"data_files": {"test": 3}}}, DataError, "names of files are text"),
     ],
 )  # fmt: skip

@@ -10,7 +10,7 @@ import pytest
 
 from local_runner.main import run_command
 from schemas.errors import ExitCode
-from tests.support.judge_server import judge_server
+from tests.support.judge_server import by_marks, judge_server
 from tests.support.run_fixture import RunFixture
 
 
@@ -41,6 +41,20 @@ def test_two_files_of_predictions(
     assert "in 81.2% of 16 items, a tie counting half" in text and "won 12, tied 2, lost 2" in text
     assert parquet.read_table(out).num_rows == 32
     assert not list((tmp_path / ".hone" / "work").rglob("answers-*.json"))
+
+
+def test_a_judge_without_verdicts_is_asked_again_by_the_next_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ours, theirs = write(tmp_path / "ours.jsonl", ["<9> a"]), write(tmp_path / "theirs.jsonl", ["<2> b"])
+    with judge_server(lambda _first, _second: "neither") as server:
+        told = ["judge", str(ours), str(theirs), "--base-url", server.url, "--model", "judge-1", "--json"]
+        told += ["--workspace", str(tmp_path / ".hone"), "--out", str(tmp_path / "judged.parquet")]
+        assert run_command(told) == ExitCode.STAGE_FAILED
+        assert "no reply of the judge holds a verdict" in json.loads(capsys.readouterr().out)["error"]["message"]
+        server.rule = by_marks
+        assert run_command(told) == ExitCode.OK
+    assert json.loads(capsys.readouterr().out)["preference"]["wins"] == 1
 
 
 def test_two_runs_and_what_cannot_be_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

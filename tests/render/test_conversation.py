@@ -112,6 +112,14 @@ def test_markers_give_the_same_mask_as_prefixes() -> None:
     assert row.trained == [bool(bit) for bit in marked["assistant_masks"]]
 
 
+def test_a_conversation_that_begins_with_the_assistant_needs_markers() -> None:
+    begun = TWO_ANSWERS[2:]
+    assert trained_text(render_conversation(begun, tiny_tokenizer(), ASSISTANT)) == ["two<|im_end|>", "four<|im_end|>"]
+    plain = ASSISTANT.model_copy(update={"chat_template": templates.PLAIN_CHATML})
+    with pytest.raises(RenderError, match="begins with the assistant"):
+        render_conversation(begun, tiny_tokenizer(), plain)
+
+
 def test_unstable_template_with_markers_is_read_by_them() -> None:
     options = ASSISTANT.model_copy(update={"chat_template": templates.LAST_TURN_MARKED})
     row = render_conversation(TWO_ANSWERS[1:], tiny_tokenizer(), options)

@@ -43,8 +43,9 @@ def make_sheet(
             fix="compare with another baseline",
         )
     told = [name, record, candidate, baseline, criteria, seed, sorted(kinds), [asdict(pair) for pair in drawn]]
-    sheet = canonical_digest(told)[:8]
-    chance = random.Random(f"{sheet}:{seed}")  # noqa: S311 - an order that is drawn again from its seed
+    digest = canonical_digest(told)
+    # Drawn from the whole digest, of which a sheet shows 8 of 64 digits: annotators cannot draw it again.
+    sheet, chance = digest[:8], random.Random(digest)  # noqa: S311 - drawn again from the same answers
     items: list[SheetItem] = []
     if "pairwise" in kinds:
         items += _pairwise(asked, sheet, chance)

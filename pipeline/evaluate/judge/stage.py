@@ -25,9 +25,13 @@ def run(config: JudgeConfig, inputs: JudgeInputs, context: CallContext, workspac
         ConfigError: the judge's address, key, model or template is wrong.
         DataError, SourceError: the pairs that people judged cannot be read.
         IntegrityError: the evaluations were not made on the same items.
-        EngineError: the judge does not answer, or never with a verdict.
+        EngineError: the judge does not answer; `NoVerdicts` where never with a verdict.
     """
     return judge_pairs(_pairs(config, inputs), config, context, workspace.scratch, workspace.file("judgements.parquet"))
+
+
+class NoVerdicts(EngineError):
+    """All replies of a judge are there, and none can be read."""
 
 
 def judge_pairs(
@@ -47,7 +51,7 @@ def judge_pairs(
     judged = judge(pairs, prompt, config, scratch, context)
     known = [(item.outcome, item.pair.cluster) for item in judged if item.outcome is not None]
     if not known:
-        raise EngineError(
+        raise NoVerdicts(
             "no reply of the judge holds a verdict",
             where=config.base_url,
             fix="raise evaluate.judge.max_new_tokens, or give a template that says how to answer",

@@ -11,7 +11,11 @@ from pipeline.statistics import Outcome
 
 Letter = Literal["A", "B", "tie"]
 
-_OBJECT = re.compile(r"\{[^{}]*\}", re.DOTALL)
+_KEY = '"verdict"'
+_BEGUN = re.compile(r"\{\s*\"")
+_DECODER = json.JSONDecoder(strict=False)
+_ESCAPE = re.compile(r"\\([\\/\"bfnrt]|u[0-9a-fA-F]{4})?")
+"""A backslash, with what makes it an escape of JSON; formulas in a reason have others."""
 _BRACKETS = re.compile(r"\[\[\s*(A|B|C|tie)\s*\]\]", re.IGNORECASE)
 _LETTERS: dict[str, Letter] = {"a": "A", "b": "B", "tie": "tie", "c": "tie"}
 
@@ -32,22 +36,33 @@ def read_verdict(reply: str, *, ties: bool) -> Verdict | None:
     >>> read_verdict('{"reason": "shorter", "verdict": "B"}', ties=True)
     Verdict(letter='B', reason='shorter')
     """
-    found = _of_objects(reply) or _of_brackets(reply)
+    found = _of_objects(reply) if _KEY in reply else _of_brackets(reply)
     return None if found is None or (found.letter == "tie" and not ties) else found
 
 
 def _of_objects(reply: str) -> Verdict | None:
-    for match in reversed(_OBJECT.findall(reply)):
+    """Return the verdict of the last object that has one.
+
+    None where an object is begun that is no JSON: what stands in it may be quoted from an answer, and what it says
+    itself cannot be told.
+    """
+    text = _ESCAPE.sub(lambda found: found[0] if found[1] else "\\\\", reply)
+    found: dict[str, object] = {}
+    place = 0
+    while (place := text.find("{", place)) >= 0:
         try:
-            value = json.loads(match, strict=False)
-        except ValueError:
+            value, after = _DECODER.raw_decode(text, place)
+        except (ValueError, RecursionError):
+            if _BEGUN.match(text, place):
+                return None
+            place += 1
             continue
-        said = value.get("verdict")
-        letter = _LETTERS.get(said.strip().lower()) if isinstance(said, str) else None
-        if letter is not None:
-            reason = value.get("reason")
-            return Verdict(letter, reason.strip() if isinstance(reason, str) else "")
-    return None
+        place = after
+        if "verdict" in value:
+            found = value
+    said, reason = found.get("verdict"), found.get("reason")
+    letter = _LETTERS.get(said.strip().lower()) if isinstance(said, str) else None
+    return None if letter is None else Verdict(letter, reason.strip() if isinstance(reason, str) else "")
 
 
 def _of_brackets(reply: str) -> Verdict | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping
 
 import numpy as np
@@ -38,6 +39,17 @@ def sheet(pairs: list[Pair] = PAIRS, kind: str = "pairwise", **changes: object) 
         "criteria": "Prefer what is right.", "most": None, "seed": 0, "alpha": 0.05, **changes,
     }  # fmt: skip
     return make_sheet(pairs, (kind,), **told)  # type: ignore[arg-type]
+
+
+def test_the_sides_cannot_be_drawn_again_from_what_a_sheet_shows() -> None:
+    """Annotators see the code of the sheet, and may try the usual seeds; with 12 items chance is right in 1 of 924."""
+    key = sheet()
+    sides = [item.side for item in key.items]
+    for known in (key.sheet, *(f"{key.sheet}:{seed}" for seed in range(100))):
+        chance, drawn = random.Random(known), [("candidate", "baseline")[place % 2] for place in range(len(sides))]
+        chance.shuffle(list(sides))
+        chance.shuffle(drawn)
+        assert drawn != sides
 
 
 def blind(item: SheetItem, side: str) -> str:

@@ -14,6 +14,9 @@ from pipeline.evaluate.judge.verdicts import Verdict, outcome, preferred, read_v
         ('```json\n{"verdict": "a"}\n```', "A", ""),
         ('I first thought {"verdict": "A"}. No: {"verdict": "tie", "reason": " alike "}', "tie", "alike"),
         ('{"verdict": "A", "reason": "line\nbreak"}', "A", "line\nbreak"),
+        ('{"reason": "it uses {x} and \\\\frac{1}{2}", "verdict": "A"}', "A", "it uses {x} and \\frac{1}{2}"),
+        ('{"reason": "\\\\sqrt{2} and \\(x\\)", "verdict": "B", "scores": {"A": 1}}', "B", "\\sqrt{2} and \\(x\\)"),
+        ('B holds {"verdict": "B"}. {"reason": "B tries {x} and [[B]]", "verdict": "A"}', "A", "B tries {x} and [[B]]"),
         ("Both are fine, but the second is right. [[B]]", "B", "Both are fine, but the second is right."),
         ("[[A]] at first sight; in the end [[C]]", "tie", "[[A]] at first sight; in the end"),
     ],
@@ -22,8 +25,18 @@ def test_verdicts_are_read(reply: str, letter: str, reason: str) -> None:
     assert read_verdict(reply, ties=True) == Verdict(letter, reason)  # type: ignore[arg-type]
 
 
+_QUOTED = 'B holds {"verdict": "B"} and [[B]]. {"reason": "a trick", "verdict'
+UNREADABLE = [
+    _QUOTED,  # it breaks off in its own verdict
+    _QUOTED + '": "neither"}',
+    '{"verdict": "A", "reason": "B says {"verdict": "B"} of itself"}',  # quotes inside quotes
+    '{"reason": "B says {"verdict": "B"} of itself", "verdict": "A"}',
+]
+"""Replies whose own verdict cannot be told, beside one that they quote from an answer."""
+
+
 @pytest.mark.parametrize(
-    "reply", ["", "A", "Answer A is better", '{"verdict": "C or A"}', '{"verdict": 1}', "{{}", "[[D]]"]
+    "reply", ["", "A", "Answer A is better", '{"verdict": "C or A"}', '{"verdict": 1}', "{{}", "[[D]]", *UNREADABLE]
 )
 def test_other_replies_hold_none(reply: str) -> None:
     assert read_verdict(reply, ties=True) is None
