@@ -116,10 +116,10 @@ def _serve_role(config: ServeConfig) -> str:
 
 _ENTRIES = (
     StageEntry("plan", PlanConfig, PlanInputs, PlanArtifact, "8", _main, _never, run_plan),
-    StageEntry("data", DataConfig, DataInputs, DataArtifact, "12", _main, _never, run_data),
-    StageEntry("train", TrainConfig, TrainInputs, TrainArtifact, "9", _train, _always, run_train),
+    StageEntry("data", DataConfig, DataInputs, DataArtifact, "13", _main, _never, run_data),
+    StageEntry("train", TrainConfig, TrainInputs, TrainArtifact, "10", _train, _always, run_train),
     StageEntry(
-        "evaluate", EvaluateConfig, EvaluateInputs, EvaluateArtifact, "14", _evaluate_role, _generates, run_evaluate
+        "evaluate", EvaluateConfig, EvaluateInputs, EvaluateArtifact, "15", _evaluate_role, _generates, run_evaluate
     ),
     StageEntry(
         "optimize", OptimizeConfig, OptimizeInputs, OptimizeArtifact, "1", _optimize_role, _quantizes, run_optimize

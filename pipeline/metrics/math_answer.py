@@ -13,9 +13,15 @@ _NUMBER = re.compile(
     r"(?:(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+)"
     r"(?:[eE][-+]?\d+(?!\w))?"
 )
-_LAST = re.compile(rf"(?:(?<![\w)\]}}%])[-+])?\d+/\d+(?!\d|\.\d|[eE][-+]?\d)|{_NUMBER.pattern}")
+_LAST = re.compile(rf"(?:(?<![\w)\]}}%])[-+])?(?:(?<![\w.,/])\d+ +)?\d+/\d+(?!\d|\.\d|[eE][-+]?\d)|{_NUMBER.pattern}")
 _FRACTION = re.compile(r"(-?)\\frac\{(-?\d+)\}\{(-?\d+)\}")
 _RATIO = re.compile(r"(-?\d+)/(\d+)")
+_MIXED = re.compile(r"(-?)(\d+)(?: (\d+)/(\d+)|\\frac\{(\d+)\}\{(\d+)\})")
+"""A whole number and a fraction behind it: ``1 1/2``, ``1\\frac{1}{2}``."""
+
+_GROUPED = re.compile(r"[-+]?\d{1,3}(?: \d{3})+(?:\.\d+)?")
+_LIST = re.compile(r"\d,\s+\d")
+_INNER_SPACE = re.compile(r"(?<=\d)\s+(?=\d)")
 _WORDS = re.compile(r"\\(?:text|textbf|mbox|mathrm)\{([^{}]*)\}")
 _CHOICE = re.compile(r"\(([A-Za-z])\)")
 _ARGUMENTS = re.compile(r"\\[dt]?frac(\{[^{}]*\}|[^{}\\])(\{[^{}]*\}|[^{}\\])")
@@ -34,8 +40,9 @@ class MathAnswer(ItemMean):
 
     The final answer is what the last ``\boxed{}`` holds (Hendrycks et al. 2021, MATH), else what follows the last
     ``####`` (Cobbe et al. 2021, GSM8K), else the last number. Two numbers are equal as exact fractions, whatever their
-    form (``1,000.0``, ``1e3`` and ``1000``, ``\frac{1}{2}``, ``\frac12`` and ``0.5``); anything else is compared as
-    text, without white space, ``$``, units in ``\text{}`` and the brackets of a choice, ``(A)``.
+    form (``1,000.0``, ``1 000``, ``1e3`` and ``1000``, ``\frac{1}{2}``, ``\frac12`` and ``0.5``, ``1 1/2`` and
+    ``1.5``); anything else is compared as text, without ``$``, units in ``\text{}``, the brackets of a choice, ``(A)``,
+    and white space that does not part digits.
     """
 
     name = "math_answer"
@@ -103,8 +110,13 @@ def _same(first: str, second: str) -> bool:
 def as_number(text: str) -> Fraction | None:
     """Return an answer as an exact number, a percentage as its number; None where it is something else."""
     plain = _plain(text).removesuffix("%").removesuffix("\\")
-    if len(plain) > _LONGEST:
+    if len(plain) > _LONGEST or _LIST.search(text):
         return None
+    if found := _MIXED.fullmatch(plain):
+        top, bottom = (int(part) for part in found.groups()[2:] if part is not None)
+        return (-1 if found[1] else 1) * (int(found[2]) + Fraction(top, bottom)) if top < bottom else None
+    if _GROUPED.fullmatch(plain):
+        plain = plain.replace(" ", "")
     if found := _FRACTION.fullmatch(plain):
         top, bottom = int(found[2]), int(found[3])
         return (-1 if found[1] else 1) * Fraction(top, bottom) if bottom else None
@@ -119,9 +131,10 @@ def as_number(text: str) -> Fraction | None:
 
 def _plain(text: str) -> str:
     words = _WORDS.sub(lambda found: "" if found.start() else found[1], _spelled(text).strip())
-    for mark in ("$", "\\!", "\\,", "^{\\circ}", "^\\circ"):
+    for mark in ("\\$", "$", "\\!", "\\,", "^{\\circ}", "^\\circ"):
         words = words.replace(mark, "")
-    plain = "".join(words.replace("{,}", ",").split()).rstrip(".")
+    parts = _INNER_SPACE.split(words.replace("{,}", ","))
+    plain = " ".join("".join(part.split()) for part in parts).rstrip(".")
     if choice := _CHOICE.fullmatch(plain):
         return choice[1]
     return _ARGUMENTS.sub(lambda found: "\\frac" + "".join(f"{{{part.strip('{}')}}}" for part in found.groups()), plain)

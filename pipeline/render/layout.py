@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pipeline.core.errors import RenderError
@@ -80,7 +80,7 @@ def find_turns(
         turn = _turn_by_prefix(messages, index, text, tokenizer, options, tools)
         if turn is None:
             marked = marked if marked is not None else _marked_turns(messages, tokenizer, options, tools)
-            turn = marked[index]
+            turn = _after_prompt(marked[index], messages, text, tokenizer, options, tools)
         turns.append(turn)
     return turns
 
@@ -110,6 +110,22 @@ def _turn_by_prefix(
     if not (text.startswith(through) and through.startswith(before) and len(through) > len(before)):
         return None
     return Turn(index=index, start=len(before), end=len(through))
+
+
+def _after_prompt(
+    turn: Turn, messages: Sequence[Message], text: str, tokenizer: Tokenizer, options: RenderOptions, tools: Tools
+) -> Turn:
+    """Return a marked turn without the generation prompt, which some markers enclose and no model has to write."""
+    asked = messages[: turn.index] or [Message(role="user", content="question")]
+    try:
+        with_prompt = render_text_of(asked, tokenizer, options, tools=tools, generation_prompt=True)
+        without = render_text_of(asked, tokenizer, options, tools=tools)
+    except RenderError:  # some templates refuse a part of a conversation that they accept as a whole
+        return turn
+    prompt = with_prompt.removeprefix(without) if with_prompt.startswith(without) else ""
+    start = turn.start + len(prompt)
+    encloses = text.startswith(prompt, turn.start) and not text.endswith(prompt, 0, turn.start)
+    return replace(turn, start=start) if encloses and start < turn.end else turn
 
 
 def _is_marked(tokenizer: Tokenizer, options: RenderOptions) -> bool:

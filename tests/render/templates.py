@@ -17,6 +17,9 @@ LAST_TURN_MARKED = (
 )
 """Not prefix-stable: an assistant turn ends differently once the conversation goes on. With markers."""
 
+PROMPT_MARKED = LAST_TURN_MARKED.replace("A: {% generation %}", "{% generation %}A: ", 1)
+"""Markers that enclose the generation prompt, as those of TRL's training template for gpt-oss do."""
+
 LAST_TURN = LAST_TURN_MARKED.replace("{% generation %}", "").replace("{% endgeneration %}", "")
 """The same without markers."""
 

@@ -128,6 +128,16 @@ def test_unstable_template_with_markers_is_read_by_them() -> None:
     assert row.joined  # "A: " ends with a space, which the tokenizer joins to the word after it
 
 
+def test_the_generation_prompt_is_not_trained_where_markers_enclose_it() -> None:
+    """The last turn is found by its prefix and the first by its markers: both begin behind the prompt."""
+    options = ASSISTANT.model_copy(update={"chat_template": templates.PROMPT_MARKED})
+    row = render_conversation(TWO_ANSWERS[1:], tiny_tokenizer(), options)
+    assert trained_text(row) == [" two<|im_start|>", " four<|im_end|>"]
+    quoting = (turn("user", "one"), turn("assistant", "A: two"), turn("user", "three"), turn("assistant", "four"))
+    outside = ASSISTANT.model_copy(update={"chat_template": templates.LAST_TURN_MARKED})
+    assert trained_text(render_conversation(quoting, tiny_tokenizer(), outside))[0] == "A: two<|im_start|>"
+
+
 def test_markers_that_leave_the_end_token_outside_still_train_it() -> None:
     options = LAST.model_copy(update={"chat_template": templates.END_OUTSIDE})
     row = render_conversation(TWO_ANSWERS[1:], tiny_tokenizer(), options)
