@@ -61,6 +61,7 @@ def saved_steps(home: ModalHome, call_id: str) -> list[int]:
     return [event["data"]["step"] for event in home.events(call_id, "checkpoint")]
 
 
+@pytest.mark.full
 def test_the_cap_stops_a_run_with_a_checkpoint_and_a_higher_one_lets_it_finish(home: ModalHome, spec: Path) -> None:
     """A thousandfold price makes seconds dollars: about 0.06 a second for a container of 4 cores and 8 GiB.
 

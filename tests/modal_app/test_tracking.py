@@ -60,6 +60,7 @@ def test_credentials_that_the_server_refuses_end_the_run_in_its_preflight(tracke
     assert tracked.home.started("control_run") == tracked.home.started("train_stage") == 0
 
 
+@pytest.mark.full
 def test_a_run_its_version_and_a_promotion_are_on_the_server_only(tracked: Tracked) -> None:
     done = tracked.run()
     assert done.returncode == GATE_FAILED, done.stdout
@@ -77,6 +78,7 @@ def test_a_run_its_version_and_a_promotion_are_on_the_server_only(tracked: Track
     assert "mlflow.db" not in tracked.home.files()
 
 
+@pytest.mark.full
 def test_what_is_fetched_reads_the_same_server(tracked: Tracked, monkeypatch: pytest.MonkeyPatch) -> None:
     there = tracked.home.folder / "there"
     run = tracked.client().search_registered_models()[0].latest_versions[0]

@@ -19,7 +19,7 @@ from tests.modal_app.plane import APP, PROJECT, TIMEOUT, ModalHome, printed_json
 from tests.modal_app.secrets import API_KEY, SECRETS, WEBHOOK_SECRET
 from tests.modal_app.serving_support import free_port
 
-pytestmark = [pytest.mark.modal, pytest.mark.slow, pytest.mark.vllm, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.modal, pytest.mark.full, pytest.mark.vllm, pytest.mark.timeout(1800)]
 
 EXAMPLE = PROJECT / "examples" / "smoke.yaml"
 
