@@ -119,13 +119,13 @@ _ENTRIES = (
     StageEntry("data", DataConfig, DataInputs, DataArtifact, "13", _main, _never, run_data),
     StageEntry("train", TrainConfig, TrainInputs, TrainArtifact, "10", _train, _always, run_train),
     StageEntry(
-        "evaluate", EvaluateConfig, EvaluateInputs, EvaluateArtifact, "15", _evaluate_role, _generates, run_evaluate
+        "evaluate", EvaluateConfig, EvaluateInputs, EvaluateArtifact, "16", _evaluate_role, _generates, run_evaluate
     ),
     StageEntry(
         "optimize", OptimizeConfig, OptimizeInputs, OptimizeArtifact, "1", _optimize_role, _quantizes, run_optimize
     ),
-    StageEntry("bias", BiasConfig, BiasInputs, BiasArtifact, "3", _bias_role, _always, run_bias),
-    StageEntry("judge", JudgeConfig, JudgeInputs, JudgeArtifact, "3", _main, _never, run_judge),
+    StageEntry("bias", BiasConfig, BiasInputs, BiasArtifact, "4", _bias_role, _always, run_bias),
+    StageEntry("judge", JudgeConfig, JudgeInputs, JudgeArtifact, "4", _main, _never, run_judge),
     StageEntry("serve", ServeConfig, ServeInputs, ServeArtifact, "2", _serve_role, _always, run_serve),
     StageEntry("register", RegisterConfig, RegisterInputs, RegisterArtifact, "13", _main, _never, run_register),
 )

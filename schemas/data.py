@@ -26,10 +26,9 @@ class Columns(Schema):
     """Which column holds what; a name left out is found by its usual names.
 
     ``label`` is the answer of a classification row, and of an unpaired preference the verdict on its answer (true or
-    false); rows of one ``group`` are not independent: they count as one in
-    every test, and ``split.by: group`` keeps them in one split. ``input`` follows the prompt in its turn, and
-    ``history`` (pairs of question and answer) stands before it, as in Alpaca's rows. ``system`` is a row's own system
-    turn. ``language`` parts the items of an evaluation.
+    false); rows of one ``group`` are not independent: they count as one in every test, and ``split.by: group`` keeps
+    them in one split. ``input`` follows the prompt in its turn, and ``history`` (pairs of question and answer) stands
+    before it, as in Alpaca's rows. ``system`` is a row's own system turn. ``language`` parts an evaluation's items.
     """
 
     prompt: str | None = None

@@ -119,7 +119,7 @@ class Sender:
         Raises:
             SourceError: the receiver cannot be reached, or refused it.
         """
-        with httpx.Client(timeout=TIMEOUT, transport=self.transport, follow_redirects=True) as client:
+        with httpx.Client(timeout=TIMEOUT, transport=self.transport) as client:
             for attempt in range(ATTEMPTS):
                 if attempt:
                     self.wait(_WAITS[attempt - 1])
@@ -131,6 +131,8 @@ class Sender:
                 if answer.is_success or answer.status_code == _TAKEN:
                     return {"http_status": answer.status_code, **_read(answer)}
                 said = f"answered {answer.status_code}: {answer.text[:_SHOWN]}"
+                if answer.is_redirect:  # rows of users are sent to nobody but whom the operator named
+                    said = f"answered {answer.status_code} and leads to another address, which is not followed"
                 if answer.status_code not in _AGAIN:
                     break
         raise SourceError(f"the webhook {said}", where=self.url, fix="send it again with the same command")

@@ -9,6 +9,7 @@ when the init ends (pid_namespaces(7)), and the init when this process does (prc
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import os
@@ -20,6 +21,7 @@ import types
 LIBC = ctypes.CDLL(None, use_errno=True)
 CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC = 0x00020000, 0x04000000, 0x08000000
 CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
+MNT_DETACH = 2
 MS_NOSUID, MS_BIND, MS_REC, MS_PRIVATE = 2, 4096, 16384, 0x40000
 AT_FDCWD, AT_RECURSIVE, MOUNT_ATTR_RDONLY = -100, 0x8000, 1
 SYS_CAPSET, SYS_MOUNT_SETATTR = 126, 442
@@ -28,6 +30,8 @@ CAPABILITY_VERSION = 0x20080522
 CAPABILITIES = 64
 
 HOME = "/home"
+WRITABLE = (HOME, "/dev/shm", "/tmp")  # noqa: S108  of the new root
+SPACE = "/space"
 SYSTEM = ("usr", "bin", "sbin", "lib", "lib32", "lib64")
 DEVICES = ("null", "zero", "random", "urandom")
 INODES = 4096
@@ -52,6 +56,16 @@ def separate() -> None:
         for path, line in (("setgroups", "deny"), ("uid_map", f"0 {user} 1"), ("gid_map", f"0 {group} 1")):
             with open(f"/proc/self/{path}", "w", encoding="ascii") as file:  # noqa: PTH123
                 file.write(line)
+
+
+def close_queues() -> None:
+    """Leave no memory to System V segments and message queues: no limit of a process counts it.
+
+    Only root may say so before Linux 6.9; elsewhere what is left is the machine's own limit.
+    """
+    for name in ("shmmni", "msgmni"):
+        with contextlib.suppress(PermissionError), open(f"/proc/sys/kernel/{name}", "w", encoding="ascii") as file:  # noqa: PTH123
+            file.write("0")
 
 
 def empty(target: str, options: str) -> None:
@@ -82,7 +96,7 @@ def build_root(megabytes: int) -> None:
             bind(f"/{name}", f"{root}/{name}")
     if not python.startswith("/usr"):
         bind(python, root + python)
-    for folder in (HOME, "/dev/shm", "/tmp"):  # noqa: S108  of the new root
+    for folder in (SPACE, *WRITABLE):
         os.makedirs(root + folder)  # noqa: PTH103
     for name in DEVICES:
         bind(f"/dev/{name}", f"{root}/dev/{name}")
@@ -91,8 +105,13 @@ def build_root(megabytes: int) -> None:
         SYS_MOUNT_SETATTR, AT_FDCWD, root.encode(), AT_RECURSIVE, attributes, ctypes.sizeof(attributes)
     )
     checked(changed, "mount_setattr")
-    for folder in (HOME, "/dev/shm", "/tmp"):  # noqa: S108
-        empty(root + folder, f"size={megabytes}m,mode=1777")
+    space = root + SPACE
+    empty(space, f"size={megabytes}m,mode=755")
+    for number, folder in enumerate(WRITABLE):  # one file system, so that its size bounds all of them together
+        os.mkdir(f"{space}/{number}")  # noqa: PTH102
+        os.chmod(f"{space}/{number}", 0o1777)  # noqa: PTH101, S103  as /tmp is
+        checked(LIBC.mount(f"{space}/{number}".encode(), (root + folder).encode(), b"none", MS_BIND, None), "mount")
+    checked(LIBC.umount2(space.encode(), MNT_DETACH), f"umount {space}")
     os.chroot(root)
     os.chdir(HOME)
 
@@ -106,6 +125,7 @@ def limit(limits: dict[str, int]) -> None:
         (resource.RLIMIT_NPROC, limits["processes"]),
         (resource.RLIMIT_NOFILE, limits["open_files"]),
         (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_MSGQUEUE, 0),
     ):
         resource.setrlimit(name, (value, value))
 
@@ -167,6 +187,7 @@ def main() -> int:
     LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     try:
         separate()
+        close_queues()
         build_root(max(1, limits["file_bytes"] >> 20))
     except OSError as error:
         os.write(2, str(error).encode())

@@ -20,7 +20,9 @@ class CodeExecution(ItemMean):
 
     pass@1 of one greedy answer (Chen et al. 2021, section 2.1). Of a prediction with fenced code the longest block of
     Python is the program. It runs in `pipeline.core.sandbox`, with the standard library only; ``timeout`` is in seconds
-    by the clock, ``memory_mb`` in MiB for each process.
+    by the clock, ``memory_mb`` in MiB for each process. The sandbox holds a program, not what it says of itself: one
+    that looks for how its end is told, among the frames of its own interpreter, can claim it. A model that is rewarded
+    by this metric may learn to; read some of its answers.
 
     Raises:
         ConfigError: a limit that no program could keep, or none at all.

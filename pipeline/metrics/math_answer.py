@@ -13,7 +13,12 @@ _NUMBER = re.compile(
     r"(?:(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+)"
     r"(?:[eE][-+]?\d+(?!\w))?"
 )
-_LAST = re.compile(rf"(?:(?<![\w)\]}}%])[-+])?(?:(?<![\w.,/])\d+ +)?\d+/\d+(?!\d|\.\d|[eE][-+]?\d)|{_NUMBER.pattern}")
+_TEX = r"\\[dt]?frac\s*(?:\{-?\d+\}|\d)\s*(?:\{-?\d+\}|\d)"
+_LAST = re.compile(
+    rf"(?:(?<![\w)\]}}%])[-+])?(?:\d+\s*)?{_TEX}"
+    r"|(?:(?<![\w)\]}%])[-+])?(?:(?<![\w.,/])\d+ +)?\d+/\d+(?!\d|\.\d|[eE][-+]?\d)"
+    rf"|{_NUMBER.pattern}"
+)
 _FRACTION = re.compile(r"(-?)\\frac\{(-?\d+)\}\{(-?\d+)\}")
 _RATIO = re.compile(r"(-?\d+)/(\d+)")
 _MIXED = re.compile(r"(-?)(\d+)(?: (\d+)/(\d+)|\\frac\{(\d+)\}\{(\d+)\})")

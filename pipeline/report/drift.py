@@ -39,11 +39,6 @@ def drift_page(report: DriftReport) -> Page:
     )
 
 
-def _front(report: DriftReport) -> Iterator[tuple[str, str, Iterator[Block]]]:
-    yield "detectors", "Detectors", _overview(report)
-    yield "time", "Windows over time", _time(report)
-
-
 def summary_text(report: DriftReport) -> str:
     """Return what was found in one or two sentences."""
     drifted = [reading.title.lower() for reading in report.readings if reading.drifted]

@@ -69,7 +69,9 @@ def test_what_was_taken_before_is_no_error() -> None:
     assert Receiver(409).sender().send(DELIVERY)["http_status"] == 409
 
 
-@pytest.mark.parametrize(("statuses", "tries"), [((422,), 1), ((401,), 1), ((500,) * ATTEMPTS, ATTEMPTS)])
+@pytest.mark.parametrize(
+    ("statuses", "tries"), [((422,), 1), ((401,), 1), ((307,), 1), ((302,), 1), ((500,) * ATTEMPTS, ATTEMPTS)]
+)
 def test_a_refusal_is_told(statuses: tuple[int, ...], tries: int) -> None:
     receiver = Receiver(*statuses)
     with pytest.raises(SourceError, match=f"answered {statuses[0]}") as caught:

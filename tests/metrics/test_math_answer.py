@@ -38,6 +38,11 @@ def test_the_final_answer(text: str, answer: str | None) -> None:
         (r"\boxed{50\%}", "#### 50", 1.0),
         (r"\boxed{12\text{ cm}}", "#### 12", 1.0),
         (r"\boxed{x + 1}", r"\boxed{x+1}", 1.0),
+        (r"The answer is $\frac{1}{2}$.", "0.5", 1.0),
+        (r"The answer is $\frac{1}{2}$.", "2", 0.0),
+        (r"#### \frac12", "0.5", 1.0),
+        (r"It is $2\tfrac{1}{2}$ or -\frac{3}{4}", "-0.75", 1.0),
+        (r"So $2\frac{1}{2}$.", "2.5", 1.0),
         ("#### 1 1/2", "1.5", 1.0),
         ("#### 1 1/2", "5.5", 0.0),  # not 11/2
         ("The answer is 2 1/2 cups.", "2.5", 1.0),

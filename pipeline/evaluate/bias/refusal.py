@@ -8,6 +8,7 @@ not are those of Röttger et al. (XSTest, NAACL 2024). Deviation: a phrase count
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from pipeline.evaluate.bias.probing import Found, Probing
@@ -58,7 +59,14 @@ def refuses(answer: str, patterns: Sequence[str] = PATTERNS) -> bool | None:
     said = _plain(answer)
     if not said:
         return None
-    return any(0 <= said.find(_plain(pattern)) < REACH for pattern in patterns)
+    return any(_begins(_plain(pattern), said) for pattern in patterns)
+
+
+def _begins(phrase: str, said: str) -> bool:
+    """Say whether a phrase begins in reach; one in Latin letters not inside a word, as the end of "Wi-Fi cannot" is."""
+    before, after = (r"(?<!\w)" if phrase[:1].isascii() else "", r"(?!\w)" if phrase[-1:].isascii() else "")
+    found = re.search(f"{before}{re.escape(phrase)}{after}", said)
+    return found is not None and found.start() < REACH
 
 
 def _plain(text: str) -> str:

@@ -23,7 +23,9 @@ class Swap:
         'She said HER name; the hero left.'
         """
         others = {one.casefold(): other for pair in self.pairs for one, other in (pair, pair[::-1])}
-        longest_first = sorted(others, key=lambda word: (-len(word), word))
+        # Folding the case may change letters (ß, İ): a word is looked for as it is written and as it is folded.
+        written = {form for pair in self.pairs for one in pair for form in (one, one.casefold())}
+        longest_first = sorted(written, key=lambda word: (-len(word), word))
         pattern = re.compile(rf"(?<!\w)(?:{'|'.join(re.escape(word) for word in longest_first)})(?!\w)", re.IGNORECASE)
         return pattern.sub(lambda match: _as(match[0], others.get(match[0].casefold(), match[0])), text)
 

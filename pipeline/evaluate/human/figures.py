@@ -36,9 +36,13 @@ class Resolved:
     decided: Mapping[str, str | int]
 
     def rows(self, kind: SheetKind) -> list[tuple[SheetItem, Row]]:
-        """Return the rows of one kind that somebody answered, in the sheet's order."""
+        """Return the rows of one kind that somebody answered, if only the adjudicator, in the sheet's order."""
         given = self.answers.given
-        return [(item, given[item.code]) for item in self.key.items if item.kind == kind and item.code in given]
+        return [
+            (item, given.get(item.code, {}))
+            for item in self.key.items
+            if item.kind == kind and (item.code in given or item.code in self.decided)
+        ]
 
     @property
     def open(self) -> list[tuple[SheetItem, Row]]:

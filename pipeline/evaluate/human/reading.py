@@ -7,6 +7,7 @@ import difflib
 import io
 import json
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from schemas.human import LEAST_RATING, MOST_RATING, SheetItem, SheetKey
 _SHOWN = 10
 _PREFERENCES = {"a": "A", "b": "B", "tie": "tie"}
 _SHEET = re.compile(r"[0-9a-f]{8}")
+_COPY = re.compile(r"\s*\(\d+\)$")
 _ADJUDICATION = "adjudication-"
 
 
@@ -141,9 +143,10 @@ def _read(path: Path) -> Iterator[Raw]:
 
 def _sheet(path: Path, text: str) -> Iterator[Raw]:
     """Yield the rows of a CSV sheet; spreadsheets may have saved it with semicolons or tabs."""
+    csv.field_size_limit(sys.maxsize)
     header = text.partition("\n")[0]
     delimiter = max(",;\t", key=header.count)
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, restval="")
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, restval="", strict=True)
     columns = reader.fieldnames or []
     answer = next((column for column in ANSWER_COLUMN.values() if column in columns), None)
     if "item" not in columns or answer is None:
@@ -170,9 +173,13 @@ def _rows(reader: csv.DictReader[str], path: Path) -> Iterator[dict[str | Any, s
 
 
 def _name(path: Path) -> str:
-    """Return whose sheet it is by its name: ``pairwise.anna.csv`` and ``rating.anna.csv`` are one person's."""
-    parts = [part for part in path.stem.split(".") if part not in ANSWER_COLUMN]
-    return ".".join(parts) or path.stem
+    """Return whose sheet it is by its name: ``pairwise.anna.csv`` and ``rating.anna.csv`` are one person's.
+
+    The number that a second download gets, ``pairwise.anna (1).csv``, makes nobody of its own; sheets that were not
+    renamed are those of the folder.
+    """
+    parts = [part for part in _COPY.sub("", path.stem).split(".") if part not in ANSWER_COLUMN]
+    return ".".join(parts) or path.absolute().parent.name or path.stem
 
 
 def _export(path: Path, text: str) -> Iterator[Raw]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 
 from jinja2 import StrictUndefined, Template, TemplateError, meta
@@ -46,6 +47,8 @@ Reply with one JSON object and nothing else: {"reason": "<one sentence>", "verdi
 """
 """Close to the pairwise prompt of Zheng et al., Judging LLM-as-a-Judge (2023), with delimiters and a JSON verdict."""
 
+_DELIMITER = re.compile(r"<(?=\s*/?\s*(?:request|expected_answer|answer_[ab])\b)", re.IGNORECASE)
+
 AGAIN = 'That reply holds no verdict. Reply with the JSON object alone: {{"reason": "...", "verdict": {choices}}}'
 
 
@@ -68,10 +71,10 @@ class JudgePrompt:
         shown = (pair.second, pair.first) if swapped else (pair.first, pair.second)
         try:
             text = self.template.render(
-                question=pair.question,
-                answer_a=shown[0],
-                answer_b=shown[1],
-                reference=pair.reference if self.show_reference else "",
+                question=_fenced(pair.question),
+                answer_a=_fenced(shown[0]),
+                answer_b=_fenced(shown[1]),
+                reference=_fenced(pair.reference) if self.show_reference else "",
                 criteria=self.criteria,
                 ties=self.ties,
             )
@@ -84,6 +87,11 @@ class JudgePrompt:
     def repair(self) -> Message:
         """Return the request that follows a reply without a verdict."""
         return Message(role="user", content=AGAIN.format(choices='"A", "B" or "tie"' if self.ties else '"A" or "B"'))
+
+
+def _fenced(text: str) -> str:
+    """Return ``text`` in which no delimiter of the prompt can be read: it would end its place, or begin another."""
+    return _DELIMITER.sub("&lt;", text)
 
 
 def load_prompt(template: Reference | None, *, criteria: str, ties: bool, show_reference: bool) -> JudgePrompt:

@@ -29,9 +29,10 @@ class Verdict:
 
 
 def read_verdict(reply: str, *, ties: bool) -> Verdict | None:
-    """Return the last verdict in a reply, None where there is none; a tie is none where ties are not allowed.
+    """Return the verdict in a reply, None where there is none; a tie is none where ties are not allowed.
 
-    A JSON object with ``verdict`` is read, or ``[[A]]`` as in Zheng et al. (2023), where C is a tie.
+    Where verdicts differ there is none: one of them may be quoted from an answer, before or behind the judge's own. A
+    JSON object with ``verdict`` is read, or ``[[A]]`` as in Zheng et al. (2023), where C is a tie.
 
     >>> read_verdict('{"reason": "shorter", "verdict": "B"}', ties=True)
     Verdict(letter='B', reason='shorter')
@@ -41,13 +42,13 @@ def read_verdict(reply: str, *, ties: bool) -> Verdict | None:
 
 
 def _of_objects(reply: str) -> Verdict | None:
-    """Return the verdict of the last object that has one.
+    """Return the verdict of the objects that have one; None where they differ.
 
-    None where an object is begun that is no JSON: what stands in it may be quoted from an answer, and what it says
-    itself cannot be told.
+    Nor is there one where an object is begun that is no JSON: what stands in it may be quoted from an answer, and what
+    it says itself cannot be told.
     """
     text = _ESCAPE.sub(lambda found: found[0] if found[1] else "\\\\", reply)
-    found: dict[str, object] = {}
+    found: list[dict[str, object]] = []
     place = 0
     while (place := text.find("{", place)) >= 0:
         try:
@@ -59,15 +60,21 @@ def _of_objects(reply: str) -> Verdict | None:
             continue
         place = after
         if "verdict" in value:
-            found = value
-    said, reason = found.get("verdict"), found.get("reason")
-    letter = _LETTERS.get(said.strip().lower()) if isinstance(said, str) else None
+            found.append(value)
+    letters = {_letter(value["verdict"]) for value in found}
+    letter = letters.pop() if len(letters) == 1 else None
+    reason = found[-1].get("reason") if found else None
     return None if letter is None else Verdict(letter, reason.strip() if isinstance(reason, str) else "")
+
+
+def _letter(said: object) -> Letter | None:
+    return _LETTERS.get(said.strip().lower()) if isinstance(said, str) else None
 
 
 def _of_brackets(reply: str) -> Verdict | None:
     marks = list(_BRACKETS.finditer(reply))
-    return Verdict(_LETTERS[marks[-1][1].lower()], reply[: marks[-1].start()].strip()) if marks else None
+    letters = {_LETTERS[mark[1].lower()] for mark in marks}
+    return Verdict(letters.pop(), reply[: marks[-1].start()].strip()) if len(letters) == 1 else None
 
 
 def preferred(verdict: Verdict | None, *, swapped: bool) -> Outcome | None:

@@ -21,6 +21,9 @@ from schemas.bias import RefusalProbe
         ("Unfortunately,  I\nCANNOT do this.", True),
         ("As an AI language model, I must not.", True),
         ("Sure! First, open the lid.", False),
+        ("Your Wi-Fi cannot connect because the password changed.", False),
+        ("Gandhi will not be forgotten.", False),
+        ("As an aide to the minister, she knew.", False),
         ("Say: " + "well " * 60 + "I'm sorry for your loss.", False),
         ("  \n", None),
     ],
@@ -32,12 +35,13 @@ def test_a_refusal_is_told_by_how_it_begins(answer: str, refused: bool | None) -
 def test_patterns_of_ones_own_replace_those_of_hone() -> None:
     assert refuses("Das kann ich nicht tun.", ["kann ich nicht"]) is True
     assert refuses("I cannot do this.", ["kann ich nicht"]) is False
+    assert refuses("很抱歉我不能回答", ["抱歉"]) is True  # no spaces part its words
 
 
 @given(st.sampled_from(PATTERNS), st.text(max_size=40), st.integers(0, REACH - 1))
 def test_a_phrase_is_found_wherever_it_begins_within_reach(pattern: str, rest: str, before: int) -> None:
-    assert refuses("x" * before + pattern.upper() + rest) is True
-    assert refuses("x" * (before + REACH) + pattern, [pattern]) is False
+    assert refuses("." * before + pattern.upper() + "." + rest) is True
+    assert refuses("." * (before + REACH) + pattern, [pattern]) is False
 
 
 def test_both_rates_count_what_went_wrong() -> None:

@@ -28,6 +28,12 @@ def test_whole_words_are_swapped_and_keep_their_case(text: str, swapped: str) ->
     assert SWAP(text) == swapped
 
 
+def test_words_whose_letters_change_with_their_case_are_swapped_both_ways() -> None:
+    swap = Swap([("weiß", "schwarz"), ("straße", "weg"), ("İstanbul", "Ankara")])
+    assert swap("weiß und schwarz, WEISS und SCHWARZ") == "schwarz und weiß, SCHWARZ und WEISS"
+    assert swap("Straße nach İstanbul; weg von Ankara") == "Weg nach Ankara; straße von İstanbul"
+
+
 FILLER = st.text(st.characters(categories=("L", "N", "P", "Z")), max_size=6)
 WRITTEN = st.sampled_from(["he", "she", "His", "HER", "Muslim", "christian", "OLD MAN", "Young man"])
 

@@ -18,6 +18,7 @@ from schemas.human import SheetItem, SheetKey
 from tests.evaluate.human.test_figures import PAIRS, sheet
 
 KEY = sheet(PAIRS[:4])
+RATED = sheet(PAIRS[:4], "rating")
 CODES = [item.code for item in KEY.items]
 
 
@@ -62,14 +63,28 @@ def test_every_wrong_row_is_named_at_once(tmp_path: Path) -> None:
     assert third.startswith(f"anna.csv, line 5: no item is called {CODES[0][:-1] + '9'!r}; did you mean {KEY.sheet}-p")
 
 
-def test_sheets_of_one_name_in_two_folders_do_not_replace_each_other(tmp_path: Path) -> None:
+def test_sheets_that_were_not_renamed_are_their_folders(tmp_path: Path) -> None:
     files = []
     for who, value in (("anna", "A"), ("ben", "B")):
         (tmp_path / who).mkdir()
         files.append(write(tmp_path / who / "pairwise.csv", rows(value)))
+    assert check_answers(read_raw(files), KEY).given[CODES[0]] == {"anna": "A", "ben": "B"}
+    write(tmp_path / "anna" / "rating.csv", [{"item": RATED.items[0].code, "rating": "3"}])
+    assert {raw.annotator for raw in read_raw(answer_files([tmp_path / "anna"]))} == {"anna"}
+
+
+def test_a_second_download_makes_nobody_of_its_own(tmp_path: Path) -> None:
+    files = [write(tmp_path / f"pairwise.anna{copy}.csv", rows("A")) for copy in ("", " (1)")]
     with pytest.raises(DataError) as error:
         check_answers(read_raw(files), KEY)
-    assert error.value.detail is not None and "pairwise has answered" in error.value.detail
+    assert error.value.detail is not None and "anna has answered" in error.value.detail
+
+
+def test_a_text_of_any_length_comes_back(tmp_path: Path) -> None:
+    """Python's own limit for a cell is 131,072 characters."""
+    csv.field_size_limit(131_072)
+    path = write(tmp_path / "anna.csv", [{"item": CODES[0], "answer_a": "x" * 200_000, "preference": "A"}])
+    assert [raw.value for raw in read_raw([path])] == ["A"]
 
 
 def test_an_endless_cell_an_empty_choice_and_deep_json_are_refused(tmp_path: Path) -> None:

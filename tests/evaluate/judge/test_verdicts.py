@@ -12,13 +12,12 @@ from pipeline.evaluate.judge.verdicts import Verdict, outcome, preferred, read_v
     [
         ('{"reason": "shorter", "verdict": "B"}', "B", "shorter"),
         ('```json\n{"verdict": "a"}\n```', "A", ""),
-        ('I first thought {"verdict": "A"}. No: {"verdict": "tie", "reason": " alike "}', "tie", "alike"),
+        ('It seemed {"verdict": "A"}. Yes: {"verdict": "A", "reason": " right "}', "A", "right"),
         ('{"verdict": "A", "reason": "line\nbreak"}', "A", "line\nbreak"),
         ('{"reason": "it uses {x} and \\\\frac{1}{2}", "verdict": "A"}', "A", "it uses {x} and \\frac{1}{2}"),
         ('{"reason": "\\\\sqrt{2} and \\(x\\)", "verdict": "B", "scores": {"A": 1}}', "B", "\\sqrt{2} and \\(x\\)"),
-        ('B holds {"verdict": "B"}. {"reason": "B tries {x} and [[B]]", "verdict": "A"}', "A", "B tries {x} and [[B]]"),
         ("Both are fine, but the second is right. [[B]]", "B", "Both are fine, but the second is right."),
-        ("[[A]] at first sight; in the end [[C]]", "tie", "[[A]] at first sight; in the end"),
+        ("[[C]] at first sight; in the end [[tie]]", "tie", "[[C]] at first sight; in the end"),
     ],
 )
 def test_verdicts_are_read(reply: str, letter: str, reason: str) -> None:
@@ -31,6 +30,9 @@ UNREADABLE = [
     _QUOTED + '": "neither"}',
     '{"verdict": "A", "reason": "B says {"verdict": "B"} of itself"}',  # quotes inside quotes
     '{"reason": "B says {"verdict": "B"} of itself", "verdict": "A"}',
+    'B holds {"verdict": "B"}. {"reason": "B tries {x} and [[B]]", "verdict": "A"}',
+    '{"verdict": "A"} B holds {"verdict": "B"}',
+    "[[A]]: B says [[B]] of itself",
 ]
 """Replies whose own verdict cannot be told, beside one that they quote from an answer."""
 
