@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from local_runner.cli.common import registry
-from local_runner.service import WEBHOOK_VARIABLE
+from local_runner.variables import WEBHOOK_SECRET
 from pipeline.control.alarm import Delivery, Sender, drift_event, retrain_order
 from pipeline.control.labelled import labelled_rows
 from pipeline.control.monitoring import Watched
@@ -31,9 +31,9 @@ def check_secret(*urls: str | None) -> None:
     Raises:
         ConfigError: the variable is not set.
     """
-    if any(urls) and not os.environ.get(WEBHOOK_VARIABLE):
+    if any(urls) and not os.environ.get(WEBHOOK_SECRET):
         raise ConfigError(
-            f"{WEBHOOK_VARIABLE} is not set, and deliveries are signed with it",
+            f"{WEBHOOK_SECRET} is not set, and deliveries are signed with it",
             where="--notify, --retrain",
             fix="set it to the secret that the receiver has",
         )
@@ -79,6 +79,6 @@ class Alarms:
 
     @staticmethod
     def _deliver(url: str, delivery: Delivery, note: str) -> Sent:
-        answer = Sender(url, os.environ[WEBHOOK_VARIABLE]).send(delivery)
+        answer = Sender(url, os.environ[WEBHOOK_SECRET]).send(delivery)
         run = answer.get("run")
         return Sent(url, answer, f"{note}: run {run}" if run else note)

@@ -19,7 +19,8 @@ from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
 from local_runner.cli.common import registry
-from local_runner.service import KEY_VARIABLE, listen, open_records, shown_host
+from local_runner.service import listen, open_records, shown_host
+from local_runner.variables import SERVICE_KEY
 from pipeline.control.versions import promote
 from pipeline.core.errors import ConfigError, IntegrityError, RegistryError
 from pipeline.core.registry import Registry, resolve
@@ -137,7 +138,7 @@ def serve(config: GatewayConfig, options: GatewayOptions, announce: Callable[[st
     lock = FileLock(options.root / "service" / "gateway.lock")
     switch = sys.getswitchinterval()
     try:
-        keyring = Keyring(records.keys, options.operator_key, where=KEY_VARIABLE)
+        keyring = Keyring(records.keys, options.operator_key, where=SERVICE_KEY)
         if keyring.is_empty:
             raise ConfigError("nobody has a key", where="hone gateway", fix="make one: hone key create NAME")
         with lock.acquire(timeout=0), listen(options.host, options.port) as listening:

@@ -17,6 +17,7 @@ from local_runner.engines import LocalEngines
 from local_runner.jobs import LocalJobs
 from local_runner.retraining import RetrainingDesk
 from local_runner.serving import signals
+from local_runner.variables import SERVICE_KEY
 from pipeline.core.errors import ConfigError
 from pipeline.service.api.keys import Keyring
 from pipeline.service.app import Parts, Webhook, service_app
@@ -25,10 +26,6 @@ from pipeline.service.jobs.supervisor import Supervisor
 from pipeline.service.store.database import sqlite_url
 from pipeline.service.store.records import Records
 from schemas.serve import Engine
-
-KEY_VARIABLE = "HONE_SERVICE_KEY"
-WEBHOOK_VARIABLE = "HONE_WEBHOOK_SECRET"
-DATABASE_VARIABLE = "HONE_SERVICE_DATABASE"
 
 STOP_SECONDS = 10
 """Time for requests in flight after a signal; those that follow a job would never end."""
@@ -77,7 +74,7 @@ def serve(options: ServiceOptions, announce: Callable[[str], None]) -> int:
     records = open_records(options.root, options.database)
     lock = FileLock(options.root / "service" / "service.lock")
     try:
-        keyring = Keyring(records.keys, options.operator_key, where=KEY_VARIABLE)
+        keyring = Keyring(records.keys, options.operator_key, where=SERVICE_KEY)
         if keyring.is_empty:
             raise ConfigError("nobody has a key", where="hone service", fix="make one: hone key create NAME")
         with lock.acquire(timeout=0), listen(options.host, options.port) as listening:

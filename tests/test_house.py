@@ -39,6 +39,16 @@ HEAVY = (
     "werkzeug",
 )
 
+ELSEWHERE = (
+    "pipeline.backends.",
+    "pipeline.service.",
+    "local_runner.gateway",
+    "local_runner.monitoring",
+    "local_runner.retraining",
+    "local_runner.service",
+)
+"""Beginnings of the names of modules that are imported only where their frameworks are."""
+
 
 @pytest.mark.parametrize(
     "statement",
@@ -52,6 +62,20 @@ def test_no_framework_is_imported_on_the_way_to_the_command(statement: str) -> N
     code = f"{statement}\nimport sys, json\nprint(json.dumps(sorted(set(sys.modules) & set({HEAVY!r}))))"
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert json.loads(printed) == []
+
+
+def test_every_module_but_backends_and_the_http_side_is_imported_without_frameworks() -> None:
+    code = """
+import importlib, pkgutil, sys
+sys.modules.update(dict.fromkeys(HEAVY))
+for package in ("schemas", "pipeline", "local_runner", "modal_app"):
+    for found in pkgutil.walk_packages(importlib.import_module(package).__path__, f"{package}."):
+        if not found.name.startswith(ELSEWHERE) and not found.name.endswith("__main__"):
+            importlib.import_module(found.name)
+"""
+    command = [sys.executable, "-c", f"HEAVY = {HEAVY!r}\nELSEWHERE = {ELSEWHERE!r}\n{code}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_help_is_quick() -> None:

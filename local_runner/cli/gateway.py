@@ -10,6 +10,7 @@ import typer
 
 from local_runner.cli.common import DEFAULT_WORKSPACE, JsonOption, WorkspaceOption, console, writable_root
 from local_runner.cli.service import DatabaseOption
+from local_runner.variables import SERVICE_KEY
 from pipeline.control.output import print_json
 
 
@@ -27,7 +28,6 @@ def gateway(
     which answer, is kept in the database; a rollout goes on at the next start.
     """
     from local_runner.gateway import GatewayOptions, read_gateway_config, serve
-    from local_runner.service import KEY_VARIABLE
 
     declared = read_gateway_config(config)
     options = GatewayOptions(
@@ -35,7 +35,7 @@ def gateway(
         host=host,
         port=port,
         database=database,
-        operator_key=os.environ.get(KEY_VARIABLE) or None,
+        operator_key=os.environ.get(SERVICE_KEY) or None,
     )
 
     def announce(text: str) -> None:

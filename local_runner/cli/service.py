@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from local_runner.cli.common import DEFAULT_WORKSPACE, JsonOption, WorkspaceOption, console, writable_root
+from local_runner.variables import SERVICE_DATABASE, SERVICE_KEY, WEBHOOK_SECRET
 from pipeline.control.output import print_json
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 DatabaseOption = Annotated[
     str | None,
-    typer.Option(envvar="HONE_SERVICE_DATABASE", help="SQLAlchemy address; SQLite in the workspace if left out."),
+    typer.Option(envvar=SERVICE_DATABASE, help="SQLAlchemy address; SQLite in the workspace if left out."),
 ]
 
 
@@ -54,7 +55,7 @@ def service(
     Requests need a key of `hone key create`, or the one in HONE_SERVICE_KEY. With HONE_WEBHOOK_SECRET, signed
     deliveries retrain versions (docs/webhook.md). SIGTERM saves what jobs have; they go on at the next start.
     """
-    from local_runner.service import KEY_VARIABLE, WEBHOOK_VARIABLE, ServiceOptions, serve
+    from local_runner.service import ServiceOptions, serve
 
     options = ServiceOptions(
         root=writable_root(workspace),
@@ -66,8 +67,8 @@ def service(
         workers=jobs,
         engine=_ENGINES[engine],
         engines=engines,
-        operator_key=os.environ.get(KEY_VARIABLE) or None,
-        webhook_secret=os.environ.get(WEBHOOK_VARIABLE) or None,
+        operator_key=os.environ.get(SERVICE_KEY) or None,
+        webhook_secret=os.environ.get(WEBHOOK_SECRET) or None,
     )
 
     def announce(text: str) -> None:

@@ -395,5 +395,9 @@ ENTAILED: dict[FaultCode, frozenset[FaultCode]] = {
     "template_of_another_model": frozenset({"end_of_turn_untrained"}),
     "personal_data_in_answers": frozenset({"personal_data"}),
     "unpaired_unbalanced": frozenset({"unpaired_as_answers"}),
+    # ten of the rows that these copy were trained elsewhere, too
+    "training_asks_test": frozenset({"test_trained_elsewhere"}),
+    "test_copies_training": frozenset({"test_trained_elsewhere"}),
+    "test_near_training": frozenset({"test_trained_elsewhere"}),
 }
 """Classes that a planted one brings with it: the same rows, seen from another side."""
