@@ -136,10 +136,14 @@ def carry_out(session: Session, spec: Path, overrides: list[str], options: RunOp
     """Carry out a description, write its report, tell how it ended, and return the exit code."""
     from rich.markup import escape
 
+    from local_runner.kernels import check_kernels
     from local_runner.pins import warn_of_packages
     from pipeline.control.display import Display
 
-    prepared = session.prepare(session.resolve(spec, overrides))
+    resolved = session.resolve(spec, overrides)
+    if options.last is None:
+        check_kernels(resolved.spec)
+    prepared = session.prepare(resolved)
     out = messages()
     if not as_json:
         out.print(f"run [bold]{prepared.directory.run}[/] in {escape(str(session.root))}", soft_wrap=True)

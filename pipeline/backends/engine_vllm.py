@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 
 from pipeline.backends.engine import BASE, FRONT, HOST, LAUNCH, MODEL, PORT, EngineRequest
-from pipeline.backends.settings_vllm import CPU_ENVIRONMENT, ENVIRONMENT, lora_rank, tensor_parallel_size
+from pipeline.backends.settings_vllm import CPU_ENVIRONMENT, ENVIRONMENT, check_cpu, lora_rank, tensor_parallel_size
 from pipeline.core.errors import EnvironmentMissing
 from pipeline.core.gpus import visible_gpus
 from pipeline.core.models import ModelFiles
@@ -93,6 +93,16 @@ def shared_among_gpus(
         return []
     count = tensor_parallel_size(files, visible)
     return [_TENSOR_PARALLEL, str(count)] if count > 1 else []
+
+
+def check_machine(launch: LaunchDescription, files: ModelFiles) -> None:
+    """Refuse a model that the described engine cannot answer by on this machine.
+
+    Raises:
+        EnvironmentMissing, ModelError: see `check_cpu`; on GPUs nothing is checked.
+    """
+    if CPU_ENVIRONMENT.keys() <= launch.environment.keys():
+        check_cpu(files)
 
 
 def installed() -> Build:

@@ -14,7 +14,7 @@ from pipeline.backends.generation import (
     check_continuations,
     completion_of,
 )
-from pipeline.backends.settings_vllm import CPU_ENVIRONMENT, ENVIRONMENT, lora_rank, tensor_parallel_size
+from pipeline.backends.settings_vllm import CPU_ENVIRONMENT, ENVIRONMENT, check_cpu, lora_rank, tensor_parallel_size
 from pipeline.core.context import CallContext
 from pipeline.core.errors import EngineError, EnvironmentMissing
 from pipeline.core.models import ModelFiles
@@ -46,7 +46,7 @@ class VllmGenerator:
             CPU does not have).
 
     Raises:
-        EnvironmentMissing: vLLM is not installed in this environment.
+        EnvironmentMissing: vLLM is not installed in this environment, or this CPU cannot read the weights.
         EngineError: vLLM refuses the model.
     """
 
@@ -76,6 +76,7 @@ class VllmGenerator:
                 fix="run `hone env create serve-vllm`",
             ) from error
         if current_platform.is_cpu():
+            check_cpu(files)
             options: dict[str, Any] = {
                 "dtype": cpu_dtype if dtype == "auto" else dtype,
                 "enforce_eager": True,

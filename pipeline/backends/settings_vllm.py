@@ -1,6 +1,6 @@
 """What vLLM is told alike, whether it answers in this process or as a server.
 
-That is its environment, an adapter's rank, and by how many GPUs the model is shared.
+That is its environment, an adapter's rank, by how many GPUs the model is shared, and what it cannot do here.
 """
 
 from __future__ import annotations
@@ -8,7 +8,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+from pipeline.core.cpu import cpu_flags, packed_weights_unread, reads_packed_weights
 from pipeline.core.errors import EngineError
 from pipeline.core.gpus import shared_by, visible_gpus
 from pipeline.core.models import ModelFiles
@@ -63,3 +65,28 @@ def tensor_parallel_size(files: ModelFiles, visible: Callable[[], int] = visible
     text = config.get("text_config") or config
     heads = text.get("num_attention_heads")
     return seen if heads is None else shared_by(seen, heads, text.get("num_key_value_heads") or heads)
+
+
+def check_cpu(files: ModelFiles, flags: frozenset[str] | None = None) -> None:
+    """Refuse weights that vLLM's CPU build loads on this machine and cannot compute with.
+
+    ``flags`` are those of this CPU if None.
+
+    Raises:
+        EnvironmentMissing: the weights are of 4 bits, and the CPU has not the instructions for them.
+        ModelError: the model's config cannot be read.
+    """
+    if reads_packed_weights(cpu_flags() if flags is None else flags):
+        return
+    from pipeline.backends.config_transformers import load_config
+
+    config = load_config(files.weights, revision=files.revision, trust_remote_code=files.trust_remote_code)
+    if _is_packed(config.get("quantization_config") or {}):
+        raise packed_weights_unread("these are", where=str(files.weights), fix="take a variant of another precision")
+
+
+def _is_packed(quantization: dict[str, Any]) -> bool:
+    """Tell whether a ``quantization_config`` is of weights of 4 bits: GPTQ's, AWQ's, or compressed-tensors'."""
+    bits = [quantization.get("bits")]
+    bits += [(group.get("weights") or {}).get("num_bits") for group in quantization.get("config_groups", {}).values()]
+    return 4 in bits

@@ -88,10 +88,16 @@ def guarded(launch: LaunchDescription, folder: Path) -> LaunchDescription:
 
 
 def prepare(launch: LaunchDescription, places: Places, folder: Path) -> None:
-    """Lay out in ``folder``, where the engine will run, what it needs to find there."""
+    """Lay out in ``folder``, where the engine will run, what it needs to find there.
+
+    Raises:
+        EnvironmentMissing: this machine lacks what the engine needs for the model.
+    """
     match launch.engine:
         case "vllm":
-            return
+            from pipeline.backends.engine_vllm import check_machine
+
+            check_machine(launch, places.files)
         case "transformers":
             from pipeline.backends.engine_transformers import place_model
 

@@ -175,6 +175,7 @@ def test_the_same_variant_has_the_same_bytes(
 @pytest.mark.legacy
 def test_vllm_answers_as_the_unpacked_weights_do(
     vllm_python: Path,
+    packed_weights: None,
     elsewhere: Elsewhere,
     made: Stored[OptimizeArtifact],
     data: Stored[DataArtifact],
@@ -193,6 +194,7 @@ def test_vllm_answers_as_the_unpacked_weights_do(
 @pytest.mark.legacy
 def test_vllm_serves_it(
     vllm_python: Path,
+    packed_weights: None,
     elsewhere: Elsewhere,
     base: Path,
     made: Stored[OptimizeArtifact],

@@ -148,8 +148,11 @@ def test_vllm_serves_quantized_variants_in_the_dtype_that_they_name(
     tmp_path: Path,
     variant: object,
     mismatches: int,
+    request: pytest.FixtureRequest,
 ) -> None:
     """Prompts are read alike; answers of a random model in another precision need not be the same."""
+    if isinstance(variant, dict):
+        request.getfixturevalue("packed_weights")
     place = workspace(tmp_path / "variant")
     config = OptimizeConfig(variant=VariantSpec.model_validate(variant), base=base_ref(base))
     artifact = optimize(config, OptimizeInputs(parent=merged, data=data), CallContext(), place)
