@@ -14,7 +14,8 @@ import uvicorn
 
 from local_runner import alarms
 from local_runner.alarms import Alarms, check_secret
-from local_runner.service import WEBHOOK_VARIABLE, listen
+from local_runner.service import listen
+from local_runner.variables import WEBHOOK_SECRET
 from pipeline.control.monitoring import watch
 from pipeline.core.errors import ConfigError, SourceError
 from pipeline.monitor.partitions import FOLDER, Partitions
@@ -54,7 +55,7 @@ class Alarmed:
         self.trained = Trained(folder, messages(60)).finish_run()
         self.root = self.trained.root
         monkeypatch.setattr(alarms, "registry", lambda _root: self.trained.registry)
-        monkeypatch.setenv(WEBHOOK_VARIABLE, SECRET)
+        monkeypatch.setenv(WEBHOOK_SECRET, SECRET)
         now = rows(60, "travel", seed=3)
         asked = [replace(row, input=TEMPLATE.replace("{{ text }}", row.input or "")) for row in now]
         capture(self.root, "triage@1", rows(150, seed=1), asked)
@@ -110,7 +111,7 @@ def test_another_secret_is_told(alarmed: Alarmed, monkeypatch: pytest.MonkeyPatc
 
 
 def test_without_a_secret_nothing_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(WEBHOOK_VARIABLE, raising=False)
+    monkeypatch.delenv(WEBHOOK_SECRET, raising=False)
     check_secret(None, None)
     with pytest.raises(ConfigError, match="HONE_WEBHOOK_SECRET is not set"):
         check_secret("http://127.0.0.1:1/", None)
