@@ -9,11 +9,12 @@ from typing import Any
 
 from local_runner.cli.common import registry
 from local_runner.variables import WEBHOOK_SECRET
-from pipeline.control.alarm import Delivery, Sender, drift_event, retrain_order
+from pipeline.control.alarm import Sender, drift_event, retrain_order
 from pipeline.control.labelled import labelled_rows
 from pipeline.control.monitoring import Watched
 from pipeline.control.versions import open_version
 from pipeline.core.errors import ConfigError
+from pipeline.core.signed_delivery import Delivery
 
 
 @dataclass(frozen=True)

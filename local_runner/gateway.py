@@ -10,8 +10,9 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from aiohttp import web
@@ -19,7 +20,8 @@ from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
 from local_runner.cli.common import registry
-from local_runner.service import listen, open_records, shown_host
+from local_runner.notify import Notify
+from local_runner.service import listen, open_courier, open_records, shown_host
 from local_runner.variables import SERVICE_KEY
 from pipeline.control.versions import promote
 from pipeline.core.errors import ConfigError, IntegrityError, RegistryError
@@ -31,6 +33,7 @@ from pipeline.execute import load_version
 from pipeline.monitor.partitions import FOLDER
 from pipeline.service.api.keys import Keyring
 from pipeline.service.gateway.app import gateway_app
+from pipeline.service.outgoing.courier import Courier
 from schemas.feedback import VersionFacts
 from schemas.gateway import GatewayConfig
 
@@ -46,13 +49,17 @@ _WHAT = "gateway's configuration"
 
 @dataclass(frozen=True)
 class GatewayOptions:
-    """How the gateway is brought up; ``operator_key`` is one that an environment variable holds."""
+    """How the gateway is brought up.
+
+    ``operator_key`` is one that an environment variable holds; ``notify``: who is told of rollouts.
+    """
 
     root: Path
     host: str
     port: int
     database: str | None
     operator_key: str | None
+    notify: Notify = field(default_factory=Notify)
 
 
 def read_gateway_config(path: Path) -> GatewayConfig:
@@ -134,7 +141,7 @@ def serve(config: GatewayConfig, options: GatewayOptions, announce: Callable[[st
         ConfigError: nobody has a key, the address is taken, another gateway is up here, or a champion is nowhere.
     """
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    records = open_records(options.root, options.database)
+    records = open_records(options.root, options.database, options.notify.urls)
     lock = FileLock(options.root / "service" / "gateway.lock")
     switch = sys.getswitchinterval()
     try:
@@ -146,7 +153,8 @@ def serve(config: GatewayConfig, options: GatewayOptions, announce: Callable[[st
             app = gateway_app(config, records, keyring, secrets(config), options.root / FOLDER, catalogue)
             host, port = listening.getsockname()[:2]
             sys.setswitchinterval(_SWITCH_SECONDS)
-            asyncio.run(_run(app, listening, lambda: announce(f"hone is at http://{shown_host(host)}:{port}/v1")))
+            with _sending(open_courier(records, options.notify)):
+                asyncio.run(_run(app, listening, lambda: announce(f"hone is at http://{shown_host(host)}:{port}/v1")))
             return 0
     except Timeout:
         raise ConfigError(
@@ -157,6 +165,19 @@ def serve(config: GatewayConfig, options: GatewayOptions, announce: Callable[[st
     finally:
         sys.setswitchinterval(switch)
         records.close()
+
+
+@contextmanager
+def _sending(courier: Courier | None) -> Iterator[None]:
+    """Send webhooks meanwhile, if there is anything to sign them with."""
+    if courier is None:
+        yield
+        return
+    courier.start()
+    try:
+        yield
+    finally:
+        courier.stop()
 
 
 def secrets(config: GatewayConfig) -> Mapping[str, str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from local_runner.lines import converse
-from local_runner.variables import SERVICE_DATABASE, SERVICE_KEY, WEBHOOK_SECRET
+from local_runner.variables import NOTIFY_SECRET, SERVICE_DATABASE, SERVICE_KEY, WEBHOOK_SECRET
 from pipeline.core.errors import Cancelled, InternalError
 from pipeline.core.process import describe_exit, start_kept
 from schemas.job import JobMessage, JobOrder, JobResult
@@ -20,7 +20,7 @@ GRACE_SECONDS = 60.0
 """How long a run may take to save what it has."""
 
 _HOME = Path(__file__).resolve().parent.parent
-_OF_THE_SERVICE = (SERVICE_KEY, SERVICE_DATABASE, WEBHOOK_SECRET)
+_OF_THE_SERVICE = (SERVICE_KEY, SERVICE_DATABASE, WEBHOOK_SECRET, NOTIFY_SECRET)
 """Variables that are no business of a run."""
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -15,14 +15,16 @@ from filelock import FileLock, Timeout
 from local_runner.cli.common import registry
 from local_runner.engines import LocalEngines
 from local_runner.jobs import LocalJobs
+from local_runner.notify import Notify
 from local_runner.retraining import RetrainingDesk
 from local_runner.serving import signals
-from local_runner.variables import SERVICE_KEY
+from local_runner.variables import NOTIFY_SECRET, SERVICE_KEY
 from pipeline.core.errors import ConfigError
 from pipeline.service.api.keys import Keyring
 from pipeline.service.app import Parts, Webhook, service_app
 from pipeline.service.files.shelf import Shelf
 from pipeline.service.jobs.supervisor import Supervisor
+from pipeline.service.outgoing.courier import Courier
 from pipeline.service.store.database import sqlite_url
 from pipeline.service.store.records import Records
 from schemas.serve import Engine
@@ -38,7 +40,8 @@ class ServiceOptions:
     """How the service is brought up.
 
     ``engine`` None is each version's own; at most ``engines`` run at once. ``operator_key`` is one that an environment
-    variable holds; it may do everything. With a ``webhook_secret`` signed deliveries start retrainings.
+    variable holds; it may do everything. With a ``webhook_secret`` signed deliveries start retrainings. ``notify``:
+    who is told of jobs.
     """
 
     root: Path
@@ -52,17 +55,25 @@ class ServiceOptions:
     engines: int
     operator_key: str | None
     webhook_secret: str | None = None
+    notify: Notify = field(default_factory=Notify)
 
 
-def open_records(root: Path, database: str | None) -> Records:
+def open_records(root: Path, database: str | None, told: Sequence[str] = ()) -> Records:
     """Return the records of a workspace: in SQLite there, or behind the address ``database``.
+
+    Addresses in ``told`` get webhooks of what is noted in them.
 
     Raises:
         HoneError: see `pipeline.service.store.database.open_database`.
     """
     folder = root / "service"
     folder.mkdir(parents=True, exist_ok=True)
-    return Records.open(database or sqlite_url(folder / "service.db"))
+    return Records.open(database or sqlite_url(folder / "service.db"), told)
+
+
+def open_courier(records: Records, notify: Notify) -> Courier | None:
+    """Return what sends webhooks; None without a secret. Raises ConfigError where a secret is weak."""
+    return Courier(records.outbox, notify.secrets, where=NOTIFY_SECRET) if notify.secrets else None
 
 
 def serve(options: ServiceOptions, announce: Callable[[str], None]) -> int:
@@ -71,7 +82,7 @@ def serve(options: ServiceOptions, announce: Callable[[str], None]) -> int:
     Raises:
         ConfigError: nobody has a key, the operator's is weak, the address is taken, or another service is up here.
     """
-    records = open_records(options.root, options.database)
+    records = open_records(options.root, options.database, options.notify.urls)
     lock = FileLock(options.root / "service" / "service.lock")
     try:
         keyring = Keyring(records.keys, options.operator_key, where=SERVICE_KEY)
@@ -88,9 +99,9 @@ def serve(options: ServiceOptions, announce: Callable[[str], None]) -> int:
             webhook = None
             if options.webhook_secret is not None:
                 webhook = Webhook(options.webhook_secret, RetrainingDesk(records, shelf, supervisor).start)
-            app = service_app(
-                Parts(records, shelf, keyring, supervisor, engines, options.max_file_bytes, webhook=webhook)
-            )
+            courier = open_courier(records, options.notify)
+            parts = Parts(records, shelf, keyring, supervisor, engines, options.max_file_bytes)
+            app = service_app(replace(parts, webhook=webhook, courier=courier))
             return _run(app, listening, announce)
     except Timeout:
         raise ConfigError(

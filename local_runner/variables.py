@@ -7,4 +7,7 @@ SERVICE_DATABASE = "HONE_SERVICE_DATABASE"
 """The address of the records, with its password."""
 
 WEBHOOK_SECRET = "HONE_WEBHOOK_SECRET"  # noqa: S105 - a variable's name
-"""What deliveries are signed with, in and out."""
+"""What deliveries are signed with that order retrainings, and the monitor's alarms."""
+
+NOTIFY_SECRET = "HONE_NOTIFY_SECRET"  # noqa: S105 - a variable's name
+"""What the webhooks of jobs and rollouts are signed with; two, separated by a blank, while one is changed."""

@@ -26,6 +26,7 @@ from local_runner.cli import (
     service,
     upkeep,
     versions,
+    webhooks,
 )
 
 app = typer.Typer(
@@ -74,6 +75,7 @@ app.command()(service.service)
 app.command()(gateway.gateway)
 app.command()(monitor.monitor)
 app.add_typer(key.app, name="key")
+app.add_typer(webhooks.app, name="webhooks")
 app.command()(versions.promote)
 app.command()(versions.rollback)
 app.add_typer(environments.app, name="env")

@@ -18,6 +18,9 @@ def gateway(
     config: Annotated[Path, typer.Argument(help="A YAML file: engines, versions, models (docs/gateway.md).")],
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port to listen on; 0 takes a free one.")] = 8090,
+    notify: Annotated[
+        list[str] | None, typer.Option(help="Send signed webhooks of rollouts there; may be given several times.")
+    ] = None,
     database: DatabaseOption = None,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     as_json: JsonOption = False,
@@ -25,9 +28,11 @@ def gateway(
     """Pass OpenAI's chat requests to engines, split traffic between champion and candidate, and promote or roll back.
 
     Requests need a key of `hone key create`, or the one in HONE_SERVICE_KEY. What is decided, and which version gave
-    which answer, is kept in the database; a rollout goes on at the next start.
+    which answer, is kept in the database; a rollout goes on at the next start. What --notify sends is signed with
+    HONE_NOTIFY_SECRET.
     """
     from local_runner.gateway import GatewayOptions, read_gateway_config, serve
+    from local_runner.notify import read_notify
 
     declared = read_gateway_config(config)
     options = GatewayOptions(
@@ -36,6 +41,7 @@ def gateway(
         port=port,
         database=database,
         operator_key=os.environ.get(SERVICE_KEY) or None,
+        notify=read_notify(notify or ()),
     )
 
     def announce(text: str) -> None:

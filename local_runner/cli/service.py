@@ -47,14 +47,19 @@ def service(
         EngineOption, typer.Option(help="What answers chat: each version's own engine, or one for all.")
     ] = EngineOption.auto,
     engines: Annotated[int, typer.Option(min=1, max=64, help="How many engines run at once.")] = 1,
+    notify: Annotated[
+        list[str] | None, typer.Option(help="Send signed webhooks of ended jobs there; may be given several times.")
+    ] = None,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     as_json: JsonOption = False,
 ) -> int:
     """Answer OpenAI's files, fine-tuning and chat requests; jobs are runs in the workspace.
 
     Requests need a key of `hone key create`, or the one in HONE_SERVICE_KEY. With HONE_WEBHOOK_SECRET, signed
-    deliveries retrain versions (docs/webhook.md). SIGTERM saves what jobs have; they go on at the next start.
+    deliveries retrain versions (docs/webhook.md). What --notify sends is signed with HONE_NOTIFY_SECRET. SIGTERM saves
+    what jobs have; they go on at the next start.
     """
+    from local_runner.notify import read_notify
     from local_runner.service import ServiceOptions, serve
 
     options = ServiceOptions(
@@ -69,6 +74,7 @@ def service(
         engines=engines,
         operator_key=os.environ.get(SERVICE_KEY) or None,
         webhook_secret=os.environ.get(WEBHOOK_SECRET) or None,
+        notify=read_notify(notify or ()),
     )
 
     def announce(text: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -13,7 +12,8 @@ from typing import Any, Final
 
 import httpx
 
-from pipeline.core.errors import ConfigError, SourceError
+from pipeline.core.errors import SourceError
+from pipeline.core.signed_delivery import Delivery, secret_key, signed_headers
 from schemas.monitor import DriftReport
 from schemas.webhook import RetrainRequest
 
@@ -23,20 +23,10 @@ ATTEMPTS: Final = 4
 TIMEOUT: Final = 600.0
 """Seconds for an answer: a retraining is prepared before it is accepted."""
 
-MIN_SECRET_BYTES: Final = 24
-
 _WAITS: Final = (1.0, 4.0, 16.0)
 _AGAIN: Final = frozenset({408, 429, 500, 502, 503, 504})
 _TAKEN: Final = 409
 _SHOWN = 300
-
-
-@dataclass(frozen=True)
-class Delivery:
-    """A message to be sent: its id, which stays the same however often it is sent, and its body."""
-
-    id: str
-    body: str
 
 
 def drift_event(report: DriftReport) -> Delivery:
@@ -93,7 +83,7 @@ class Sender:
         wait: lets time pass.
 
     Raises:
-        ConfigError: the secret cannot be read.
+        ConfigError: the secret cannot be read, or is weak.
     """
 
     url: str
@@ -102,16 +92,7 @@ class Sender:
     wait: Callable[[float], None] = time.sleep
 
     def __post_init__(self) -> None:
-        try:
-            length = len(base64.b64decode(self.secret.removeprefix("whsec_"), validate=True))
-        except ValueError:
-            length = 0
-        if length < MIN_SECRET_BYTES:
-            raise ConfigError(
-                "the secret is none that webhooks are signed with",
-                where="HONE_WEBHOOK_SECRET",
-                fix="make one with: echo whsec_$(openssl rand -base64 32)",
-            )
+        secret_key(self.secret, "HONE_WEBHOOK_SECRET")
 
     def send(self, delivery: Delivery) -> dict[str, Any]:
         """Send a delivery and return the answer; one that the receiver has taken before is as good as new.
@@ -124,7 +105,9 @@ class Sender:
                 if attempt:
                     self.wait(_WAITS[attempt - 1])
                 try:
-                    answer = client.post(self.url, content=delivery.body.encode(), headers=self.headers(delivery))
+                    answer = client.post(
+                        self.url, content=delivery.body.encode(), headers=signed_headers(delivery, (self.secret,))
+                    )
                 except httpx.HTTPError as error:
                     said = f"cannot be reached: {type(error).__name__}"
                     continue
@@ -136,18 +119,6 @@ class Sender:
                 if answer.status_code not in _AGAIN:
                     break
         raise SourceError(f"the webhook {said}", where=self.url, fix="send it again with the same command")
-
-    def headers(self, delivery: Delivery) -> dict[str, str]:
-        """Return the headers of one attempt, signed now."""
-        from standardwebhooks import Webhook
-
-        now = datetime.now(UTC)
-        return {
-            "content-type": "application/json",
-            "webhook-id": delivery.id,
-            "webhook-timestamp": str(int(now.timestamp())),
-            "webhook-signature": Webhook(self.secret).sign(delivery.id, now, delivery.body),
-        }
 
 
 def _read(answer: httpx.Response) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from pipeline.service.jobs.supervisor import Supervisor
 from pipeline.service.models.engines import Engines
 from pipeline.service.models.relay import upstream
 from pipeline.service.models.routes import model_routes
+from pipeline.service.outgoing.courier import Courier
 from pipeline.service.store.deliveries import DeliveryStore
 from pipeline.service.store.records import Records
 from pipeline.service.webhook import MAX_BYTES, PATH, Start, add_webhook
@@ -47,9 +48,10 @@ class Webhook:
 
 @dataclass(frozen=True)
 class Parts:
-    """What the application is made of. The supervisor and the engines end with it.
+    """What the application is made of. The supervisor, the courier and the engines end with it.
 
-    Without ``webhook`` there is none. ``transport`` is how engines are reached, where it is not by their addresses.
+    Without ``webhook`` there is none, and without ``courier`` no webhooks are sent. ``transport`` is how engines are
+    reached, where it is not by their addresses.
     """
 
     records: Records
@@ -60,6 +62,7 @@ class Parts:
     max_file_bytes: int = DEFAULT_MAX_FILE_BYTES
     transport: httpx.AsyncBaseTransport | None = None
     webhook: Webhook | None = None
+    courier: Courier | None = None
 
 
 class _Described(FastAPI):
@@ -87,6 +90,8 @@ def service_app(parts: Parts) -> FastAPI:
         yield
         await client.aclose()
         await run_in_threadpool(parts.supervisor.stop)
+        if parts.courier is not None:
+            await run_in_threadpool(parts.courier.stop)
         await run_in_threadpool(parts.engines.close)
 
     app = _Described(
@@ -114,6 +119,8 @@ def _open(parts: Parts) -> None:
     parts.shelf.open()
     expire(parts.records, parts.shelf)
     parts.supervisor.start()
+    if parts.courier is not None:
+        parts.courier.start()
 
 
 def _add_health(app: FastAPI, records: Records) -> None:

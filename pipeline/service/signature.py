@@ -8,8 +8,6 @@ fraction of a second, a signature without a comma, a body that is no JSON), is r
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,20 +15,14 @@ from typing import Final
 
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from pipeline.core.errors import ConfigError
+from pipeline.core.signed_delivery import secret_key
 from pipeline.service.deliveries import TOLERANCE
 from pipeline.service.refusal import Refused
-
-MIN_SECRET_BYTES: Final = 24
-_MIN_DISTINCT_BYTES: Final = 8
-_PREFIX: Final = "whsec_"
 
 _HEADERS: Final = ("webhook-id", "webhook-timestamp", "webhook-signature")
 _ID = re.compile(r"[!-\-/-~]{1,256}")  # visible ASCII without the full stop
 _TIMESTAMP = re.compile(r"[0-9]{1,11}")
 _SIGNATURE = re.compile(r"v1,[A-Za-z0-9+/]{43}=")  # 32 bytes in base64
-
-_NEW_SECRET: Final = "make one with: echo whsec_$(openssl rand -base64 32)"  # noqa: S105 - how to make one
 
 
 @dataclass(frozen=True)
@@ -76,7 +68,7 @@ class Verifier:
     """
 
     def __init__(self, secret: str) -> None:
-        self._webhook = Webhook(_key(secret))
+        self._webhook = Webhook(secret_key(secret, "webhook secret"))
 
     def verify(self, body: bytes, signed: Signed) -> str:
         """Return the body as text if one of its signatures is right.
@@ -99,19 +91,3 @@ class Verifier:
                 fix="check the secret, and sign the very bytes that are sent",
             ) from None
         return text
-
-
-def _key(secret: str) -> bytes:
-    """Return the key that a secret stands for; no message holds any of it."""
-    encoded = secret.removeprefix(_PREFIX)
-    try:
-        key = base64.b64decode(encoded, validate=True) if encoded != secret else b""
-    except (binascii.Error, ValueError):
-        key = b""
-    if not key:
-        raise ConfigError("not whsec_ followed by base64", where="webhook secret", fix=_NEW_SECRET)
-    if len(key) < MIN_SECRET_BYTES or len(set(key)) < _MIN_DISTINCT_BYTES:
-        raise ConfigError(
-            f"too weak: at least {MIN_SECRET_BYTES} random bytes are needed", where="webhook secret", fix=_NEW_SECRET
-        )
-    return key

@@ -9,8 +9,9 @@ import httpx
 import pytest
 from standardwebhooks import Webhook
 
-from pipeline.control.alarm import ATTEMPTS, Delivery, Sender, drift_event, retrain_order
+from pipeline.control.alarm import ATTEMPTS, Sender, drift_event, retrain_order
 from pipeline.core.errors import ConfigError, SourceError
+from pipeline.core.signed_delivery import Delivery, signed_headers
 from pipeline.monitor.choose import Chosen
 from pipeline.monitor.compare import drift_report
 from pipeline.service.signature import Verifier, read_signature
@@ -52,10 +53,10 @@ def test_a_delivery_is_signed_as_the_receiver_verifies() -> None:
     receiver = Receiver(202)
     assert receiver.sender().send(DELIVERY) == {"http_status": 202, "run": "triage-1"}
     assert receiver.taken == [(DELIVERY.id, DELIVERY.body)]
-    headers = receiver.sender().headers(DELIVERY)
+    headers = signed_headers(DELIVERY, (OTHER_SECRET, SECRET))
     assert Webhook(SECRET).verify(DELIVERY.body, headers) == {"type": "drift.alarm"}
     with pytest.raises(Exception, match="No matching signature"):
-        Webhook(OTHER_SECRET).verify(DELIVERY.body, headers)
+        Webhook(OTHER_SECRET).verify(DELIVERY.body, signed_headers(DELIVERY, (SECRET,)))
 
 
 def test_what_may_pass_is_sent_again_under_the_same_id() -> None:
@@ -81,7 +82,7 @@ def test_a_refusal_is_told(statuses: tuple[int, ...], tries: int) -> None:
 
 
 def test_a_secret_that_is_none_is_refused() -> None:
-    with pytest.raises(ConfigError, match="none that webhooks are signed with"):
+    with pytest.raises(ConfigError, match="not whsec_ followed by base64"):
         Sender("http://127.0.0.1:1", "whsec_!")
 
 

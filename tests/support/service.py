@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -121,22 +121,26 @@ def database_of(root: Path) -> str:
 class Service:
     """The application over a folder; opened again, it finds what was there."""
 
-    def __init__(self, root: Path, runner: Script | None = None, operator: str | None = None) -> None:
+    def __init__(
+        self, root: Path, runner: Script | None = None, operator: str | None = None, told: Sequence[str] = ()
+    ) -> None:
         self.root = root
         (root / "service").mkdir(parents=True, exist_ok=True)
-        self.records = Records.open(database_of(root))
+        self.records = Records.open(database_of(root), told)
         self.shelf = Shelf(root / "service" / "files").open()
         self.runner = runner or Script()
         self.supervisor = Supervisor(self.records, self.shelf, self.runner, root, "acme")
         try:
-            keyring = Keyring(self.records.keys, operator)
+            self.keyring = Keyring(self.records.keys, operator)
         except ConfigError:
             self.records.close()
             raise
         self.engines = Echo()
         transport = httpx.ASGITransport(echo)
-        parts = Parts(self.records, self.shelf, keyring, self.supervisor, self.engines, MAX_FILE_BYTES, transport)
-        self.app = service_app(parts)
+        self.parts = Parts(
+            self.records, self.shelf, self.keyring, self.supervisor, self.engines, MAX_FILE_BYTES, transport
+        )
+        self.app = service_app(self.parts)
 
     def key(self, *scopes: Scope) -> str:
         return create_key(self.records.keys, "test", scopes or ("train", "infer"))[1]

@@ -65,7 +65,7 @@ def gateway_app(
         ConfigError: see `make_table`.
     """
     catalogue = catalogue or NoCatalogue()
-    store = GatewayStore(records.engine)
+    store = GatewayStore(records.engine, records.outbox)
     rotation = Rotation(store, Partitions(captured), config.capture.retention_days)
     recorder = Recorder(store, config.capture, catalogue, rotation)
     adapters = Adapters()

@@ -13,6 +13,8 @@ from pipeline.monitor.partitions import DAY_SECONDS, bounds, day_of
 from pipeline.service.gateway.director import Running
 from pipeline.service.gateway.rollout import Rollout
 from pipeline.service.gateway.tables import answers, events, feedback, metadata, rollouts
+from pipeline.service.outgoing.rollout_events import outgoing_event
+from pipeline.service.store.outbox import Outbox
 from schemas.rollout import RolloutEvent, RolloutPolicy
 
 _STREAMED = 1000
@@ -35,10 +37,12 @@ class GatewayStore:
 
     Args:
         engine: of an open database.
+        outbox: takes what webhooks tell of rollouts.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, outbox: Outbox | None = None) -> None:
         self._engine = engine
+        self._outbox = outbox or Outbox(engine)
         metadata.create_all(engine)
         add_columns(engine, answers)
 
@@ -50,6 +54,8 @@ class GatewayStore:
             if batch.events:
                 rows = [{"rollout": event.rollout, "event": event.model_dump(mode="json")} for event in batch.events]
                 connection.execute(insert(events), rows)
+                for told in filter(None, map(outgoing_event, batch.events)):
+                    self._outbox.add(connection, told)
             for row in batch.rollouts:
                 _put(connection, row)
 

@@ -16,8 +16,10 @@ from sqlalchemy import Connection, Engine, Select, insert, select, update
 from pipeline.service.store.database import new_id, now, paged
 from pipeline.service.store.events import NewEvent, add_event
 from pipeline.service.store.files import KnownFile, add_file
+from pipeline.service.store.outbox import Outbox, new_event
 from pipeline.service.store.tables import job_metadata, jobs
 from schemas.fine_tuning import JobFailure, JobRequest, JobStatus
+from schemas.outgoing import JobEventType
 from schemas.register import Verdict
 from schemas.run import RunSpec
 
@@ -27,6 +29,13 @@ UNDER_WAY: Final[tuple[JobStatus, ...]] = ("validating_files", "running", "pausi
 ENDED: Final[tuple[JobStatus, ...]] = ("succeeded", "failed", "cancelled")
 
 LIVING: Final[tuple[JobStatus, ...]] = ("queued", "paused", *UNDER_WAY)
+
+_TOLD: Final[dict[JobStatus, JobEventType]] = {
+    "succeeded": "fine_tuning.job.succeeded",
+    "failed": "fine_tuning.job.failed",
+    "cancelled": "fine_tuning.job.cancelled",
+}
+"""Statuses that webhooks tell of."""
 
 
 @dataclass(frozen=True)
@@ -55,10 +64,11 @@ class Job:
 
 
 class JobStore:
-    """The table of jobs."""
+    """The table of jobs. How a job ended is told to the addresses of ``outbox``."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, outbox: Outbox) -> None:
         self._engine = engine
+        self._outbox = outbox
 
     def add(
         self,
@@ -166,6 +176,8 @@ class JobStore:
                 add_file(connection, file)
             if told is not None:
                 add_event(connection, name, told)
+            if after in _TOLD:
+                self._outbox.add(connection, new_event(_TOLD[after], {"id": name}))
             return _get(connection, name)
 
     def note_run(self, name: str, run: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Engine, text
@@ -11,6 +12,7 @@ from pipeline.service.store.events import EventStore
 from pipeline.service.store.files import FileStore
 from pipeline.service.store.jobs import JobStore
 from pipeline.service.store.keys import KeyStore
+from pipeline.service.store.outbox import Outbox
 
 
 @dataclass(frozen=True)
@@ -22,12 +24,14 @@ class Records:
     files: FileStore
     jobs: JobStore
     events: EventStore
+    outbox: Outbox
 
     @classmethod
-    def open(cls, url: str) -> Records:
-        """Return the records behind a SQLAlchemy address; see `open_database`."""
+    def open(cls, url: str, told: Sequence[str] = ()) -> Records:
+        """Return the records behind a SQLAlchemy address; see `open_database`. Addresses in ``told`` get webhooks."""
         engine = open_database(url)
-        return cls(engine, KeyStore(engine), FileStore(engine), JobStore(engine), EventStore(engine))
+        outbox = Outbox(engine, tuple(told))
+        return cls(engine, KeyStore(engine), FileStore(engine), JobStore(engine, outbox), EventStore(engine), outbox)
 
     def ping(self) -> None:
         """Ask the database something; raises SQLAlchemyError where it does not answer."""

@@ -98,3 +98,20 @@ deliveries = Table(
     Column("key", String(64), primary_key=True),
     Column("ends", Float, nullable=False, index=True),
 )
+
+outgoing = _numbered(
+    "outgoing",
+    Column("id", _ID, nullable=False, unique=True),
+    Column("event", _ID, nullable=False),
+    Column("type", _ID, nullable=False),
+    Column("url", String(1024), nullable=False),
+    Column("body", Text, nullable=False),
+    Column("created_at", Integer, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("next_at", Float),
+    Column("ended_at", Integer),
+    Column("http_status", Integer),
+    Column("problem", String(256)),
+    Index("outgoing_due", "state", "next_at"),
+)

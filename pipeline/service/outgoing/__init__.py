@@ -1,0 +1,1 @@
+"""Webhooks that leave the service: how jobs ended, and what rollouts decided."""
