@@ -17,6 +17,8 @@ from pipeline.catalog import CATALOG
 from pipeline.core.errors import ConfigError
 from pipeline.plan.placement import placement
 from pipeline.resolve import Resolver
+from pipeline.resolve.bases import Bases
+from pipeline.resolve.sources import Sources
 from schemas import bias
 from schemas.adapters import OTHERS
 from schemas.artifacts import StageCall
@@ -184,19 +186,35 @@ def assign(values: dict[str, Any], path: str, value: Any) -> None:
     values[last] = value
 
 
-class Anywhere(Resolver):
+class AnywhereSources(Sources):
     """Resolves every name to a digest of the name: what differs in words differs in the run."""
 
-    def _source(self, text: str, key: str, revision: str | None = None) -> Reference:
+    def source(self, text: str, key: str, revision: str | None = None) -> Reference:
         words = text if revision is None else f"{text}@{revision}"
         return Reference(location=text, digest=hashlib.sha256(words.encode()).hexdigest())
 
-    def _base(self, spec: BaseModelSpec, key: str = "base_model") -> tuple[BaseModelRef, None]:
+
+class AnywhereBases(Bases):
+    """As `AnywhereSources`."""
+
+    def resolve(self, spec: BaseModelSpec, key: str = "base_model") -> tuple[BaseModelRef, None]:
         if spec.init is not None:
             return BaseModelRef(name="init", init=self._init(spec)), None
         digest = hashlib.sha256(f"{spec.name}@{spec.revision}".encode()).hexdigest()
         weights = Reference(location=str(spec.name), digest=digest)
         return BaseModelRef(name=str(spec.name), weights=weights, trust_remote_code=spec.trust_remote_code), None
+
+
+class Anywhere(Resolver):
+    """Resolves by names alone."""
+
+    @property
+    def sources(self) -> Sources:
+        return AnywhereSources(self.folder, self.folder / "digests.json")
+
+    @property
+    def bases(self) -> Bases:
+        return AnywhereBases(self.sources, self.store, self.registry, self.runs, self.embedded)
 
 
 @pytest.fixture(scope="module")
