@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -222,6 +223,12 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     return World(tmp_path_factory.mktemp("keys") / "workspace")
 
 
+@pytest.fixture(scope="module")
+def as_shipped(world: World) -> Callable[[Path], str]:
+    """Return a function that gives the `trace` of a shipped description."""
+    return functools.cache(lambda path: trace(world, read(path), PROJECT))
+
+
 def resolve(world: World, spec: RunSpec, folder: Path) -> ResolvedRun:
     resolver = Anywhere(
         folder=folder,
@@ -250,6 +257,7 @@ ONLY_SHOWN_WITH_INIT = frozenset({"description"})
 """Without a base to instruct this is what cards and reports say of the task; `tests/report` holds that they do."""
 
 
+@functools.cache
 def read(path: Path) -> RunSpec:
     """Return a shipped description; one that replays what its base's lineage names gets a retention task of its own."""
     values = yaml.safe_load(path.read_text())
@@ -328,10 +336,12 @@ HARDWARE: dict[str, Any] = {"gpu": "B200:8", "cpu": 3, "memory": 5120, "timeout"
 
 
 @pytest.mark.parametrize(("path", "key"), list(cases()))
-def test_saying_something_else_changes_the_run(path: Path, key: str, world: World, tmp_path: Path) -> None:
+def test_saying_something_else_changes_the_run(
+    path: Path, key: str, as_shipped: Callable[[Path], str], world: World, tmp_path: Path
+) -> None:
     spec = read(path)
     full = spec.model_dump(mode="json")
-    before = trace(world, spec, tmp_path)
+    before = as_shipped(path)
     value = dict(leaves(full))[key]
     tried = []
     for other in others(key, value, annotation_at(key)):
