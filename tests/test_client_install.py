@@ -170,6 +170,7 @@ def test_a_run_is_planned_and_looked_at_on_modal(modal: Modal, home: ModalHome, 
     assert usage.returncode == 0 and "Usage: modal run -m modal_app.main::fetch [OPTIONS]" in usage.stdout
 
 
+@pytest.mark.full
 @pytest.mark.modal
 def test_hone_run_on_modal_goes_through_the_same_command(
     client: Path, modal: Modal, home: ModalHome, spec: Path

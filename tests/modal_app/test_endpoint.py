@@ -91,6 +91,7 @@ def test_the_start_is_told_by_phase(site: Site) -> None:
         assert f"{phase} " in line, phase
 
 
+@pytest.mark.full
 def test_a_promotion_is_served_without_losing_a_request(site: Site) -> None:
     first, before = site.ask(tokens=100), site.containers
     with Asking(site) as asking:
@@ -118,6 +119,7 @@ def _command(pid: int) -> list[str]:
     return psutil.Process(pid).cmdline()
 
 
+@pytest.mark.full
 def test_a_rollback_is_served_and_an_idle_endpoint_costs_nothing(site: Site) -> None:
     done = site.home.run("--name", "triage", verb="rollback")
     assert done.returncode == 0, done.stdout

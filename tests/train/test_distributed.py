@@ -74,7 +74,7 @@ def odd_rows(tmp_path_factory: pytest.TempPathFactory) -> Stored[DataArtifact]:
     return data_artifact(tmp_path_factory.mktemp("odd"), train, validation)
 
 
-@pytest.mark.parametrize("method", ["sft", "dpo"])
+@pytest.mark.parametrize("method", ["sft", pytest.param("dpo", marks=pytest.mark.full)])
 def test_copies_take_the_steps_of_one_process(
     tiny: BaseModelRef,
     odd_rows: Stored[DataArtifact],
@@ -112,6 +112,7 @@ STRATEGIES = [
 ]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_shards_stop_and_go_on_as_if_nothing_had_been(
     tiny: BaseModelRef, odd_rows: Stored[DataArtifact], tmp_path: Path, strategy: str
@@ -162,6 +163,7 @@ def uninterrupted(tiny: BaseModelRef, rows: Stored[DataArtifact], tmp_path_facto
     return run_stage(tmp_path_factory.mktemp("whole"), train_config(tiny, **LONG), rows, processes=TWO)
 
 
+@pytest.mark.full
 def test_a_killed_process_ends_all_and_they_go_on(
     tiny: BaseModelRef, rows: Stored[DataArtifact], uninterrupted: Trained, tmp_path: Path
 ) -> None:
@@ -180,6 +182,7 @@ def train(work: Path, config: Any, data: Stored[DataArtifact], context: CallCont
     run(config, TrainInputs(data=data), context, Workspace(work / "output", work / "scratch"))
 
 
+@pytest.mark.full
 def test_a_deadline_reaches_all_and_a_checkpoint_is_left(tiny: BaseModelRef, tmp_path: Path) -> None:
     """It has passed before the processes are there: they agree at the end of their first step."""
     from pipeline.train.backends import TrainJob
@@ -204,6 +207,7 @@ def test_a_deadline_reaches_all_and_a_checkpoint_is_left(tiny: BaseModelRef, tmp
     assert training_processes() == []
 
 
+@pytest.mark.full
 def test_ctrl_c_ends_the_step_of_all(tiny: BaseModelRef, rows: Stored[DataArtifact], tmp_path: Path) -> None:
     def interrupt(event: Event) -> None:
         if event.kind == "metric":
@@ -216,6 +220,7 @@ def test_ctrl_c_ends_the_step_of_all(tiny: BaseModelRef, rows: Stored[DataArtifa
     assert training_processes() == []
 
 
+@pytest.mark.full
 def test_divergence_in_one_process_is_known_to_all(
     tiny: BaseModelRef, rows: Stored[DataArtifact], tmp_path: Path
 ) -> None:
@@ -249,6 +254,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+@pytest.mark.full
 def test_another_machine_needs_nothing_but_an_address(
     tiny: BaseModelRef, rows: Stored[DataArtifact], uninterrupted: Trained, tmp_path: Path
 ) -> None:

@@ -209,13 +209,18 @@ def test_evaluating_changes_no_training_on_four_bits(
 @pytest.mark.parametrize(
     "lora",
     [
-        *(adapter.options for adapter in ADAPTERS.values() if adapter.options),
         {"init_lora_weights": "pissa", "use_rslora": True, "rank_pattern": {"q_proj": 2}},
-        {"init_lora_weights": "gaussian"},
-        {"target_modules": ["q_proj", "v_proj"], "rank_pattern": {"q_proj": 2}},
-        {"target_modules": r".*mlp\.(up|down)_proj"},
         {"modules_to_save": ["norm"]},
-        {"bias": "lora_only"},
+        *(
+            pytest.param(options, marks=pytest.mark.full)
+            for options in (
+                *(adapter.options for adapter in ADAPTERS.values() if adapter.options),
+                {"init_lora_weights": "gaussian"},
+                {"target_modules": ["q_proj", "v_proj"], "rank_pattern": {"q_proj": 2}},
+                {"target_modules": r".*mlp\.(up|down)_proj"},
+                {"bias": "lora_only"},
+            )
+        ),
     ],
     ids=str,
 )

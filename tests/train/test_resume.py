@@ -214,7 +214,7 @@ def wait_for_checkpoint(process: subprocess.Popen[bytes], work: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("attempt", range(3))
+@pytest.mark.parametrize("attempt", [0, *(pytest.param(more, marks=pytest.mark.full) for more in (1, 2))])
 def test_sigkill_at_any_moment_changes_nothing(
     tiny: BaseModelRef, rows: Stored[DataArtifact], tmp_path: Path, attempt: int
 ) -> None:
@@ -235,8 +235,11 @@ def test_sigkill_at_any_moment_changes_nothing(
     "changes",
     [
         {"lora": {"r": 4, "lora_alpha": 8, "lora_dropout": 0.3}},
-        {"lora": {"r": 4, "lora_alpha": 8, "init_lora_weights": "pissa", "target_modules": ["q_proj", "v_proj"]}},
-        {"adapter": "full"},
+        pytest.param(
+            {"lora": {"r": 4, "lora_alpha": 8, "init_lora_weights": "pissa", "target_modules": ["q_proj", "v_proj"]}},
+            marks=pytest.mark.full,
+        ),
+        pytest.param({"adapter": "full"}, marks=pytest.mark.full),
     ],
     ids=str,
 )

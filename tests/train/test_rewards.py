@@ -82,7 +82,7 @@ def test_answers_that_are_used_again_survive_a_stop(
 
 
 @pytest.mark.parametrize(
-    "method", [pytest.param(name, marks=pytest.mark.full if name == "rloo" else pytest.mark.slow) for name in REWARDED]
+    "method", [pytest.param(name, marks=pytest.mark.slow if name == "grpo" else pytest.mark.full) for name in REWARDED]
 )
 def test_sigkill_changes_nothing(tiny: BaseModelRef, rows: Stored[DataArtifact], tmp_path: Path, method: str) -> None:
     config = config_of(tiny, method, max_steps=60, save_steps=1)
@@ -252,8 +252,9 @@ def test_what_trainers_share_goes_with_rewards(
         assert report.first.kl == pytest.approx(0.0, abs=1e-2)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("method", REWARDED)
+@pytest.mark.parametrize(
+    "method", [pytest.param(name, marks=pytest.mark.slow if name == "grpo" else pytest.mark.full) for name in REWARDED]
+)
 def test_a_lack_of_memory_keeps_the_answers_of_a_step(
     tiny: BaseModelRef, rows: Stored[DataArtifact], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
