@@ -278,7 +278,7 @@ def test_there_are_at_least_twenty_kinds() -> None:
 @pytest.mark.parametrize(
     "kind",
     [
-        pytest.param(kind, marks=pytest.mark.slow) if bad.prepare is pickled_base else kind
+        pytest.param(kind, marks=pytest.mark.slow) if bad.prepare is pickled_base or bad.command == ("run",) else kind
         for kind, bad in KINDS.items()
     ],
 )

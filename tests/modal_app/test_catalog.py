@@ -176,6 +176,7 @@ def test_every_function_reaches_modal_in_the_image_of_its_role(
     assert environments_of(plane.functions[name]) == [expected(key[1], device)], key
 
 
+@pytest.mark.slow
 def test_no_image_is_described_that_no_role_asks_for(deployed: tuple[Device, Plane]) -> None:
     device, plane = deployed
     wanted = {expected(role, device) for _, role in FUNCTIONS} | {expected(SERVICE, device)}

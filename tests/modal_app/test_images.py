@@ -17,6 +17,8 @@ from tests.modal_plane.functions import Function
 from tests.modal_plane.server import Plane
 from tests.test_house import HEAVY
 
+pytestmark = pytest.mark.slow
+
 PROJECT = Path(__file__).resolve().parents[2]
 ROLES = ("main", "train", "serve-vllm", "optimize-llmcompressor", "optimize-legacy", "service")
 
@@ -48,7 +50,6 @@ def commands(function: Function) -> list[str]:
     return function.image.commands
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("role", ROLES)
 def test_an_image_installs_what_its_file_pins_and_nothing_else(deployed: tuple[str, Plane], role: str) -> None:
     device, plane = deployed
@@ -122,7 +123,6 @@ def test_roles_that_share_an_environment_share_an_image(deployed: tuple[str, Pla
     assert (images["train"] == images["main"]) == (device == "cpu")
 
 
-@pytest.mark.slow
 def test_describing_images_needs_no_network_and_no_framework() -> None:
     """No server listens where Modal's client is told to look; HEAVY is what the command's path may not import."""
     code = (

@@ -25,6 +25,7 @@ def test_adjusted_p_values_are_holms_over_what_was_read() -> None:
     assert {reading.detector for reading in readings if reading.exact} == {"errors", "refusals"}
 
 
+@pytest.mark.slow
 def test_a_shift_is_an_alarm_that_names_its_detectors() -> None:
     current = [*rows(30, seed=2), *rows(30, "travel", seed=2)]
     report = drift_report("triage@1", "first", Chosen(rows(150, seed=1), current, ()), SMALL)
@@ -36,6 +37,7 @@ def test_a_shift_is_an_alarm_that_names_its_detectors() -> None:
     assert DriftReport.model_validate_json(report.model_dump_json()) == report
 
 
+@pytest.mark.slow
 def test_a_detector_without_enough_to_read_is_left_out_with_its_reason() -> None:
     bare = [replace(row, score=None, confidence=None) for row in rows(150, seed=1)]
     rated = [replace(row, confidence=None) for row in rows(60, seed=2)]
@@ -60,6 +62,7 @@ def test_two_users_are_too_few_for_a_classifier_alone() -> None:
     assert [reading.detector for reading in readings] == ["domain_classifier", "input_length"]
 
 
+@pytest.mark.slow
 def test_the_same_windows_give_the_same_report() -> None:
     each = [drift_report("t@1", "first", Chosen(rows(150, seed=1), rows(60, seed=2), ()), SMALL) for _ in range(2)]
     assert each[0] == each[1]
@@ -99,6 +102,7 @@ def test_too_few_rows_are_counted() -> None:
         choose_rows(rows(19), config, history=1, evaluated=rows(50))
 
 
+@pytest.mark.slow
 def test_past_windows_are_compared_too() -> None:
     config = MonitorConfig(window=60, reference_rows=150)
     chosen = Chosen(rows(150, seed=1), rows(60, "travel", seed=2), (rows(60, seed=3), rows(60, "travel", seed=4)))

@@ -22,6 +22,12 @@ ALL = tuple(conversations())
 HI = (Message(role="user", content="Hi"), Message(role="assistant", content="Yes."))
 
 
+COMMON = ("chatml", "llama3", "qwen3", "gpt-oss")
+"""Families that the fast tests try; the slow ones try the others."""
+
+EACH_FAMILY = [pytest.param(one, id=one.name, marks=[] if one.name in COMMON else pytest.mark.slow) for one in FAMILIES]
+
+
 def fitting(family: Family) -> list[Conversation]:
     """Return the conversations that the family has words for."""
     no_system = "system" in family.refuses
@@ -43,7 +49,7 @@ def test_there_are_two_hundred_of_ten_kinds_and_fifteen_families() -> None:
     assert len({family.template for family in FAMILIES}) == len(FAMILIES) == 15
 
 
-@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+@pytest.mark.parametrize("family", EACH_FAMILY)
 def test_training_and_evaluation_read_what_transformers_reads(family: Family) -> None:
     tokenizer, options = tokenizer_of(family.name), RenderOptions()
     for one in fitting(family):
@@ -56,7 +62,7 @@ def test_training_and_evaluation_read_what_transformers_reads(family: Family) ->
         assert rendered.trained[len(prompt)], one.name
 
 
-@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+@pytest.mark.parametrize("family", EACH_FAMILY)
 def test_an_evaluation_asks_the_prompt_that_training_showed(family: Family) -> None:
     tokenizer, options = tokenizer_of(family.name), RenderOptions()
     asked = [one for one in fitting(family) if one.number == 3]
@@ -68,7 +74,7 @@ def test_an_evaluation_asks_the_prompt_that_training_showed(family: Family) -> N
         assert rendered.ids[: len(prompt)] == prompt, one.name
 
 
-@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+@pytest.mark.parametrize("family", EACH_FAMILY)
 def test_the_mask_is_the_one_made_by_hand(family: Family) -> None:
     tokenizer = tokenizer_of(family.name)
     rendered = render_conversation(HI, tokenizer, RenderOptions())
