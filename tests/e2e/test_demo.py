@@ -43,6 +43,7 @@ def test_the_demo_promotes_with_the_proof(tmp_path: Path, vllm_python: Path) -> 
     assert shown.returncode == 0, shown.stderr
 
 
+@pytest.mark.full
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_without_replay_the_base_forgets_and_the_gate_refuses(tmp_path: Path) -> None:

@@ -45,6 +45,7 @@ def ended(command: Any) -> tuple[int, dict[str, Any]]:
     return command.returncode, printed_json(output)
 
 
+@pytest.mark.full
 def test_runs_at_once_share_what_is_equal_and_do_it_once(home: ModalHome, spec: Path) -> None:
     """Two clients start the same run and a third another one: their data is the same, the training of two of them."""
     commands = [home.start("--config", spec, *until_training(seed=seed)) for seed in (0, 0, 1)]
