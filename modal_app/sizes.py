@@ -21,11 +21,11 @@ from pipeline.environments import MAIN
 from pipeline.plan.placement import placement, stage_placements
 from schemas.artifacts import StageCall
 from schemas.base import Reference, StageName
+from schemas.base_model import BaseModelRef
 from schemas.optimize import PRESETS, OptimizeConfig, Variant
 from schemas.placement import MOST_SECONDS, Placement
 from schemas.plan import PlanArtifact
 from schemas.run import RunSpec
-from schemas.train import BaseModelRef
 
 CONFIG = "HONE_MODAL_CONFIG"
 

@@ -10,10 +10,11 @@ from pydantic import Field, model_validator
 
 from schemas.artifacts import Artifact, Inputs, Stored
 from schemas.base import NotFingerprinted, Reference, RelativePath, Schema, Seed, Slug
+from schemas.base_model import BaseModelRef
 from schemas.data import DataArtifact
 from schemas.evaluate import BaseSubject, GenerationConfig, MetricSpec, ModelSubject, Score
 from schemas.optimize import OptimizeArtifact
-from schemas.train import BaseModelRef, TrainArtifact
+from schemas.train import TrainArtifact
 
 Side = Literal["at most", "at least", "around 0", "around 50%"]
 """How a bound is read: see `within`."""

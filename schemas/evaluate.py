@@ -8,10 +8,11 @@ from pydantic import Field, model_validator
 
 from schemas.artifacts import Artifact, Inputs, Stored
 from schemas.base import Reference, RelativePath, Schema, Seed, Slug
+from schemas.base_model import BaseModelRef
 from schemas.data import DataArtifact, Split
 from schemas.metric import MetricSpec as MetricSpec
 from schemas.optimize import OptimizeArtifact
-from schemas.train import BaseModelRef, TrainArtifact
+from schemas.train import TrainArtifact
 
 CLEAN, NEAR_TRAIN = "clean", "near_train"
 """Slices of a split: its items without, and with, a near-duplicate among the training rows."""

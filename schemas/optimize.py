@@ -8,8 +8,9 @@ from pydantic import Field, model_validator
 
 from schemas.artifacts import Artifact, Inputs, Stored
 from schemas.base import NotFingerprinted, RelativePath, Schema, Slug
+from schemas.base_model import BaseModelRef
 from schemas.data import DataArtifact
-from schemas.train import BaseModelRef, TrainArtifact
+from schemas.train import TrainArtifact
 
 VariantBackend = Literal["merge", "llmcompressor", "auto_gptq", "autoawq"]
 Scheme = Literal["merged", "FP8_DYNAMIC", "W4A16", "W8A8", "GPTQ", "AWQ"]

@@ -8,10 +8,11 @@ from pydantic import Field
 
 from schemas.artifacts import Artifact, Inputs
 from schemas.base import RelativePath, Schema
+from schemas.base_model import BaseModelRef
 from schemas.data import DataFiles, DataOptions
 from schemas.methods import TrainMethod
 from schemas.optimize import Scheme, VariantBackend
-from schemas.train import BaseModelRef, Positive, Rate, TrainSpec
+from schemas.train import Positive, Rate, TrainSpec
 
 Task = Literal["classification", "extraction", "generation"]
 

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from schemas.artifacts import Artifact, Inputs, Stored
 from schemas.base import ArtifactRef, Digest, NotFingerprinted, Schema, Slug
+from schemas.base_model import BaseModelRef
 from schemas.bias import BiasArtifact
 from schemas.data import DataArtifact
 from schemas.evaluate import EvaluateArtifact, MetricSpec, RetentionSpec
@@ -15,7 +16,7 @@ from schemas.judge import JudgeArtifact
 from schemas.optimize import OptimizeArtifact
 from schemas.plan import PlanArtifact
 from schemas.serve import ServeArtifact
-from schemas.train import BaseModelRef, TrainArtifact
+from schemas.train import TrainArtifact
 
 
 class GateOptions(Schema):

@@ -7,12 +7,12 @@ from typing import Annotated
 from pydantic import Field
 
 from schemas.base import ArtifactRef, Digest, NotFingerprinted, Reference, Schema, Slug, canonical_digest
+from schemas.base_model import BaseModelRef
 from schemas.bias import BiasProbe
 from schemas.data import DataFiles, DataOptions
 from schemas.evaluate import HarnessConfig, MetricSpec
 from schemas.metric import RewardSpec
 from schemas.run import RunSpec
-from schemas.train import BaseModelRef
 
 RECORD_METRICS = frozenset({"field_f1", "json_exact_match", "json_validity"})
 """Metrics whose references are JSON objects."""

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, JsonValue, field_validator, model_validator
 
 from schemas.base import NotFingerprinted, Schema, Seed, Slug
+from schemas.base_model import TokenizerSpec
 from schemas.bias import FIGURES, BiasProbe
 from schemas.data import DataOptions
 from schemas.evaluate import EndpointSubject, GenerationConfig, HarnessOptions, MetricSpec
@@ -19,7 +20,7 @@ from schemas.preflight import PreflightOptions
 from schemas.register import GateOptions
 from schemas.scoring import check_scoring
 from schemas.serve import Engine, EngineOptions, ParityOptions
-from schemas.train import TokenizerSpec, TrainSpec
+from schemas.train import TrainSpec
 
 TRAINED = ("adapter", "model")
 """What training leaves, where a variant may be named: an adapter, or with ``train.adapter: full`` a whole model."""

@@ -11,10 +11,11 @@ from pydantic import Field, model_validator
 
 from schemas.artifacts import Artifact, Inputs, Stored
 from schemas.base import NotFingerprinted, RelativePath, Schema
+from schemas.base_model import BaseModelRef
 from schemas.data import DataArtifact
 from schemas.evaluate import EvaluateArtifact, GenerationConfig
 from schemas.optimize import OptimizeArtifact
-from schemas.train import BaseModelRef, TrainArtifact
+from schemas.train import TrainArtifact
 
 Engine = Literal["vllm", "transformers"]
 

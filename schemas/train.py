@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, JsonValue, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from schemas.adapter_options import (
     AdapterOptions,
@@ -18,11 +18,13 @@ from schemas.adapter_options import (
 )
 from schemas.adapters import LORAS, OTHERS, AdapterName
 from schemas.artifacts import Artifact, Inputs, Stored
-from schemas.base import Digest, NotFingerprinted, Reference, RelativePath, Schema, Seed
+from schemas.base import Digest, NotFingerprinted, RelativePath, Schema, Seed
+from schemas.base_model import BaseModelRef
 from schemas.data import DataArtifact
 from schemas.distillation import GkdOptions, SeqKdOptions, TaughtReport
 from schemas.distributed import DistributedOptions, Strategy
 from schemas.faults import FaultCode
+from schemas.lora import LoraOptions, LoraSettings, LoraSpec
 from schemas.methods import METHODS, TrainMethod
 from schemas.metric import RewardSpec
 from schemas.preference import CpoOptions, DpoOptions, KtoOptions, OrpoOptions, RewardOptions, SimpoOptions
@@ -35,51 +37,6 @@ AdapterKind = Literal["lora", "qlora", "full"]
 
 Positive = Annotated[int, Field(gt=0)]
 Rate = Annotated[float, Field(gt=0.0)]
-
-CHANGES_BASE = ("pissa", "olora")
-"""Values of ``init_lora_weights`` that move a part of the base's weights into the adapter.
-
-It is stored as plain LoRA of twice the rank, which fits the base as it is.
-"""
-
-
-class LoraOptions(Schema):
-    """PEFT's LoraConfig, by its names."""
-
-    lora_dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
-    target_modules: tuple[str, ...] | str = "all-linear"
-    modules_to_save: tuple[str, ...] | None = None
-    use_rslora: bool = False
-    use_dora: bool = False
-    init_lora_weights: bool | Literal["gaussian", "pissa", "olora", "orthogonal"] = True
-    bias: Literal["none", "all", "lora_only"] = "none"
-    rank_pattern: dict[str, int] = {}
-    alpha_pattern: dict[str, int] = {}
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether it is an update ``scaling * B A`` that begins at 0, and nothing else is trained."""
-        changed = self.init_lora_weights is False or self.init_lora_weights in CHANGES_BASE
-        return not (self.use_dora or self.modules_to_save or changed) and self.bias == "none"
-
-
-class LoraSpec(LoraOptions):
-    """LoRA as a user writes it: without ``r`` the plan chooses; without ``lora_alpha`` it is ``2 r``."""
-
-    r: Positive | None = None
-    lora_alpha: Positive | None = None
-
-
-class LoraSettings(LoraOptions):
-    """LoRA as the train stage takes it."""
-
-    r: Positive
-    lora_alpha: Positive
-
-
-def changes_base(lora: LoraSettings | None) -> bool:
-    """Say whether the adapter's initialization changes the base."""
-    return lora is not None and lora.init_lora_weights in CHANGES_BASE
 
 
 class TrainOptions(RenderOptions):
@@ -291,49 +248,6 @@ class TrainSpec(TrainOptions):
         if isinstance(value, int):
             raise ValueError("a list of seeds, each trained once: [0], or [0, 1, 2] for three")
         return value
-
-
-class TokenizerSpec(Schema):
-    """A byte-level BPE tokenizer trained on the training split."""
-
-    vocab_size: Annotated[int, Field(ge=300)] = 2048
-
-
-class ModelInit(Schema):
-    """A base without weights: ``config`` goes to transformers' ``AutoConfig.for_model(model_type, ...)``.
-
-    ``chat_template`` is a Jinja template with ``{% generation %}`` markers; null takes hone's ChatML.
-    """
-
-    model_type: Literal["llama", "qwen3", "qwen2", "mistral"] = "llama"
-    config: dict[str, JsonValue] = {}
-    tokenizer: TokenizerSpec | None = None
-    tokenizer_from: Reference | None = None
-    chat_template: str | None = None
-
-    @model_validator(mode="after")
-    def _one_tokenizer(self) -> ModelInit:
-        if (self.tokenizer is None) == (self.tokenizer_from is None):
-            raise ValueError("give exactly one of tokenizer (train one) and tokenizer_from (take one)")
-        return self
-
-
-class BaseModelRef(Schema):
-    """The base a run starts from, resolved: weights by `Reference`, or an architecture to initialize.
-
-    ``name`` is for people; it changes nothing that is made of the base.
-    """
-
-    name: Annotated[str, NotFingerprinted()]
-    weights: Reference | None = None
-    init: ModelInit | None = None
-    trust_remote_code: bool = False
-
-    @model_validator(mode="after")
-    def _one_source(self) -> BaseModelRef:
-        if (self.weights is None) == (self.init is None):
-            raise ValueError("a base has either weights or init")
-        return self
 
 
 class TrainConfig(TrainOptions):

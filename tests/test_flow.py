@@ -11,11 +11,11 @@ from pipeline.report.progress import expected_calls
 from pipeline.report.record import KINDS, RunRecord
 from schemas.artifacts import StageCall, Stored
 from schemas.base import Reference, canonical_digest
+from schemas.base_model import BaseModelRef, ModelInit, TokenizerSpec
 from schemas.evaluate import HarnessConfig, MetricSpec
 from schemas.optimize import Variant
 from schemas.plan import GatePower
 from schemas.resolved import Champion, ResolvedProbe, ResolvedRetention, ResolvedRun, RunFile
-from schemas.train import BaseModelRef, ModelInit, TokenizerSpec
 from tests.support.run_fixture import RunFixture
 
 

@@ -24,11 +24,12 @@ from schemas import bias
 from schemas.adapters import OTHERS
 from schemas.artifacts import StageCall
 from schemas.base import Reference, Schema, canonical_digest
+from schemas.base_model import BaseModelRef
 from schemas.placement import HardwareSpec
 from schemas.register import RegisterArtifact
 from schemas.resolved import ResolvedRun
 from schemas.run import BaseModelSpec, RunSpec
-from schemas.train import BaseModelRef, TrainSpec
+from schemas.train import TrainSpec
 from tests.support.registered import OneVersion
 from tests.test_flow import World
 

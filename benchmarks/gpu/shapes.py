@@ -20,7 +20,8 @@ from pipeline.plan.throughput import (
     training_operations,
 )
 from schemas.base import Device
-from schemas.train import AdapterKind, LoraSettings
+from schemas.lora import LoraSettings
+from schemas.train import AdapterKind
 
 LORA = LoraSettings(r=16, lora_alpha=32)
 WARM = 3

@@ -8,8 +8,9 @@ from pathlib import Path
 from pipeline.core.errors import ModelError
 from pipeline.core.references import open_reference
 from schemas.artifacts import Stored
+from schemas.base_model import BaseModelRef
 from schemas.optimize import OptimizeArtifact
-from schemas.train import BaseModelRef, TrainArtifact
+from schemas.train import TrainArtifact
 
 _COMMIT_LENGTH = 40
 

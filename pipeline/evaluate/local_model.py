@@ -11,10 +11,11 @@ from pipeline.evaluate import backends
 from pipeline.evaluate.backends import Generator
 from pipeline.render import Tokenizer, end_of_turn_ids
 from schemas.artifacts import Stored
+from schemas.base_model import BaseModelRef
 from schemas.evaluate import GenerationConfig
 from schemas.optimize import OptimizeArtifact
 from schemas.render import RenderOptions
-from schemas.train import BaseModelRef, TrainArtifact
+from schemas.train import TrainArtifact
 
 if TYPE_CHECKING:
     from pipeline.evaluate.backends import ModelFacts

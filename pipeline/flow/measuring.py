@@ -16,6 +16,7 @@ from pipeline.flow.parts import (
 )
 from schemas.artifacts import StageCall, Stored
 from schemas.base import ArtifactRef
+from schemas.base_model import BaseModelRef
 from schemas.bias import BiasConfig, CounterfactualProbe
 from schemas.evaluate import (
     BaseSubject,
@@ -30,7 +31,6 @@ from schemas.evaluate import (
 from schemas.judge import JudgeConfig, JudgeOptions
 from schemas.optimize import only_vllm
 from schemas.resolved import ResolvedProbe, ResolvedRun
-from schemas.train import BaseModelRef
 
 
 def baselines(run: ResolvedRun, finished: Finished) -> Iterator[StageCall]:

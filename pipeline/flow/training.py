@@ -14,10 +14,11 @@ from pipeline.flow.parts import (
 from schemas.adapters import LORAS
 from schemas.artifacts import StageCall
 from schemas.base import ArtifactRef
+from schemas.lora import LoraOptions, LoraSettings
 from schemas.optimize import OptimizeConfig, VariantSpec
 from schemas.plan import PlanArtifact
 from schemas.resolved import ResolvedRun
-from schemas.train import LoraOptions, LoraSettings, TrainConfig, TrainOptions, TrainSpec
+from schemas.train import TrainConfig, TrainOptions, TrainSpec
 
 
 def train(run: ResolvedRun, finished: Finished) -> Iterator[StageCall]:

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 
 from pipeline.plan.architecture import Architecture
 from schemas.adapters import named
+from schemas.lora import CHANGES_BASE, LoraSettings
 from schemas.serve import LORA_RANKS
-from schemas.train import CHANGES_BASE, LoraSettings, TrainOptions
+from schemas.train import TrainOptions
 
 
 def lora_parameters(architecture: Architecture, lora: LoraSettings) -> int:

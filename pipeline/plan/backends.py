@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pipeline.backends.data_datasets import LoadedDataset
     from pipeline.render import Tokenizer
     from schemas.base import Reference
-    from schemas.train import ModelInit
+    from schemas.base_model import ModelInit
 
 DatasetHome = Literal["folder", "hub"]
 _COMMIT_LENGTH = 40

@@ -13,7 +13,7 @@ from pipeline.plan.architecture import Architecture, from_config
 from pipeline.plan.backends import complete_config, load_config, load_tokenizer
 from pipeline.plan.known_models import DATED, find_known, require_known
 from schemas.base import Reference
-from schemas.train import BaseModelRef, ModelInit
+from schemas.base_model import BaseModelRef, ModelInit
 
 if TYPE_CHECKING:
     from pipeline.render import Tokenizer

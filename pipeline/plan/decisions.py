@@ -6,10 +6,11 @@ import math
 from dataclasses import dataclass
 
 from schemas.adapters import LORAS
+from schemas.lora import LoraSettings
 from schemas.methods import METHODS
 from schemas.plan import Reasoned, Task
 from schemas.rl import RolloutOptions
-from schemas.train import LoraSettings, TrainSpec
+from schemas.train import TrainSpec
 
 LORA_RATE_FACTOR = 10
 """A LoRA's best rate is about ten times that of full fine-tuning (Schulman et al., LoRA Without Regret, 2025)."""

@@ -27,6 +27,7 @@ from pipeline.plan.power import APPROXIMATED, estimate_power
 from pipeline.plan.prices import PRICES_DATED, gpu_named
 from pipeline.plan.profile import Lengths
 from pipeline.plan.throughput import PADDING, Work, assumptions, cpu_seconds
+from schemas.lora import LoraSettings, changes_base
 from schemas.methods import METHODS
 from schemas.optimize import Scheme
 from schemas.plan import (
@@ -40,7 +41,7 @@ from schemas.plan import (
     Task,
     TrainingDecisions,
 )
-from schemas.train import LoraSettings, TrainSpec, changes_base
+from schemas.train import TrainSpec
 
 FEW_ROWS = 100
 

@@ -16,13 +16,14 @@ from pipeline.report.record import Finished, load_finished
 from pipeline.report.scores import best_comparison
 from schemas.artifacts import Artifact
 from schemas.base import ArtifactRef
+from schemas.base_model import BaseModelRef
 from schemas.data import DataArtifact
 from schemas.evaluate import EvaluateArtifact
 from schemas.optimize import OptimizeArtifact
 from schemas.register import Comparison, RegisterArtifact
 from schemas.resolved import RunFile
 from schemas.serve import ServeArtifact
-from schemas.train import BaseModelRef, TrainArtifact
+from schemas.train import TrainArtifact
 
 A = TypeVar("A", bound=Artifact)
 

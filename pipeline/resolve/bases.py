@@ -18,9 +18,10 @@ from pipeline.execute import load, load_held, load_version
 from pipeline.resolve.sources import Sources, names_repository
 from schemas.artifacts import Stored
 from schemas.base import ArtifactRef, Reference
+from schemas.base_model import BaseModelRef, ModelInit, TokenizerSpec
 from schemas.register import RegisterArtifact
 from schemas.run import BaseModelSpec
-from schemas.train import BaseModelRef, ModelInit, TokenizerSpec, TrainArtifact
+from schemas.train import TrainArtifact
 
 _VERSION = re.compile(r"^[a-z0-9][a-z0-9._-]*@[a-z0-9]+$")
 

@@ -16,6 +16,7 @@ from pipeline.resolve.metrics import Metrics
 from pipeline.resolve.sources import Sources, data_options
 from schemas.artifacts import Stored
 from schemas.base import ArtifactRef
+from schemas.base_model import BaseModelRef
 from schemas.bias import BiasProbe
 from schemas.evaluate import HarnessOptions, MetricSpec
 from schemas.judge import JudgeSpec
@@ -24,7 +25,6 @@ from schemas.register import RegisterArtifact
 from schemas.resolved import Champion, ResolvedJudge, ResolvedProbe, ResolvedRetention, ResolvedRun
 from schemas.retention import reads_base_rows
 from schemas.run import BaseModelSpec, HarnessTask, RunSpec
-from schemas.train import BaseModelRef
 
 DEFAULT_RETENTION_MARGIN = 0.03
 

@@ -13,8 +13,9 @@ from pipeline.metrics.build import build_metric
 from pipeline.render import RenderedPrompt
 from pipeline.train import backends
 from pipeline.train.backends import MetricReward, ModelReward, Reward, Row
+from schemas.base_model import BaseModelRef
 from schemas.metric import REWARD_MODEL, RewardSpec
-from schemas.train import BaseModelRef, TrainConfig
+from schemas.train import TrainConfig
 
 
 def load_rewards(

@@ -8,8 +8,9 @@ from pipeline.core.errors import ConfigError
 from pipeline.core.models import model_files
 from pipeline.render import Tokenizer
 from pipeline.train import backends
+from schemas.base_model import BaseModelRef
 from schemas.data import Example, ExampleKind, Message
-from schemas.train import BaseModelRef, TrainConfig
+from schemas.train import TrainConfig
 
 
 def choose_tokenizer(config: TrainConfig, examples: Iterable[Example], kind: ExampleKind) -> Tokenizer:

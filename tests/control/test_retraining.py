@@ -21,9 +21,9 @@ from pipeline.execute import load
 from pipeline.flow import next_calls
 from pipeline.resolve import data_options
 from schemas.base import ArtifactRef, Reference, canonical
+from schemas.base_model import BaseModelRef
 from schemas.data import DataFiles
 from schemas.resolved import ResolvedRun
-from schemas.train import BaseModelRef
 from schemas.webhook import RetrainRequest
 from tests.e2e.conftest import GATE_FAILED, hone, run_smoke
 from tests.support.run_fixture import write_base

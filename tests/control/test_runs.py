@@ -8,8 +8,8 @@ from pipeline.control.runs import RunDirectory, RunList
 from pipeline.core.errors import ConfigError
 from schemas.artifacts import CallResult, StageCall
 from schemas.base import ArtifactRef, Reference
+from schemas.base_model import BaseModelRef
 from schemas.resolved import ResolvedRun
-from schemas.train import BaseModelRef
 from tests.support.run_fixture import RunFixture
 
 

@@ -11,7 +11,7 @@ from pipeline.core.errors import IntegrityError
 from pipeline.core.models import model_files
 from pipeline.core.references import open_reference
 from schemas.base import Reference
-from schemas.train import BaseModelRef
+from schemas.base_model import BaseModelRef
 
 
 def reference(path: Path) -> Reference:

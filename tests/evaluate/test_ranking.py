@@ -13,6 +13,7 @@ from pipeline.core.workspace import content_digest, list_files
 from pipeline.evaluate.ranking import Ranker
 from pipeline.evaluate.stage import run
 from schemas.artifacts import Stored
+from schemas.base_model import BaseModelRef
 from schemas.data import DataArtifact, Example, Message
 from schemas.evaluate import (
     BaseSubject,
@@ -24,7 +25,6 @@ from schemas.evaluate import (
     ModelSubject,
     TfidfSubject,
 )
-from schemas.train import BaseModelRef
 from tests.evaluate.support import data_artifact
 from tests.support.stored import stored, workspace
 from tests.support.tiny_model import write_tiny_base

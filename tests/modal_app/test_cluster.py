@@ -19,11 +19,12 @@ from pipeline.core.errors import ConfigError
 from pipeline.execute import Prepared
 from schemas.artifacts import StageCall
 from schemas.base import ArtifactRef, Reference
+from schemas.base_model import BaseModelRef
 from schemas.distributed import Processes
 from schemas.ledger import Allowance, Resources
 from schemas.placement import Placement
 from schemas.request import CallRequest
-from schemas.train import BaseModelRef, TrainInputs
+from schemas.train import TrainInputs
 from tests.modal_app.plane import TIMEOUT, StartHome
 from tests.support.committed import commit
 from tests.support.tiny_model import write_tiny_base

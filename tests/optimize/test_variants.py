@@ -10,8 +10,8 @@ from pydantic import ValidationError
 from pipeline.catalog import CATALOG
 from pipeline.core.variants import archived_note
 from schemas.base import Reference
+from schemas.base_model import BaseModelRef
 from schemas.optimize import PRESETS, OptimizeConfig, VariantSpec
-from schemas.train import BaseModelRef
 
 
 @pytest.mark.parametrize(

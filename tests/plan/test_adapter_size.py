@@ -52,7 +52,7 @@ def test_the_count_is_that_of_peft(kind: str, options: dict[str, Any], model_typ
     from pipeline.backends.training.adapters import adapter_config
     from pipeline.backends.training.base_model import count_parameters
     from schemas.base import Reference
-    from schemas.train import BaseModelRef
+    from schemas.base_model import BaseModelRef
     from tests.support.training import train_config
 
     settings = AutoConfig.for_model(model_type, **SIZES)

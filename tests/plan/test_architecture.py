@@ -6,7 +6,7 @@ from pipeline.core.errors import ModelError
 from pipeline.plan.adapter import lora_parameters, not_servable
 from pipeline.plan.architecture import EXACT_TYPES, Architecture, from_config
 from pipeline.plan.known_models import KNOWN, find_known, require_known
-from schemas.train import LoraSettings
+from schemas.lora import LoraSettings
 
 TINY = Architecture("llama", 1, 8, 2, 1, 4, 16, 100, tied=False, context=64)
 """One layer, 8 wide, 2 heads of 4 and one key-value head, 16 in the feed-forward layer, 100 tokens."""

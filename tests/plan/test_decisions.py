@@ -16,7 +16,8 @@ from pipeline.plan.decisions import (
     effective_batch,
 )
 from pipeline.plan.power import estimate_power
-from schemas.train import LoraSpec, TrainSpec
+from schemas.lora import LoraSpec
+from schemas.train import TrainSpec
 
 USUAL = Situation(
     task="classification",

@@ -9,7 +9,8 @@ from pipeline.plan.architecture import Architecture, from_config
 from pipeline.plan.known_models import KNOWN
 from pipeline.plan.memory import MEMORY_ERROR, Footprint, estimate_memory, layer_activation_bytes, needed
 from pipeline.plan.prices import GIB
-from schemas.train import AdapterKind, LoraSettings
+from schemas.lora import LoraSettings
+from schemas.train import AdapterKind
 
 TINY = Architecture("llama", 1, 8, 2, 1, 4, 16, 100, tied=False, context=64)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from schemas.artifacts import Stored
 from schemas.base import Reference
+from schemas.base_model import BaseModelRef
 from schemas.data import DataArtifact
 from schemas.evaluate import (
     CLEAN,
@@ -29,7 +30,7 @@ from schemas.plan import (
 from schemas.register import GateOptions, RegisterConfig, RegisterInputs
 from schemas.render import RenderReport
 from schemas.serve import ServeArtifact
-from schemas.train import BaseModelRef, TrainArtifact
+from schemas.train import TrainArtifact
 from tests.support.stored import stored
 
 DIGEST = "a" * 64

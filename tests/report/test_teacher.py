@@ -5,8 +5,8 @@ from __future__ import annotations
 from pipeline.report.limits import training_limits
 from pipeline.report.record import RunRecord
 from schemas.base import Reference
+from schemas.base_model import BaseModelRef
 from schemas.distillation import TaughtReport
-from schemas.train import BaseModelRef
 
 TEACHER = BaseModelRef(name="large@champion", weights=Reference(location="/large", digest="a" * 64))
 

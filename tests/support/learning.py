@@ -14,9 +14,9 @@ from pipeline.metrics import get_metric, item_scores
 from pipeline.render import end_of_turn_ids, render_prompt
 from pipeline.statistics import compare
 from schemas.artifacts import Stored
+from schemas.base_model import BaseModelRef
 from schemas.data import DataArtifact, Example, Message
 from schemas.evaluate import BaseSubject, EvaluateConfig, EvaluateInputs, GenerationConfig, MetricSpec, ModelSubject
-from schemas.train import BaseModelRef
 from tests.support.stored import stored, workspace
 from tests.support.training import Trained, base, data_artifact, run_stage, train_config
 

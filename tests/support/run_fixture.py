@@ -18,6 +18,7 @@ from pipeline.core.workspace import Store, artifact_digest, list_files, write_re
 from pipeline.execute import load
 from schemas.artifacts import Artifact, Cost, Manifest
 from schemas.base import ArtifactRef, Reference, StageName, canonical_digest
+from schemas.base_model import BaseModelRef
 from schemas.data import DataArtifact, DataFiles, DropCount, Example, Message
 from schemas.errors import ErrorRecord
 from schemas.evaluate import (
@@ -46,7 +47,7 @@ from schemas.render import RenderReport
 from schemas.resolved import ResolvedJudge, ResolvedRetention, ResolvedRun, RunFile
 from schemas.run import RunSpec
 from schemas.serve import LaunchDescription, ServeArtifact
-from schemas.train import BaseModelRef, TrainArtifact
+from schemas.train import TrainArtifact
 
 ITEMS = 20
 BASE_RIGHT = frozenset(range(4))

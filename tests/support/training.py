@@ -19,11 +19,12 @@ from pipeline.train.stage import run
 from schemas.adapters import LORAS
 from schemas.artifacts import Stored
 from schemas.base import Reference
+from schemas.base_model import BaseModelRef
 from schemas.data import DataArtifact, Example, ExampleKind, Message, Split
 from schemas.distributed import ALONE, Processes
 from schemas.events import Event
 from schemas.render import RenderOptions
-from schemas.train import BaseModelRef, TrainArtifact, TrainConfig, TrainInputs
+from schemas.train import TrainArtifact, TrainConfig, TrainInputs
 from tests.support.stored import stored
 
 WORDS = ("refund", "order", "login", "app", "account", "update", "help", "find", "arrived", "last")

@@ -12,9 +12,10 @@ from pipeline.core.digests import DigestCache
 from pipeline.core.examples import write_examples
 from schemas.artifacts import Stored
 from schemas.base import Reference
+from schemas.base_model import BaseModelRef
 from schemas.data import DataArtifact
 from schemas.render import RenderReport
-from schemas.train import BaseModelRef, TrainArtifact
+from schemas.train import TrainArtifact
 from tests.support.stored import stored
 from tests.support.training import conversation
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from schemas.artifacts import Stored
+from schemas.base_model import BaseModelRef
 from schemas.data import DataArtifact
-from schemas.train import BaseModelRef
 from tests.support.tiny_model import write_tiny_base
 from tests.support.training import base, conversation, data_artifact, preference
 

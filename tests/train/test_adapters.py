@@ -13,9 +13,9 @@ from pipeline.core.errors import Cancelled, ConfigError
 from pipeline.core.models import ModelFiles
 from schemas.adapters import ADAPTERS, OTHERS
 from schemas.artifacts import Stored
+from schemas.base_model import BaseModelRef
 from schemas.data import DataArtifact
 from schemas.optimize import OptimizeConfig, OptimizeInputs, VariantSpec
-from schemas.train import BaseModelRef
 from tests.support.stored import stored, workspace
 from tests.support.training import reloaded_loss, run_stage, train_config
 

@@ -9,7 +9,8 @@ import pytest
 
 from pipeline.plan.adapter import not_servable, not_served
 from schemas.adapters import ADAPTERS, OTHERS, named
-from schemas.train import LoraSettings, TrainSpec
+from schemas.lora import LoraSettings
+from schemas.train import TrainSpec
 
 ROOT = Path(__file__).resolve().parents[2]
 

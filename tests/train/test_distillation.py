@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from local_runner.demo.files import draw_commands
 from pipeline.core.errors import Cancelled, DataError, ModelError
 from schemas.artifacts import Stored
+from schemas.base_model import BaseModelRef
 from schemas.data import DataArtifact, Example
-from schemas.train import BaseModelRef
 from tests.support.learning import EMBEDDED, answered, check_learned, model_of, row, taught
 from tests.support.tiny_model import write_tiny_base
 from tests.support.training import base, data_artifact, run_stage, train_config

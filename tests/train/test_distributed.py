@@ -25,10 +25,11 @@ from pipeline.core.workspace import Workspace
 from pipeline.render import render_examples
 from pipeline.train.stage import run
 from schemas.artifacts import Stored
+from schemas.base_model import BaseModelRef
 from schemas.data import DataArtifact
 from schemas.distributed import ALONE, DistributedOptions, Processes
 from schemas.events import Event
-from schemas.train import BaseModelRef, TrainInputs
+from schemas.train import TrainInputs
 from tests.support.tiny_model import tiny_tokenizer
 from tests.support.training import Trained, conversation, data_artifact, run_stage, train_config
 

@@ -10,8 +10,8 @@ import pytest
 
 from pipeline.core.errors import Cancelled
 from schemas.artifacts import Stored
+from schemas.base_model import BaseModelRef
 from schemas.data import DataArtifact
-from schemas.train import BaseModelRef
 from tests.support.training import reloaded_loss, run_stage, train_config
 
 pytestmark = pytest.mark.gpu

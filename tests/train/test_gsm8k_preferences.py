@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from schemas.train import BaseModelRef, ModelInit, TokenizerSpec
+from schemas.base_model import BaseModelRef, ModelInit, TokenizerSpec
 from tests.data.support import run_stage as run_data
 from tests.evaluate.support import data_artifact as held_out
 from tests.support.learning import check_learned, preferred

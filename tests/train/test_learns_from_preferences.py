@@ -16,8 +16,8 @@ import pytest
 from local_runner.demo.flaws import draw_separate
 from local_runner.demo.triage import SYSTEM_PROMPT, Ticket
 from schemas.artifacts import Stored
+from schemas.base_model import BaseModelRef
 from schemas.data import DataArtifact, Example
-from schemas.train import BaseModelRef
 from tests.evaluate.support import data_artifact as held_out
 from tests.support.learning import answered, check_learned, model_of, preferred, row, taught
 from tests.support.training import data_artifact, run_stage, train_config

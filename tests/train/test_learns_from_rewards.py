@@ -16,8 +16,8 @@ import pytest
 from local_runner.demo.commands import Command
 from local_runner.demo.files import draw_commands
 from schemas.artifacts import Stored
+from schemas.base_model import BaseModelRef
 from schemas.data import DataArtifact, Example
-from schemas.train import BaseModelRef
 from tests.support.learning import answered, check_learned, model_of, row, taught
 from tests.support.training import data_artifact, run_stage, train_config
 

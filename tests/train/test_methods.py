@@ -11,9 +11,9 @@ import pytest
 
 from schemas.adapters import ADAPTERS
 from schemas.artifacts import Stored
+from schemas.base_model import BaseModelRef
 from schemas.data import DataArtifact
 from schemas.render import RenderOptions
-from schemas.train import BaseModelRef
 from tests.support.tiny_model import tiny_tokenizer
 from tests.support.training import conversation, data_artifact, reloaded_loss, run_stage, train_config
 

@@ -12,9 +12,9 @@ from pydantic import ValidationError
 from pipeline.core.errors import Cancelled, DataError
 from pipeline.core.examples import read_examples
 from schemas.artifacts import Stored
+from schemas.base_model import BaseModelRef
 from schemas.data import DataArtifact, Example
 from schemas.methods import METHODS
-from schemas.train import BaseModelRef
 from tests.support.training import data_artifact, run_stage, train_config
 
 pytestmark = pytest.mark.slow

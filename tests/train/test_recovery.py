@@ -14,9 +14,10 @@ import pytest
 from pipeline.core.context import CallContext
 from pipeline.core.errors import DivergenceError, OutOfMemory
 from schemas.artifacts import Stored
+from schemas.base_model import BaseModelRef
 from schemas.data import DataArtifact
 from schemas.events import Event
-from schemas.train import BaseModelRef, TrainArtifact
+from schemas.train import TrainArtifact
 from tests.support.tiny_model import tiny_tokenizer
 from tests.support.training import conversation, data_artifact, run_stage, train_config
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from pipeline.core.errors import ConfigError
 from pipeline.train.replay import draw_replay, replay_count
 from schemas.artifacts import Stored
+from schemas.base_model import BaseModelRef
 from schemas.data import DataArtifact
-from schemas.train import BaseModelRef
 from tests.support.training import conversation, data_artifact, run_stage, train_config
 
 ROWS = [conversation(number) for number in range(40)]

@@ -18,8 +18,8 @@ import pytest
 
 from pipeline.core.errors import Cancelled
 from schemas.artifacts import Stored
+from schemas.base_model import BaseModelRef
 from schemas.data import DataArtifact
-from schemas.train import BaseModelRef
 from tests.support.training import Trained, run_stage, train_config
 
 KINDS: dict[str, dict[str, Any]] = {

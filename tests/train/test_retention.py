@@ -10,9 +10,9 @@ from pydantic import ValidationError
 
 from pipeline.core.errors import Cancelled, ConfigError
 from schemas.artifacts import Stored
+from schemas.base_model import BaseModelRef
 from schemas.data import DataArtifact
 from schemas.distributed import Processes
-from schemas.train import BaseModelRef
 from tests.support.training import Trained, conversation, data_artifact, reloaded_loss, run_stage, train_config
 
 pytestmark = pytest.mark.slow

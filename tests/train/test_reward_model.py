@@ -20,8 +20,8 @@ from pipeline.core.models import ModelFiles
 from pipeline.render import RenderedPrompt
 from schemas.artifacts import Stored
 from schemas.base import Reference
+from schemas.base_model import BaseModelRef
 from schemas.data import DataArtifact, Message
-from schemas.train import BaseModelRef
 from tests.support.training import Trained, conversation, preference, run_stage, train_config
 
 

@@ -14,9 +14,10 @@ from pipeline.backends.training.job import MetricReward
 from pipeline.core.errors import Cancelled, DataError
 from pipeline.metrics import get_metric
 from schemas.artifacts import Stored
+from schemas.base_model import BaseModelRef
 from schemas.data import DataArtifact, Message
 from schemas.methods import METHODS
-from schemas.train import BaseModelRef, TrainConfig
+from schemas.train import TrainConfig
 from tests.support.training import conversation, data_artifact, run_stage, train_config
 from tests.train.test_resume import start, wait_for_checkpoint
 

@@ -14,9 +14,10 @@ from pipeline.core.spec import validate_spec
 from pipeline.plan.processes import training_processes
 from pipeline.train.distributed import shared_by
 from schemas.base import Reference, canonical_digest
+from schemas.base_model import BaseModelRef
 from schemas.distributed import ALONE, DistributedOptions, Offload, Processes, ZeroOptimization
 from schemas.placement import Placement
-from schemas.train import BaseModelRef, TrainConfig
+from schemas.train import TrainConfig
 from tests.support.training import train_config
 
 BASE = BaseModelRef(name="any", weights=Reference(location="any", digest="0" * 64))

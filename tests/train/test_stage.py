@@ -13,8 +13,8 @@ from pipeline.core.workspace import hash_file
 from pipeline.render import template_digest
 from schemas.artifacts import Stored
 from schemas.base import Reference
+from schemas.base_model import BaseModelRef
 from schemas.data import DataArtifact
-from schemas.train import BaseModelRef
 from tests.support.tiny_model import tiny_base_tokenizer, write_tiny_base
 from tests.support.training import (
     base,

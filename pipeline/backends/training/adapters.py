@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from pipeline.core.errors import ConfigError
 from schemas.adapter_options import AdapterOptions, BoftOptions, LnTuningOptions
 from schemas.adapters import OTHERS, AdapterName
+from schemas.lora import LoraSettings, changes_base
 from schemas.methods import METHODS
-from schemas.train import LoraSettings, TrainConfig, changes_base
+from schemas.train import TrainConfig
 
 if TYPE_CHECKING:
     import torch

@@ -12,8 +12,9 @@ from pipeline.core.errors import ConfigError, EnvironmentMissing, ModelError
 from pipeline.core.models import model_files
 from pipeline.core.seeding import seed_everything
 from pipeline.render import Tokenizer, end_of_turn_ids
+from schemas.base_model import ModelInit
 from schemas.methods import METHODS
-from schemas.train import ModelInit, TrainConfig
+from schemas.train import TrainConfig
 
 if TYPE_CHECKING:
     import torch

@@ -15,8 +15,9 @@ from pipeline.backends.training.plain_lora import to_plain_lora
 from pipeline.core.errors import IntegrityError
 from pipeline.core.models import model_files
 from pipeline.render import Tokenizer, end_of_turn_ids, template_digest
+from schemas.base_model import BaseModelRef
+from schemas.lora import changes_base
 from schemas.methods import METHODS
-from schemas.train import BaseModelRef, changes_base
 
 _EMBEDDINGS = ("embed_tokens", "lm_head", "wte")
 

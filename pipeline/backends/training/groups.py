@@ -13,8 +13,8 @@ from pipeline.backends.training.job import TrainJob
 from pipeline.backends.training.reference import reference_model
 from pipeline.backends.training.rewarded import RewardedByTrl, asked, named_for_trl, stop_ids
 from pipeline.backends.training.settings import AttemptSettings
+from schemas.lora import changes_base
 from schemas.rl import GroupOptions
-from schemas.train import changes_base
 
 
 def group_arguments(job: TrainJob, settings: AttemptSettings, options: GroupOptions) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from pipeline.backends.training.base_model import prepare_model
-from schemas.train import changes_base
+from schemas.lora import changes_base
 
 if TYPE_CHECKING:
     from datasets import Dataset

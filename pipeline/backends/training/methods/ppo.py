@@ -19,7 +19,7 @@ from pipeline.backends.training.reference import reference_model
 from pipeline.backends.training.rewarded import asked, stop_ids
 from pipeline.backends.training.settings import AttemptSettings
 from pipeline.core.seeding import seed_everything
-from schemas.train import changes_base
+from schemas.lora import changes_base
 
 
 def build(job: TrainJob, settings: AttemptSettings) -> GuardedTrainer:
