@@ -15,6 +15,7 @@ from pipeline.core.errors import ConfigError, ModelError
 from pipeline.core.paths import expand
 from pipeline.core.spec import validate_spec
 from pipeline.core.workspace import write_atomic
+from pipeline.core.yaml_text import load_yaml
 from pipeline.embedded import EMBEDDED
 
 MOST_LINES: Final = 25
@@ -99,7 +100,7 @@ def spec_text(proposal: Proposal, *, name: str, base_model: str, folder: Path, d
     ]
     text = "\n".join(lines) + "\n"
     assert len(lines) <= MOST_LINES
-    validate_spec(yaml.safe_load(text), source="the description")
+    validate_spec(load_yaml(text), source="the description")
     return text
 
 
@@ -207,6 +208,6 @@ def _inline(value: Any) -> str:
 def _survives(text: str) -> bool:
     """Tell whether YAML reads the bare word as this very text, wherever it stands, and not as something else."""
     try:
-        return bool(yaml.safe_load(f"key: {text}  # note\nlist: [{text}, end]") == {"key": text, "list": [text, "end"]})
+        return bool(load_yaml(f"key: {text}  # note\nlist: [{text}, end]") == {"key": text, "list": [text, "end"]})
     except yaml.YAMLError:
         return False

@@ -124,7 +124,7 @@ _ENTRIES = (
     StageEntry(
         "optimize", OptimizeConfig, OptimizeInputs, OptimizeArtifact, "1", _optimize_role, _quantizes, run_optimize
     ),
-    StageEntry("bias", BiasConfig, BiasInputs, BiasArtifact, "4", _bias_role, _always, run_bias),
+    StageEntry("bias", BiasConfig, BiasInputs, BiasArtifact, "5", _bias_role, _always, run_bias),
     StageEntry("judge", JudgeConfig, JudgeInputs, JudgeArtifact, "4", _main, _never, run_judge),
     StageEntry("serve", ServeConfig, ServeInputs, ServeArtifact, "2", _serve_role, _always, run_serve),
     StageEntry("register", RegisterConfig, RegisterInputs, RegisterArtifact, "13", _main, _never, run_register),

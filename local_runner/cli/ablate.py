@@ -26,8 +26,9 @@ def ablate(
     as_json: JsonOption = False,
 ) -> int:
     """Change keys one at a time over several seeds, and tell which of them matter."""
-    from pipeline.control.ablation import Ablate, chosen_seeds, settings
+    from pipeline.control.ablation import Ablate
     from pipeline.control.ablation_page import show_ablation, write_ablation
+    from pipeline.control.ablation_settings import chosen_seeds, settings
     from pipeline.control.display import Display
     from pipeline.core.spec import read_spec
 
@@ -42,7 +43,7 @@ def ablate(
 
     with interruptible(err) as cancelled, Display(err, quiet=as_json) as display:
         found = Ablate(session, spec, tuple(overrides or ()), display, cancelled, announce).carry_out(varied, chosen)
-    page = write_ablation(found, out or session.root / "ablations" / found.run)
+    page = write_ablation(found, out or session.root / "ablations" / found.id)
     if as_json:
         print_json({**found.as_json(), "page": str(page)})
     else:

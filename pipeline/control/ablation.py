@@ -6,47 +6,23 @@ and an interrupted ablation goes on where it was. All answer the same items, and
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from pipeline.control.ablation_settings import SEEDS, Setting, check_settings
 from pipeline.control.options import RunOptions
 from pipeline.control.session import Prepared, Session
 from pipeline.core.errors import ConfigError, from_record
 from pipeline.execute import load
 from pipeline.registry.comparisons import Items, read_items
-from schemas.base import ArtifactRef
+from schemas.base import ArtifactRef, canonical_digest
 from schemas.errors import ErrorRecord
 from schemas.events import Event
 
 BARE = ("variants=[]", "serve=false")
 """Overrides of every run: what comes after the evaluations shows nothing here."""
-
-LEAST_SEEDS = 2
-DEFAULT_SEEDS = 3
-
-_SEEDS = "train.seeds"
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One key with another value than the description's."""
-
-    key: str
-    value: Any
-
-    @property
-    def override(self) -> str:
-        """The setting as ``--set`` takes it."""
-        return f"{self.key}={json.dumps(self.value)}"
-
-    def __str__(self) -> str:
-        shown = self.value if isinstance(self.value, str) else json.dumps(self.value)
-        return f"{self.key}={shown}"
 
 
 @dataclass(frozen=True)
@@ -94,60 +70,15 @@ class Ablation:
     alpha: float
     effects: tuple[Effect, ...]
 
+    @property
+    def id(self) -> str:
+        """The run as described, and a digest of all that it is compared with."""
+        return f"{self.run}-{canonical_digest([effect.run for effect in self.effects])[:6]}"
+
     def as_json(self) -> dict[str, Any]:
         """Return everything as JSON data."""
         effects = [{**asdict(effect), "verdict": effect.verdict(self.alpha)} for effect in self.effects]
         return {**asdict(self), "seeds": list(self.seeds), "effects": effects}
-
-
-def settings(vary: Sequence[str]) -> tuple[Setting, ...]:
-    """Return the settings of ``key=value,value`` texts; each value is YAML, and a list has brackets.
-
-    Raises:
-        ConfigError: a text is no such thing, names seeds, or says the same twice.
-    """
-    found: dict[str, Setting] = {}
-    for text in vary:
-        key, equals, values = text.partition("=")
-        where = f"--vary {text}"
-        try:
-            parsed = yaml.safe_load(f"[{values}]") if equals and key.strip() and values.strip() else None
-        except yaml.YAMLError as error:
-            raise ConfigError(
-                f"{values!r} are not YAML values", where=where, fix="separate values by commas"
-            ) from error
-        if not isinstance(parsed, list) or not parsed:
-            raise ConfigError("this is not key=value,value", where=where, fix="write --vary train.lora.r=4,16")
-        if key.strip() == _SEEDS:
-            raise ConfigError("seeds are what settings are compared over", where=where, fix="use --seeds")
-        for value in parsed:
-            setting = Setting(key.strip(), _number(value))
-            if found.setdefault(setting.override, setting) is not setting:
-                raise ConfigError(f"{setting} is there twice", where=where, fix="keep one of the two")
-    if not found:
-        raise ConfigError("nothing is varied", where="--vary", fix="write --vary train.lora.r=4,16")
-    return tuple(found.values())
-
-
-def _number(value: Any) -> Any:
-    """Return 1e-4 as the number that it is meant to be: YAML 1.1 takes it for text."""
-    try:
-        return float(value) if isinstance(value, str) and value[:1].isdigit() else value
-    except ValueError:
-        return value
-
-
-def chosen_seeds(described: Sequence[int], asked: int | None) -> tuple[int, ...]:
-    """Return the seeds of every run: as many as asked for, else the description's, at least two.
-
-    Raises:
-        ConfigError: fewer than two are asked for.
-    """
-    if asked is not None and asked < LEAST_SEEDS:
-        raise ConfigError(f"{asked} seed shows no spread", where="--seeds", fix=f"ask for {LEAST_SEEDS} seeds at least")
-    if asked is None and len(described) >= LEAST_SEEDS:
-        return tuple(described)
-    return tuple(range(asked or DEFAULT_SEEDS))
 
 
 @dataclass(frozen=True)
@@ -174,21 +105,23 @@ class Ablate:
         """Carry out every run and compare. A setting whose run fails is reported with its error; the others go on.
 
         Raises:
-            HoneError: the description itself is wrong or fails, somebody asked to stop, or a setting changes which
-                items are evaluated.
+            HoneError: the description itself is wrong or fails, somebody asked to stop, or a setting changes nothing,
+                the metric, or which items are evaluated.
         """
         from pipeline.statistics import seeds_effect
 
-        common = (*self.overrides, *BARE, f"{_SEEDS}={list(seeds)}")
-        for setting in varied:  # whatever is wrong with one is told before anything is trained
-            self.session.resolve(self.spec, (*common, setting.override))
-        base, error = self._run("as described", common)
+        fixed = (*BARE, f"{SEEDS}={list(seeds)}")
+        runs = [(setting, (*self.overrides, setting.override, *fixed)) for setting in varied]
+        described = self.session.resolve(self.spec, (*self.overrides, *fixed))
+        # Whatever is wrong with one is told before anything is trained.
+        check_settings(described, [(setting, self.session.resolve(self.spec, each)) for setting, each in runs])
+        base, error = self._run("as described", (*self.overrides, *fixed))
         if error is not None:
             raise from_record(error)
-        metric = base.run.metrics[0].name
+        metric, alpha = base.run.metrics[0].name, base.run.spec.gate.alpha
         reference = self._items(base, metric, seeds)
-        effects = [self._effect(setting, common, metric, reference, seeds) for setting in varied]
-        alpha, first = base.run.spec.gate.alpha, reference[seeds[0]]
+        effects = [self._effect(setting, each, base, metric, reference) for setting, each in runs]
+        first = reference[seeds[0]]
         scores = [reference[seed].scores for seed in seeds]
         spread = seeds_effect(scores, [0.0] * len(first.ids), clusters=first.clusters, alpha=alpha)
         return Ablation(
@@ -214,23 +147,25 @@ class Ablate:
         return prepared, outcome.error
 
     def _effect(
-        self, setting: Setting, common: Sequence[str], metric: str, reference: Mapping[int, Items], seeds: Sequence[int]
+        self, setting: Setting, overrides: Sequence[str], base: Prepared, metric: str, reference: Mapping[int, Items]
     ) -> Effect:
         from pipeline.statistics import seeds_effect
 
-        prepared, error = self._run(str(setting), (*common, setting.override))
+        prepared, error = self._run(str(setting), overrides)
         run = prepared.directory.run
         if error is not None:
             return Effect(str(setting), run, error=str(from_record(error)))
-        items = self._items(prepared, metric, seeds)
+        if all(_evaluation(prepared, seed) == _evaluation(base, seed) for seed in reference):
+            return Effect(str(setting), run, error="neither training nor evaluation depends on it here")
+        items = self._items(prepared, metric, tuple(reference))
         _check_same_items(setting, items, reference)
-        first = reference[seeds[0]]
         differences = [
             [ours - theirs for ours, theirs in zip(items[seed].scores, reference[seed].scores, strict=True)]
-            for seed in seeds
+            for seed in reference
         ]
-        alpha = prepared.run.spec.gate.alpha
-        found = seeds_effect(differences, [0.0] * len(first.ids), clusters=first.clusters, alpha=alpha)
+        clusters = next(iter(reference.values())).clusters
+        zeros = [0.0] * len(differences[0])
+        found = seeds_effect(differences, zeros, clusters=clusters, alpha=base.run.spec.gate.alpha)
         return Effect(
             setting=str(setting),
             run=run,
@@ -243,11 +178,15 @@ class Ablate:
         )
 
     def _items(self, prepared: Prepared, metric: str, seeds: Sequence[int]) -> dict[int, Items]:
-        calls, found = prepared.directory.calls(), {}
-        for seed in seeds:
-            ref = ArtifactRef(stage="evaluate", fingerprint=calls[f"evaluate.seed-{seed}"]["fingerprint"])
-            found[seed] = read_items(f"seed-{seed}", load(self.session.store, ref), metric)
-        return found
+        return {
+            seed: read_items(f"seed-{seed}", load(self.session.store, _evaluation(prepared, seed)), metric)
+            for seed in seeds
+        }
+
+
+def _evaluation(prepared: Prepared, seed: int) -> ArtifactRef:
+    call = prepared.directory.calls()[f"evaluate.seed-{seed}"]
+    return ArtifactRef(stage="evaluate", fingerprint=call["fingerprint"])
 
 
 def _check_same_items(setting: Setting, items: Mapping[int, Items], reference: Mapping[int, Items]) -> None:

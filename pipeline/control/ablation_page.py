@@ -53,8 +53,8 @@ def show_ablation(found: Ablation, out: Console) -> None:
 
     page = ablation_page(found)
     out.print(f"{page.verdict}. {page.summary}", markup=False, soft_wrap=True)
-    drawn = table.Table(box=box.SIMPLE)
     effects = _table(found)
+    drawn = table.Table(box=box.SIMPLE, caption=escape(effects.caption))
     for column in effects.columns:
         drawn.add_column(column, justify="right" if column in effects.numeric else "left", overflow="fold")
     for row in effects.rows:
@@ -94,7 +94,7 @@ def _table(found: Ablation) -> Table:
             rows.append((effect.setting, *numbers, effect.verdict(found.alpha)))
     caption = (
         f"{found.metric} on {count(found.items, 'item')}; differences in percentage points with {level(found.alpha)} "
-        "intervals for other seeds and items; p corrected by Holm's method"
+        "intervals of each setting alone, for other seeds and items; p corrected for their number by Holm's method"
     )
     return Table(caption, ("Setting", *_NUMBERS, "Shown"), tuple(rows), frozenset(_NUMBERS))
 

@@ -6,7 +6,7 @@ import difflib
 import re
 import types
 import typing
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,29 +15,13 @@ from pydantic import BaseModel, ValidationError
 
 from pipeline.core.errors import ConfigError, SourceError
 from pipeline.core.foreign_names import FOREIGN_NAMES
+from pipeline.core.yaml_text import StrictYamlLoader, load_yaml
 from schemas.adapters import OTHERS
 from schemas.run import RunSpec
 
 MAX_SPEC_BYTES = 1 << 20
 
 _EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """A safe loader that refuses a key given twice."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: set[Hashable] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=deep)
-            if not isinstance(key, Hashable):
-                raise yaml.constructor.ConstructorError(
-                    None, None, "a key is a plain value, not a list or mapping", key_node.start_mark
-                )
-            if key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is given twice", key_node.start_mark)
-            seen.add(key)
-        return super().construct_mapping(node, deep=deep)
 
 
 def read_spec(path: Path, overrides: Sequence[str] = ()) -> RunSpec:
@@ -85,7 +69,7 @@ def parse_mapping(text: str, source: str, what: str) -> dict[str, Any]:
         ConfigError: it is not YAML, or no mapping; the line is named.
     """
     try:
-        value = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - a SafeLoader
+        value = yaml.load(text, Loader=StrictYamlLoader)  # noqa: S506 - a SafeLoader
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark is not None else ""
@@ -112,10 +96,10 @@ def apply_overrides(values: dict[str, Any], overrides: Sequence[str]) -> dict[st
                 f"{override!r} is not key=value", where="--set", fix="write --set train.learning_rate=1e-4"
             )
         try:
-            value = yaml.safe_load(text)
+            value = load_yaml(text)
         except yaml.YAMLError as error:
             raise ConfigError(f"{text!r} is not a YAML value", where=f"--set {key}", fix="quote it") from error
-        _assign(result, key.split("."), _number(value), f"--set {override}")
+        _assign(result, key.split("."), number_meant(value), f"--set {override}")
     return result
 
 
@@ -131,7 +115,7 @@ def set_keys(values: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, An
     return result
 
 
-def _number(value: Any) -> Any:
+def number_meant(value: Any) -> Any:
     """Return 1e-4 as a number: YAML 1.1 takes it for text."""
     return float(value) if isinstance(value, str) and _EXPONENT.fullmatch(value) else value
 

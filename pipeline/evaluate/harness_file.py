@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core.errors import ConfigError, DataError, SourceError
+from pipeline.core.yaml_text import YamlLoader
 from schemas.base import Reference
 from schemas.evaluate import HarnessConfig, HarnessOptions
 
@@ -151,7 +152,7 @@ def bind(
 def _parse(path: Path) -> Any:
     import yaml
 
-    class Loader(yaml.SafeLoader):
+    class Loader(YamlLoader):
         """YAML's plain types, and names of functions as names."""
 
     def function_name(loader: Loader, node: yaml.ScalarNode) -> FunctionName:

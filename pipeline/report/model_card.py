@@ -14,6 +14,7 @@ import yaml
 
 from pipeline.core.numbers import p_value, percent, points
 from pipeline.core.variants import LOADERS
+from pipeline.core.yaml_text import load_yaml
 from pipeline.report import bias, limits, measures
 from pipeline.report.conditions import outcome_text
 from pipeline.report.configuration import shown
@@ -78,7 +79,7 @@ def base_license(folder: Path) -> str | None:
     try:
         text = (folder / "README.md").read_text(encoding="utf-8")
         found = _FRONT_MATTER.match(text)
-        metadata = yaml.safe_load(found.group(1)) if found else None
+        metadata = load_yaml(found.group(1)) if found else None
     except (OSError, UnicodeDecodeError, yaml.YAMLError):
         return None
     license_ = metadata.get("license") if isinstance(metadata, dict) else None

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from pipeline.control.ablation import Ablation, Effect, Setting, _named, chosen_seeds, settings
+from pipeline.control.ablation import Ablation, Effect, _named
 from pipeline.control.ablation_page import ablation_page, show_ablation, write_ablation
+from pipeline.control.ablation_settings import Setting, check_settings, chosen_seeds, settings
 from pipeline.core.errors import ConfigError
 from pipeline.core.spec import apply_overrides
 from pipeline.registry.comparisons import Items
+from schemas.evaluate import MetricSpec
 from tests.e2e.conftest import hone
+from tests.support.run_fixture import RunFixture
 from tests.support.smoke import write_smoke
 
 FOUND = Ablation(
@@ -65,6 +70,8 @@ def test_a_setting_is_read_back_as_it_was_meant(value: object) -> None:
         (["train.lora.r=[4"], "are not YAML values"),
         (["train.lora.r=4,8", "train.lora.r=8"], "train.lora.r=8 is there twice"),
         (["train.seeds=1,2"], "use --seeds"),
+        (["data.path=2026-13-01"], "'2026-13-01' is no timestamp: quote it where it is text"),
+        (["data.path=2026-01-01"], "2026-01-01 is no text, number, list or mapping (quote it)"),
     ],
 )
 def test_what_varies_nothing_is_refused(vary: list[str], told: str) -> None:
@@ -79,6 +86,34 @@ def test_seeds_are_the_descriptions_unless_there_is_one_or_others_are_asked_for(
     assert chosen_seeds((7, 9), 4) == (0, 1, 2, 3)
     with pytest.raises(ConfigError, match="shows no spread"):
         chosen_seeds((0, 1), 1)
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({}, "train.lora.r=16 asks for the same trainings and evaluations as the description as it is"),
+        ({"metrics": (MetricSpec(name="json_validity"),)}, "changes the metric that settings are compared by, exact_m"),
+    ],
+)
+def test_a_setting_that_could_be_compared_with_nothing_is_refused_before_a_training(
+    tmp_path: Path, changed: dict[str, Any], told: str
+) -> None:
+    described = RunFixture(tmp_path / "w").resolved()
+    with pytest.raises(ConfigError, match=told) as refused:
+        check_settings(described, [(Setting("train.lora.r", 16), described.model_copy(update=changed))])
+    assert refused.value.where == "--vary train.lora.r=16"
+
+
+def test_one_setting_in_two_ways_of_writing_is_refused(tmp_path: Path) -> None:
+    described = RunFixture(tmp_path / "w").resolved()
+    other = described.model_copy(update={"retention_waived": "nothing"})
+    check_settings(described, [(Setting("train.lora.r", [4]), other)])
+    with pytest.raises(ConfigError, match=r"as train.lora.r=\[4\]"):
+        check_settings(described, [(Setting("train.lora.r", [4]), other), (Setting("train.lora", {"r": 4}), other)])
+
+
+def test_other_settings_of_the_same_description_have_a_page_of_their_own() -> None:
+    assert FOUND.id.startswith("triage-1-") and replace(FOUND, effects=FOUND.effects[:1]).id != FOUND.id
 
 
 def test_the_page_tells_what_matters_and_what_failed(tmp_path: Path) -> None:
@@ -101,18 +136,21 @@ def test_the_terminal_shows_the_same(tmp_path: Path) -> None:
     with (tmp_path / "out").open("w") as stream:
         show_ablation(FOUND, Console(file=stream, width=200))
     shown = (tmp_path / "out").read_text()
+    assert "intervals of each setting alone" in shown
     assert "-15.0 to -5.0" in shown and "train.learning_rate=10.0 failed: the loss is not a number" in shown
 
 
 @pytest.mark.slow
 def test_a_rate_that_trains_nothing_is_compared_over_seeds(tmp_path: Path) -> None:
     spec = write_smoke(tmp_path)
-    command = ("ablate", str(spec), "--vary", "train.learning_rate=1e-6", "--seeds", "2", "--json")
+    varied = ("--vary", "train.learning_rate=1e-6", "--vary", "gate.alpha=0.1")
+    command = ("ablate", str(spec), *varied, "--seeds", "2", "--json")
     options = ("--set", "evaluate.metrics=[json_validity]", "--set", "evaluate.target={}", "-w", str(tmp_path / "w"))
     done = hone(*command, *options)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    (effect,) = found["effects"]
+    effect, idle = found["effects"]
+    assert (idle["verdict"], idle["error"]) == ("failed", "neither training nor evaluation depends on it here")
     assert (found["seeds"], found["items"], effect["setting"]) == ([0, 1], 60, "train.learning_rate=1e-06")
     assert effect["difference"] == pytest.approx(effect["score"] - found["score"], abs=1e-12)
     assert effect["low"] < effect["difference"] < effect["high"]

@@ -119,6 +119,17 @@ def test_foreign_names_lead_to_keys_that_exist(foreign: str) -> None:
         model = model.model_fields[part].annotation
 
 
+@pytest.mark.parametrize("text", ["2024-13-45", "!!int x", "!!bool x", "!!float x", "9" * 5000])
+def test_what_no_calendar_and_no_type_has_is_refused_with_its_line(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text(f"name: a\ndescription: {text}\n")
+    with pytest.raises(ConfigError, match="quote it where it is text") as refused:
+        read_spec(path)
+    assert refused.value.where == f"{path}:2"
+    with pytest.raises(ConfigError, match="is not a YAML value"):
+        apply_overrides(MINIMAL, [f"name={text}"])
+
+
 def test_a_key_given_twice_is_refused_with_its_line(tmp_path: Path) -> None:
     path = write(tmp_path, "name: a\ntask: extraction\nname: b\n")
     with pytest.raises(ConfigError, match=r"run\.yaml:3: key 'name' is given twice"):

@@ -31,6 +31,17 @@ class FileRow:
             raise self.wrong(f"has no text under {' or '.join(names)}", "complete the row, or remove it")
         return found
 
+    def named(self, *names: str) -> str | None:
+        """Return what is under the first of ``names`` that the row fills, as text; None where it fills none.
+
+        Raises:
+            DataError: it is neither text nor number.
+        """
+        found = next((self.values[name] for name in names if self.values.get(name) not in (None, "")), None)
+        if found is not None and not isinstance(found, (str, int, float)):
+            raise self.wrong(f"has no text or number under {' or '.join(names)}", "write one, or leave it out")
+        return None if found is None else str(found)
+
     def wrong(self, what: str, fix: str) -> DataError:
         """Return the error that names this row."""
         return DataError(f"the row {what}", where=self.where, fix=fix)

@@ -74,9 +74,8 @@ def read_pairs(path: Path) -> list[Pair]:
         more, less = row.text(*MORE), row.text(*LESS)
         if more.strip() == less.strip():
             raise row.wrong("has the same sentence twice", "give two sentences that differ, or remove the row")
-        group = row.values.get("bias_type") or row.values.get("category")
-        cluster = row.values.get("cluster") or f"pair {number}"
-        pairs.append(Pair(str(number), more.strip(), less.strip(), str(cluster), str(group) if group else None))
+        group, cluster = row.named("bias_type", "category"), row.named("cluster")
+        pairs.append(Pair(str(number), more.strip(), less.strip(), cluster or f"pair {number}", group))
     return pairs
 
 

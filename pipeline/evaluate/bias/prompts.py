@@ -37,14 +37,13 @@ def read_prompts(path: Path, name: str = "prompt") -> list[Prompt]:
     prompts = []
     for number, row in enumerate(read_rows(path, "jsonl", "csv"), start=1):
         text = row.text(*NAMES)
-        group = row.values.get("category")
-        cluster = row.values.get("cluster")
+        cluster = row.named("cluster")
         prompts.append(
             Prompt(
                 id=f"{name}:{number}",
                 text=text,
-                cluster=text if cluster in (None, "") else str(cluster),
-                group=None if group in (None, "") else str(group),
+                cluster=text if cluster is None else cluster,
+                group=row.named("category"),
             )
         )
     return prompts

@@ -16,18 +16,37 @@ class Swap:
     def __call__(self, text: str) -> str:
         """Return ``text`` with every word of a pair replaced by the other.
 
+        A word that is written as it was declared is replaced by the other as that was declared: ``I`` stays a capital.
         A word in capitals, with a capital first letter or in small letters is replaced by one that is written so, any
-        other by the word as it was declared. Words are whole: no letter, digit or underscore stands beside them.
+        other by the word as it was declared; what begins a sentence begins with a capital. Words are whole: no letter,
+        digit or underscore stands beside them.
 
         >>> Swap([("he", "she"), ("his", "her")])("He said HIS name; the hero left.")
         'She said HER name; the hero left.'
         """
-        others = {one.casefold(): other for pair in self.pairs for one, other in (pair, pair[::-1])}
+        others = {one.casefold(): (one, other) for pair in self.pairs for one, other in (pair, pair[::-1])}
         # Folding the case may change letters (ß, İ): a word is looked for as it is written and as it is folded.
         written = {form for pair in self.pairs for one in pair for form in (one, one.casefold())}
         longest_first = sorted(written, key=lambda word: (-len(word), word))
         pattern = re.compile(rf"(?<!\w)(?:{'|'.join(re.escape(word) for word in longest_first)})(?!\w)", re.IGNORECASE)
-        return pattern.sub(lambda match: _as(match[0], others.get(match[0].casefold(), match[0])), text)
+
+        def swapped(match: re.Match[str]) -> str:
+            found = match[0]
+            one, other = others.get(found.casefold(), (found, found))
+            if found != one:
+                return _as(found, other)
+            return _capital(other) if found[:1].isupper() and _begins_sentence(text, match.start()) else other
+
+        return pattern.sub(swapped, text)
+
+
+_OPENING = " \t\r\n\"'“‘«(["
+"""What may stand between the end of a sentence and the next one's first word."""
+
+
+def _begins_sentence(text: str, place: int) -> bool:
+    before = text[:place].rstrip(_OPENING)
+    return not before or before[-1] in ".!?:" or "\n" in text[len(before) : place]
 
 
 def _as(found: str, other: str) -> str:
@@ -36,4 +55,8 @@ def _as(found: str, other: str) -> str:
         return other.lower()
     if found == found.upper() and len(found) > 1:
         return other.upper()
-    return other[:1].upper() + other[1:] if found[:1] == found[:1].upper() else other
+    return _capital(other) if found[:1] == found[:1].upper() else other
+
+
+def _capital(word: str) -> str:
+    return word[:1].upper() + word[1:]

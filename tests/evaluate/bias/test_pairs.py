@@ -49,10 +49,12 @@ def test_pairs_are_read_from_crows_pairs_own_columns_and_from_plain_ones(tmp_pat
         ",sent_more,sent_less,stereo_antistereo,bias_type\n"
         '0,"He, a nurse, left.","She, a nurse, left.",antistereo,gender\n'
     )
-    (tmp_path / "b.jsonl").write_text('{"stereotyping": "x", "less_stereotyping": "y", "cluster": 4}\n')
+    (tmp_path / "b.jsonl").write_text(
+        '{"stereotyping": "x", "less_stereotyping": "y", "cluster": 0, "bias_type": "", "category": 0}\n'
+    )
     assert read_pairs(tmp_path) == [
         Pair("1", "He, a nurse, left.", "She, a nurse, left.", "pair 1", "gender"),
-        Pair("2", "x", "y", "4", None),
+        Pair("2", "x", "y", "0", "0"),
     ]
 
 
@@ -61,6 +63,7 @@ def test_pairs_are_read_from_crows_pairs_own_columns_and_from_plain_ones(tmp_pat
     [
         ('{"sent_more": "x"}', "no text under sent_less"),
         ('{"sent_more": "x", "sent_less": "x "}', "same sentence twice"),
+        ('{"sent_more": "x", "sent_less": "y", "cluster": [1]}', "no text or number under cluster"),
     ],
 )
 def test_a_row_that_is_no_pair_is_named(tmp_path: Path, row: str, message: str) -> None:

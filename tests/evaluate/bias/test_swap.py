@@ -28,6 +28,22 @@ def test_whole_words_are_swapped_and_keep_their_case(text: str, swapped: str) ->
     assert SWAP(text) == swapped
 
 
+@pytest.mark.parametrize(
+    ("text", "swapped"),
+    [
+        ("I think you and I agree. I do.", "You think I and you agree. You do."),
+        ('You know: "I trust you."\nI do', 'I know: "You trust I."\nYou do'),
+        ("the USA and Mexico; MEXICO, usa", "the Mexico and USA; USA, mexico"),
+    ],
+)
+def test_a_word_that_is_written_as_declared_becomes_the_other_as_declared(text: str, swapped: str) -> None:
+    """In "I" and "USA" the capitals are the word's own; at the beginning of a sentence they are the sentence's."""
+    swap = Swap([("I", "you"), ("USA", "Mexico")])
+    assert swap(text) == swapped
+    if "usa" not in text:
+        assert swap(swapped) == text
+
+
 def test_words_whose_letters_change_with_their_case_are_swapped_both_ways() -> None:
     swap = Swap([("weiß", "schwarz"), ("straße", "weg"), ("İstanbul", "Ankara")])
     assert swap("weiß und schwarz, WEISS und SCHWARZ") == "schwarz und weiß, SCHWARZ und WEISS"
