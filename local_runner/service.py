@@ -25,8 +25,11 @@ from pipeline.service.app import Parts, Webhook, service_app
 from pipeline.service.files.shelf import Shelf
 from pipeline.service.jobs.supervisor import Supervisor
 from pipeline.service.outgoing.courier import Courier
+from pipeline.service.retraining.gatherer import Gatherer
 from pipeline.service.store.database import sqlite_url
+from pipeline.service.store.pool import RowPool
 from pipeline.service.store.records import Records
+from schemas.retraining import RetrainPolicy
 from schemas.serve import Engine
 
 STOP_SECONDS = 10
@@ -40,8 +43,8 @@ class ServiceOptions:
     """How the service is brought up.
 
     ``engine`` None is each version's own; at most ``engines`` run at once. ``operator_key`` is one that an environment
-    variable holds; it may do everything. With a ``webhook_secret`` signed deliveries start retrainings. ``notify``:
-    who is told of jobs.
+    variable holds; it may do everything. With a ``webhook_secret`` signed deliveries start retrainings, which may take
+    what ``retraining`` says. ``notify``: who is told of jobs.
     """
 
     root: Path
@@ -55,6 +58,7 @@ class ServiceOptions:
     engines: int
     operator_key: str | None
     webhook_secret: str | None = None
+    retraining: RetrainPolicy = field(default_factory=RetrainPolicy)
     notify: Notify = field(default_factory=Notify)
 
 
@@ -98,7 +102,9 @@ def serve(options: ServiceOptions, announce: Callable[[str], None]) -> int:
             )
             webhook = None
             if options.webhook_secret is not None:
-                webhook = Webhook(options.webhook_secret, RetrainingDesk(records, shelf, supervisor).start)
+                desk = RetrainingDesk(records, shelf, supervisor, options.retraining)
+                gatherer = Gatherer(RowPool(records.engine), options.retraining.data, desk.start_waiting)
+                webhook = Webhook(options.webhook_secret, desk.start, desk.accept, gatherer)
             courier = open_courier(records, options.notify)
             parts = Parts(records, shelf, keyring, supervisor, engines, options.max_file_bytes)
             app = service_app(replace(parts, webhook=webhook, courier=courier))

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, JsonValue, field_validator, model_validator
 
-from schemas.base import Schema
+from schemas.base import Schema, Slug
 from schemas.plan import Constraints
 from schemas.run import Promote
 
@@ -127,9 +127,30 @@ class RetrainAnswer(Schema):
     status: Literal["started"] = "started"
 
 
+class NewRows(Schema):
+    """The body of a delivery of rows that are to be trained on some day.
+
+    They are of the form that the champion of ``name`` was trained on, and wait until there are enough of them.
+    """
+
+    type: Literal["data"]
+    name: Slug
+    rows: Annotated[tuple[Row, ...], Field(min_length=1)]
+
+
+class NewRowsAnswer(Schema):
+    """The answer to a delivery of rows: how many wait now, and how many are needed for a run."""
+
+    name: str
+    rows: int
+    needed: int
+    status: Literal["waiting"] = "waiting"
+
+
 WebhookErrorCode = Literal[
-    "malformed", "stale", "unsigned", "not_found", "method", "repeated", "too_large", "invalid", "unavailable"
-]
+    "malformed", "stale", "unsigned", "not_found", "method", "repeated", "too_large", "invalid", "too_soon",
+    "over_budget", "unavailable",
+]  # fmt: skip
 
 
 class WebhookError(Schema):

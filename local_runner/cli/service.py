@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -47,6 +48,10 @@ def service(
         EngineOption, typer.Option(help="What answers chat: each version's own engine, or one for all.")
     ] = EngineOption.auto,
     engines: Annotated[int, typer.Option(min=1, max=64, help="How many engines run at once.")] = 1,
+    retraining: Annotated[
+        Path | None,
+        typer.Option(help="A YAML file: what retrainings that webhooks order may take (docs/webhook.md)."),
+    ] = None,
     notify: Annotated[
         list[str] | None, typer.Option(help="Send signed webhooks of ended jobs there; may be given several times.")
     ] = None,
@@ -60,6 +65,7 @@ def service(
     what jobs have; they go on at the next start.
     """
     from local_runner.notify import read_notify
+    from local_runner.retraining import read_retrain_policy
     from local_runner.service import ServiceOptions, serve
 
     options = ServiceOptions(
@@ -74,6 +80,7 @@ def service(
         engines=engines,
         operator_key=os.environ.get(SERVICE_KEY) or None,
         webhook_secret=os.environ.get(WEBHOOK_SECRET) or None,
+        retraining=read_retrain_policy(retraining),
         notify=read_notify(notify or ()),
     )
 

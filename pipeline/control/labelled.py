@@ -12,10 +12,11 @@ from typing import Any
 from pipeline.control.retraining import find_origin
 from pipeline.control.versions import VersionFiles
 from pipeline.core.context import CallContext
-from pipeline.core.errors import ConfigError
+from pipeline.core.errors import ConfigError, DataError
 from pipeline.data.columns import Layout, find_layout
-from pipeline.data.load import PEEK
-from pipeline.data.rows import SourceRow
+from pipeline.data.formats import Formatter
+from pipeline.data.load import PEEK, named_rows
+from pipeline.data.rows import BadRow, SourceRow
 from pipeline.data.sources import open_source
 from pipeline.monitor.rows import Row, text_of
 from pipeline.resolve import data_options
@@ -42,11 +43,7 @@ def labelled_rows(root: Path, files: VersionFiles, captured: Iterable[Row]) -> L
         ConfigError: the version's rows have a form that no request can be written back into.
         SourceError: its data cannot be had. IntegrityError: its run is gone.
     """
-    origin = find_origin(root, files.version, files.record)
-    options = data_options(origin.spec.data)
-    source = open_source(origin.data.train, "train", CallContext(call_id="labelled")).rows
-    head = [row for row in islice(source, PEEK) if isinstance(row, SourceRow)]
-    form = RowForm(find_layout(options, head, origin.data.train.location), options)
+    form = RowForm(*version_layout(root, files))
     found, unfit = [], 0
     for row in captured:
         answer = right_answer(row)
@@ -58,6 +55,38 @@ def labelled_rows(root: Path, files: VersionFiles, captured: Iterable[Row]) -> L
         else:
             found.append(made)
     return Labelled(tuple(found), unfit)
+
+
+def version_layout(root: Path, files: VersionFiles) -> tuple[Layout, DataOptions]:
+    """Return how the rows are read that a version was trained on.
+
+    Raises:
+        SourceError: its data cannot be had. IntegrityError: its run is gone.
+    """
+    origin = find_origin(root, files.version, files.record)
+    options = data_options(origin.spec.data)
+    source = open_source(origin.data.train, "train", CallContext(call_id="layout")).rows
+    head = [row for row in islice(source, PEEK) if isinstance(row, SourceRow)]
+    return find_layout(options, head, origin.data.train.location), options
+
+
+def check_rows(root: Path, files: VersionFiles, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Refuse rows that are not of the form of those that a version was trained on.
+
+    Raises:
+        DataError: some cannot be read as they were; the message names the first by their position, from 1.
+        SourceError: the version's data cannot be had. IntegrityError: its run is gone.
+    """
+    formatter = Formatter(*version_layout(root, files))
+    bad = []
+    for number, row in enumerate(rows, 1):
+        try:
+            formatter.draft(SourceRow(number, dict(row)), "train")
+        except ValueError as error:
+            bad.append(BadRow.of(number, error))
+    if bad:
+        message = f"{len(bad)} rows are not like those that {files.version} was trained on: {named_rows(bad)}"
+        raise DataError(message, where="rows", fix="send them in the form of its training rows")
 
 
 def right_answer(row: Row) -> str | None:

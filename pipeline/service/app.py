@@ -26,9 +26,10 @@ from pipeline.service.models.engines import Engines
 from pipeline.service.models.relay import upstream
 from pipeline.service.models.routes import model_routes
 from pipeline.service.outgoing.courier import Courier
+from pipeline.service.retraining.gatherer import Gatherer
 from pipeline.service.store.deliveries import DeliveryStore
 from pipeline.service.store.records import Records
-from pipeline.service.webhook import MAX_BYTES, PATH, Start, add_webhook
+from pipeline.service.webhook import DATA_PATH, MAX_BYTES, PATH, Accept, Start, add_webhook
 from schemas.api import Health
 
 DEFAULT_MAX_FILE_BYTES = 512 << 20
@@ -40,10 +41,15 @@ _FORM_BYTES = 2 * MAX_FIELD_BYTES
 
 @dataclass(frozen=True)
 class Webhook:
-    """The retraining webhook: the secret that deliveries are signed with, and what starts a retraining."""
+    """The webhooks that come in: the secret that deliveries are signed with, and what starts a retraining.
+
+    With ``accept`` and ``gatherer`` rows may come that wait for one.
+    """
 
     secret: str = field(repr=False)
     start: Start
+    accept: Accept | None = None
+    gatherer: Gatherer | None = None
 
 
 @dataclass(frozen=True)
@@ -89,10 +95,7 @@ def service_app(parts: Parts) -> FastAPI:
         await run_in_threadpool(_open, parts)
         yield
         await client.aclose()
-        await run_in_threadpool(parts.supervisor.stop)
-        if parts.courier is not None:
-            await run_in_threadpool(parts.courier.stop)
-        await run_in_threadpool(parts.engines.close)
+        await run_in_threadpool(_close, parts)
 
     app = _Described(
         title="hone",
@@ -108,7 +111,8 @@ def service_app(parts: Parts) -> FastAPI:
     app.include_router(job_routes(parts.records, parts.keyring, organization, wake))
     app.include_router(model_routes(parts.records, parts.engines, parts.keyring, organization, client))
     if parts.webhook is not None:
-        add_webhook(app, parts.webhook.secret, parts.webhook.start, DeliveryStore(parts.records.engine))
+        deliveries = DeliveryStore(parts.records.engine)
+        add_webhook(app, parts.webhook.secret, parts.webhook.start, deliveries, accept=parts.webhook.accept)
     _add_health(app, parts.records)
     add_handlers(app)
     app.add_middleware(Protection, limit=_limit(parts.max_file_bytes))
@@ -119,8 +123,20 @@ def _open(parts: Parts) -> None:
     parts.shelf.open()
     expire(parts.records, parts.shelf)
     parts.supervisor.start()
-    if parts.courier is not None:
-        parts.courier.start()
+    for part in _helpers(parts):
+        part.start()
+
+
+def _close(parts: Parts) -> None:
+    parts.supervisor.stop()
+    for part in _helpers(parts):
+        part.stop()
+    parts.engines.close()
+
+
+def _helpers(parts: Parts) -> list[Courier | Gatherer]:
+    gatherer = None if parts.webhook is None else parts.webhook.gatherer
+    return [part for part in (gatherer, parts.courier) if part is not None]
 
 
 def _add_health(app: FastAPI, records: Records) -> None:
@@ -142,5 +158,5 @@ def _add_health(app: FastAPI, records: Records) -> None:
 def _limit(max_file_bytes: int) -> Callable[[str, str], int]:
     """Return the most bytes that a body may have, by method and path."""
     upload = max_file_bytes + _FORM_BYTES
-    larger = {("POST", "/v1/files"): upload, ("POST", PATH): MAX_BYTES}
+    larger = {("POST", "/v1/files"): upload, ("POST", PATH): MAX_BYTES, ("POST", DATA_PATH): MAX_BYTES}
     return lambda method, path: larger.get((method, path), MAX_JSON_BYTES)

@@ -17,6 +17,8 @@ STATUS: Mapping[WebhookErrorCode, int] = {
     "repeated": 409,
     "too_large": 413,
     "invalid": 422,
+    "too_soon": 429,
+    "over_budget": 429,
     "unavailable": 503,
 }
 
@@ -27,17 +29,25 @@ HEADERS: Mapping[WebhookErrorCode, Mapping[str, str]] = {
 
 
 class Refused(Exception):
-    """A request is not carried out; what it holds is told to the sender."""
+    """A request is not carried out; what it holds is told to the sender. ``retry_after``: in so many seconds it may."""
 
     def __init__(
-        self, code: WebhookErrorCode, message: str, *, where: str | None = None, fix: str | None = None
+        self,
+        code: WebhookErrorCode,
+        message: str,
+        *,
+        where: str | None = None,
+        fix: str | None = None,
+        retry_after: int | None = None,
     ) -> None:
         super().__init__(message)
         self.error = WebhookError(code=code, message=message, where=where, fix=fix)
+        self.retry_after = retry_after
 
     def answer(self) -> JSONResponse:
         """Return the answer."""
         code = self.error.code
-        return JSONResponse(
-            WebhookErrorAnswer(error=self.error).model_dump(mode="json"), STATUS[code], HEADERS.get(code)
-        )
+        headers = dict(HEADERS.get(code, {}))
+        if self.retry_after is not None:
+            headers["Retry-After"] = str(self.retry_after)
+        return JSONResponse(WebhookErrorAnswer(error=self.error).model_dump(mode="json"), STATUS[code], headers)

@@ -1,4 +1,4 @@
-"""The retraining webhook as an ASGI application: a signed POST starts a run, once.
+"""The webhooks that come in, as an ASGI application: a signed POST starts a run, or brings rows for one, once.
 
 What is refused is refused as early as it can be told: by the headers, by the size while the body is read, by the
 signature, by the body's form, and only then by the id, so that a delivery that was never valid takes no id.
@@ -11,6 +11,7 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
 from fastapi import FastAPI, Request
 from fastapi.concurrency import run_in_threadpool
@@ -25,15 +26,22 @@ from pipeline.core.spec import describe_error
 from pipeline.service.deliveries import Deliveries
 from pipeline.service.refusal import Refused
 from pipeline.service.signature import Verifier, read_signature
-from schemas.webhook import RetrainAnswer, RetrainRequest, WebhookErrorCode
+from schemas.base import Schema
+from schemas.webhook import NewRows, NewRowsAnswer, RetrainAnswer, RetrainRequest, WebhookErrorCode
 
 MAX_BYTES = 8 << 20
 """Bytes that a body may have: about 50,000 short rows. Larger data is uploaded and named."""
 
 PATH = "/v1/webhooks/retrain"
+DATA_PATH = "/v1/webhooks/data"
 
 Start = Callable[[RetrainRequest], str]
 """Prepares and starts the retraining that a request asks for and returns its run's id; the run goes on elsewhere."""
+
+Accept = Callable[[NewRows, str], NewRowsAnswer]
+"""Keeps the rows of a delivery, by its id, until they are enough for a run."""
+
+T = TypeVar("T", bound=Schema)
 
 _SENDERS = (ConfigError, DataError, RegistryError)
 """Errors that are in what was asked for: trying again does not help."""
@@ -66,10 +74,28 @@ def webhook_app(secret: str, start: Start, deliveries: Deliveries, *, max_bytes:
     return app
 
 
-def add_webhook(app: FastAPI, secret: str, start: Start, deliveries: Deliveries, *, max_bytes: int = MAX_BYTES) -> None:
-    """Add the route to an application; see `webhook_app`."""
-    receiver = _Receiver(Verifier(secret), start, deliveries, max_bytes)
+def add_webhook(
+    app: FastAPI,
+    secret: str,
+    start: Start,
+    deliveries: Deliveries,
+    *,
+    accept: Accept | None = None,
+    max_bytes: int = MAX_BYTES,
+) -> None:
+    """Add the routes to an application; see `webhook_app`. Where nobody accepts rows, there is no route for them."""
+    verifier = Verifier(secret)
+
+    def retrain(asked: RetrainRequest, delivery: str) -> RetrainAnswer:
+        run = start(asked)
+        _log.info("delivery %s started run %s", delivery, run)
+        return RetrainAnswer(run=run)
+
+    receiver = _Receiver(verifier, RetrainRequest, retrain, deliveries, max_bytes)
     app.add_api_route(PATH, receiver.receive, methods=["POST"], include_in_schema=False)
+    if accept is not None:
+        rows = _Receiver(verifier, NewRows, accept, deliveries, max_bytes)
+        app.add_api_route(DATA_PATH, rows.receive, methods=["POST"], include_in_schema=False)
 
 
 async def _healthz() -> JSONResponse:
@@ -84,9 +110,12 @@ async def _no_such_route(_request: Request, error: Exception) -> JSONResponse:
 
 
 @dataclass(frozen=True)
-class _Receiver:
+class _Receiver(Generic[T]):
+    """One route: bodies are of ``kind``, and ``take`` does what one asks for, given the delivery's id."""
+
     verifier: Verifier = field(repr=False)
-    start: Start
+    kind: type[T]
+    take: Callable[[T, str], Schema]
     deliveries: Deliveries
     max_bytes: int
 
@@ -96,13 +125,13 @@ class _Receiver:
             signed = read_signature(request.headers, time.time())
             body = await self._read(request)
             text = self.verifier.verify(body, signed)
-            run = await run_in_threadpool(self._take, signed.id, text)
+            done = await run_in_threadpool(self._take, signed.id, text)
         except Refused as refused:
             _log.warning("a delivery is refused: %s", refused.error.code)
             return refused.answer()
         except ClientDisconnect:
             return Refused("malformed", "the body ended early", where="the body").answer()
-        return JSONResponse(RetrainAnswer(run=run).model_dump(mode="json"), 202)
+        return JSONResponse(done.model_dump(mode="json"), 202)
 
     async def _read(self, request: Request) -> bytes:
         """Return the body; reading stops where it has more than may be."""
@@ -121,12 +150,12 @@ class _Receiver:
             "too_large",
             f"the body has more than {self.max_bytes} bytes",
             where="the body",
-            fix="upload the rows and name them in data.path",
+            fix="upload the rows and name them in data.path" if self.kind is RetrainRequest else "send fewer at once",
         )
 
-    def _take(self, delivery: str, text: str) -> str:
-        """Start what a signed body asks for, unless its id was taken; return the run's id."""
-        asked = parse_body(text)
+    def _take(self, delivery: str, text: str) -> Schema:
+        """Do what a signed body asks for, unless its id was taken; return the answer."""
+        asked = parse_body(text, self.kind)
         try:
             taken = self.deliveries.claim(delivery, time.time())
         except Exception as error:
@@ -139,13 +168,12 @@ class _Receiver:
                 fix="none is needed; another delivery needs another id",
             )
         try:
-            run = self.start(asked)
+            done = self.take(asked, delivery)
         except Exception as error:
             self._note(delivery, lambda: self.deliveries.release(delivery))
-            raise _failed(delivery, error) from error
+            raise error if isinstance(error, Refused) else _failed(delivery, error) from error
         self._note(delivery, lambda: self.deliveries.settle(delivery, time.time()))
-        _log.info("delivery %s started run %s", delivery, run)
-        return run
+        return done
 
     def _note(self, delivery: str, write: Callable[[], None]) -> None:
         """Write down how a delivery went; where that fails its claim ends by itself, and the answer stays."""
@@ -155,7 +183,7 @@ class _Receiver:
             _log.error("what became of delivery %s could not be kept: %s", delivery, _told(error))
 
 
-def parse_body(text: str) -> RetrainRequest:
+def parse_body(text: str, kind: type[T]) -> T:
     """Return the request that a body holds.
 
     Raises:
@@ -166,12 +194,12 @@ def parse_body(text: str) -> RetrainRequest:
     except ValueError as error:
         raise Refused("malformed", f"not JSON: {error}", where="the body") from None
     try:
-        return RetrainRequest.model_validate_json(text, strict=True)
+        return kind.model_validate_json(text, strict=True)
     except ValidationError as error:
         items = error.errors(include_url=False)
     if any(item["type"] == "json_invalid" for item in items):  # half a surrogate pair: no text that could be written
         raise Refused("malformed", "not JSON: a string holds an escape that is no character", where="the body")
-    lines = [describe_error(dict(item), RetrainRequest)[:_SHOWN_CHARACTERS] for item in items[:_SHOWN_ERRORS]]
+    lines = [describe_error(dict(item), kind)[:_SHOWN_CHARACTERS] for item in items[:_SHOWN_ERRORS]]
     more = [f"and {len(items) - _SHOWN_ERRORS} more"] if len(items) > _SHOWN_ERRORS else []
     message = "; ".join([*lines, *more]).removeprefix("the description: ")
     where = ".".join(str(part) for part in items[0]["loc"])[:_SHOWN_CHARACTERS] or "the body"

@@ -19,10 +19,14 @@ import httpx
 import pytest
 import uvicorn
 
+from local_runner.retraining import MOST_ROWS
+from pipeline.core.spec import parse_mapping
 from pipeline.service.deliveries import MemoryDeliveries
 from pipeline.service.refusal import STATUS
+from pipeline.service.retraining.gatherer import LONGEST_QUIETS
 from pipeline.service.webhook import MAX_BYTES, PATH, webhook_app
-from schemas.webhook import OVERRIDABLE, RetrainRequest
+from schemas.retraining import GatherPolicy, RetrainPolicy
+from schemas.webhook import OVERRIDABLE, NewRows, RetrainRequest
 from tests.service.support import SECRET, Starts, signed
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "webhook.md").read_text(encoding="utf-8")
@@ -91,7 +95,20 @@ def test_a_body_that_never_ends_ends_the_connection(url: str) -> None:
     assert httpx.get(f"{url}/healthz").json() == {"status": "ok"}
 
 
+def test_the_pages_policy_is_one_with_every_key() -> None:
+    policy = RetrainPolicy.model_validate(parse_mapping(block("yaml"), "the page", "policy"))
+    assert policy.model_fields_set == set(RetrainPolicy.model_fields)
+    assert policy.data.model_fields_set == set(GatherPolicy.model_fields)
+    assert f"{MOST_ROWS:,} of a name" in PAGE and LONGEST_QUIETS == 12  # the page says it in a word
+
+
 def test_the_page_has_every_key_and_every_code() -> None:
-    for name in (*RetrainRequest.model_fields, *STATUS, *map(str, STATUS.values()), *OVERRIDABLE):
+    for name in (
+        *RetrainRequest.model_fields,
+        *NewRows.model_fields,
+        *STATUS,
+        *map(str, STATUS.values()),
+        *OVERRIDABLE,
+    ):
         assert f"`{name}`" in PAGE or f" {name} " in PAGE or f" {name}," in PAGE, name
     assert f"{MAX_BYTES >> 20} MiB" in PAGE

@@ -7,7 +7,7 @@ queued ──▶ validating_files ──▶ running ──▶ succeeded | failed
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -79,8 +79,12 @@ class JobStore:
         told: Sequence[NewEvent],
         *,
         run: str | None = None,
+        also: Callable[[Connection], None] | None = None,
     ) -> Job:
-        """Note a new job, which is then queued; what this returned for is committed. ``run``, where it is known."""
+        """Note a new job, which is then queued; what this returned for is committed. ``run``, where it is known.
+
+        ``also`` is done in the same transaction.
+        """
         job = Job(name, now(), "queued", request, spec, seed, run=run)
         values = {
             "id": job.id,
@@ -98,6 +102,8 @@ class JobStore:
                 connection.execute(insert(job_metadata).values(job=job.id, key=key, value=value))
             for event in told:
                 add_event(connection, job.id, event)
+            if also is not None:
+                also(connection)
         return job
 
     def get(self, name: str) -> Job | None:
@@ -133,6 +139,11 @@ class JobStore:
         found = select(jobs.c.id).where(jobs.c.run == run, jobs.c.status.not_in(("failed", "cancelled"))).limit(1)
         with self._engine.connect() as connection:
             return connection.execute(found).first() is not None
+
+    def with_metadata(self, key: str, since: int = 0) -> list[Job]:
+        """Return the jobs that have a key in their metadata and were created at a Unix time or later, oldest first."""
+        marked = jobs.c.id.in_(select(job_metadata.c.job).where(job_metadata.c.key == key))
+        return self._all(select(jobs).where(marked, jobs.c.created_at >= since).order_by(jobs.c.number))
 
     def under_way(self) -> list[Job]:
         """Return the jobs that a runner works on, the oldest first."""

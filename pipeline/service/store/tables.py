@@ -115,3 +115,14 @@ outgoing = _numbered(
     Column("problem", String(256)),
     Index("outgoing_due", "state", "next_at"),
 )
+
+new_rows = _numbered(
+    "new_rows",
+    Column("delivery", String(64), nullable=False, unique=True),
+    Column("name", _ID, nullable=False),
+    Column("at", Float, nullable=False),
+    Column("count", Integer, nullable=False),
+    Column("rows", JSON, nullable=False),
+    Column("run", String(128)),
+    Index("new_rows_waiting", "run", "name"),
+)

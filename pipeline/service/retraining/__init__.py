@@ -1,0 +1,1 @@
+"""What keeps retrainings in bounds, and rows that wait for one."""
