@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import warnings
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
@@ -95,29 +96,45 @@ def merge(job: TrainJob, trainer: GuardedTrainer, build: TrainerBuilder) -> bool
     )
     job.context.emit("log", "training an adapter on the base's own tasks, to merge with")
     run_training(second, build)
-    model = trainer.model
-    model.load_adapter(str(second.output), _OWN)
-    seed_everything(job.config.seed)  # DARE drops at random
-    model.add_weighted_adapter(
-        [_TRAINED, _OWN],
-        list(method.weights),
-        _MERGED,
-        combination_type="svd" if method.combination == "linear" else f"{method.combination}_svd",
-        svd_rank=plain.lora.r if plain.lora is not None else None,
-        svd_full_matrices=False,
-        density=method.density,
-    )
-    _take_over(model)
+    trainer.model.load_adapter(str(second.output), _OWN)
+    combine(trainer.model, method, job.config.seed)
     shutil.rmtree(second.output)
     return True
 
 
+def combine(model: torch.nn.Module, method: Merging, seed: int) -> None:
+    """Merge the adapter ``own`` into ``default``, of the same rank; ``seed`` draws what DARE drops.
+
+    TIES keeps the largest ``density`` of each update, elects for each weight the sign of their sum and takes the mean
+    of those that have it (Yadav et al. 2023, arXiv:2306.01708, section 4); DARE drops each weight with probability
+    p = 1 - ``density`` and divides what stays by 1 - p (Yu et al. 2024, arXiv:2311.03099, section 3).
+    """
+    merging = cast(Any, model)
+    seed_everything(seed)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The density .* no pruning will be performed")
+        merging.add_weighted_adapter(
+            [_TRAINED, _OWN],
+            list(method.weights),
+            _MERGED,
+            combination_type="svd" if method.combination == "linear" else f"{method.combination}_svd",
+            svd_rank=merging.peft_config[_TRAINED].r,
+            svd_full_matrices=False,
+            density=method.density,
+        )
+    _take_over(model)
+    for name in (_OWN, _MERGED):
+        merging.delete_adapter(name)
+    merging.set_adapter(_TRAINED)
+
+
 def _take_over(model: torch.nn.Module) -> None:
-    """Give the trained adapter the merged one's update, which is B A itself, without a scaling."""
+    """Give the trained adapter the merged one's update, which is B A itself, without a scaling.
+
+    A matrix with fewer rows or columns than the rank has no more singular values than these: the rest is zero.
+    """
     with torch.no_grad():
         for trained, merged in zip(lora_changes(model), lora_changes(model, _MERGED), strict=True):
-            trained.a.copy_(merged.a)
-            trained.b.copy_(merged.b / trained.scaling)
-    for name in (_OWN, _MERGED):
-        model.delete_adapter(name)
-    model.set_adapter(_TRAINED)
+            rank = merged.a.shape[0]
+            trained.a.zero_()[:rank] = merged.a
+            trained.b.zero_()[:, :rank] = merged.b / trained.scaling
