@@ -12,7 +12,7 @@ from pipeline.report.progress import not_reached
 from pipeline.report.record import RunRecord
 from pipeline.report.scores import primary_metric
 from pipeline.report.types import Answer, Fact, Registration, Statement
-from pipeline.report.wording import count
+from pipeline.report.wording import clip, count
 from schemas.adapters import ADAPTERS, OTHERS
 from schemas.methods import METHODS
 
@@ -24,10 +24,14 @@ _ADAPTERS = {
 }
 
 
+_DESCRIPTION_LENGTH = 1000
+
+
 def asked(record: RunRecord) -> tuple[Fact, ...]:
     """Return what the description asks for."""
     spec = record.spec
-    facts = [Fact(name="Task", text=f"{spec.description} ({spec.task})" if spec.description else spec.task)]
+    described = clip(" ".join(spec.description.split()), _DESCRIPTION_LENGTH)
+    facts = [Fact(name="Task", text=f"{described} ({spec.task})" if described else spec.task)]
     facts.append(Fact(name="Base model", text=asked_model(spec)))
     facts.append(Fact(name="Method", text=f"{METHODS[spec.train.method].title}, {_ADAPTERS[spec.train.adapter]}"))
     facts.append(Fact(name="Data", text=_data_text(record)))

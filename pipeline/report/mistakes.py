@@ -38,8 +38,8 @@ def confusions(report: Report) -> Iterator[Block]:
         tuple(
             (
                 item.field or "whole answer",
-                clip(item.expected, _CONFUSION_LENGTH),
-                clip(item.predicted, _CONFUSION_LENGTH) or "(nothing)",
+                _said(item.expected, _CONFUSION_LENGTH),
+                _said(item.predicted, _CONFUSION_LENGTH),
                 f"{item.count:,}",
             )
             for item in report.confusions
@@ -51,7 +51,7 @@ def confusions(report: Report) -> Iterator[Block]:
 
 def _confusion(item: Confusion) -> str:
     field = f"{item.field}: " if item.field else ""
-    return clip(f"{field}{item.expected} answered {item.predicted or '(nothing)'}", 2 * _CONFUSION_LENGTH)
+    return clip(f"{field}{_told(item.expected)} answered {_told(item.predicted)}", 2 * _CONFUSION_LENGTH)
 
 
 def changes(report: Report) -> Iterator[Block]:
@@ -100,8 +100,8 @@ def worst(report: Report) -> Iterator[Block]:
             f"Worst item {number}, {percent(item.score)} (item {clip(item.id, 40)})",
             (
                 ("Prompt", clip(item.prompt, _PROMPT_LENGTH)),
-                ("Expected", clip(item.reference, _ANSWER_LENGTH)),
-                ("Answered", clip(item.tuned, _ANSWER_LENGTH) or "(nothing)"),
+                ("Expected", _said(item.reference, _ANSWER_LENGTH)),
+                ("Answered", _said(item.tuned, _ANSWER_LENGTH)),
             ),
         )
 
@@ -115,8 +115,17 @@ def _example(title: str, item: ChangedItem) -> Example:
         f"{title} (item {clip(item.id, 40)})",
         (
             ("Prompt", clip(item.prompt, _PROMPT_LENGTH)),
-            ("Expected", clip(item.reference, _ANSWER_LENGTH)),
-            ("Before", clip(item.baseline, _ANSWER_LENGTH) or "(nothing)"),
-            ("After", clip(item.tuned, _ANSWER_LENGTH) or "(nothing)"),
+            ("Expected", _said(item.reference, _ANSWER_LENGTH)),
+            ("Before", _said(item.baseline, _ANSWER_LENGTH)),
+            ("After", _said(item.tuned, _ANSWER_LENGTH)),
         ),
     )
+
+
+def _said(text: str, limit: int) -> str:
+    return clip(_told(text), limit)
+
+
+def _told(text: str) -> str:
+    """Return the text, or in words that there is none to be seen."""
+    return text if text.strip(" \t\u00a0") else "(blank)" if text else "(nothing)"

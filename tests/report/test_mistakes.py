@@ -10,6 +10,7 @@ from pipeline.report.plots import CountRow, count_plot
 from pipeline.report.record import RunRecord
 from pipeline.report.report import build_report
 from pipeline.report.types import ItemChanges, SliceChanges
+from schemas.evaluate import Confusion
 
 
 def test_changes_are_counted_by_slice_and_drawn_with_their_numbers(record: RunRecord) -> None:
@@ -52,6 +53,14 @@ def test_confusions_are_drawn_and_listed(record: RunRecord) -> None:
     assert len(table.rows) == len(report.confusions) == 1
     assert plot.alternative.startswith("Most frequent confusions, in items of 20.")
     assert list(confusions(report.model_copy(update={"confusions": ()}))) == []
+
+
+def test_what_cannot_be_seen_is_told_in_words(record: RunRecord) -> None:
+    unseen = (Confusion(expected="", predicted=" \t", count=2), Confusion(expected="\n", predicted="", count=1))
+    plot, table = confusions(build_report(record).model_copy(update={"confusions": unseen}))
+    assert isinstance(plot, Plot) and isinstance(table, Table)
+    assert [row[-3:-1] for row in table.rows] == [("(nothing)", "(blank)"), ("↵", "(nothing)")]
+    assert "(nothing) answered (blank): 2" in plot.alternative
 
 
 def test_bars_are_as_long_as_their_counts() -> None:

@@ -128,6 +128,12 @@ def test_a_failed_call_is_shown_with_its_error_and_what_to_do(fixture: RunFixtur
     assert report.data is None and report.subjects == ()
 
 
+def test_the_first_page_shows_a_description_on_one_line_and_in_its_order(fixture: RunFixture) -> None:
+    fixture.spec = {"description": "Sort \u202e these\n  letters.\n"}
+    asked = build_report(RunRecord.load(fixture.root, fixture.build())).asked
+    assert asked[0].text == "Sort <U+202E> these letters. (extraction)"
+
+
 def test_configuration_says_who_chose_each_value(record: RunRecord) -> None:
     rows = {row.key: row for row in build_report(record).configuration}
     assert (rows["train.lora.r"].value, rows["train.lora.r"].chosen_by) == ("16", "plan")

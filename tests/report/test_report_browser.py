@@ -11,6 +11,7 @@ from pipeline.report.record import RunRecord
 from pipeline.report.report import build_report
 from pipeline.report.report_html import report_html
 from tests.support.browser import Page
+from tests.support.run_fixture import RunFixture
 
 pytestmark = pytest.mark.slow
 
@@ -111,6 +112,15 @@ def test_a_sheet_of_paper_holds_every_table_in_ink_that_can_be_read(browser: Pag
     assert measured["found"] == [] and measured["page"] <= PAPER
     assert browser.run(TOO_FAINT) == []
     assert browser.run("return getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+
+
+def test_a_sheet_of_paper_holds_a_word_that_does_not_end(browser: Page, fixture: RunFixture, tmp_path: Path) -> None:
+    fixture.spec = {"description": "x" * 300}
+    path = tmp_path / "report.html"
+    path.write_text(report_html(build_report(RunRecord.load(fixture.root, fixture.build()))), encoding="utf-8")
+    browser.show(path, PAPER, media="print")
+    measured = browser.run(OVERFLOWING)
+    assert measured["found"] == [] and measured["page"] <= PAPER
 
 
 @pytest.mark.parametrize("width", [400, 1400])
