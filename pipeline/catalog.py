@@ -116,7 +116,7 @@ def _serve_role(config: ServeConfig) -> str:
 
 _ENTRIES = (
     StageEntry("plan", PlanConfig, PlanInputs, PlanArtifact, "8", _main, _never, run_plan),
-    StageEntry("data", DataConfig, DataInputs, DataArtifact, "13", _main, _never, run_data),
+    StageEntry("data", DataConfig, DataInputs, DataArtifact, "14", _main, _never, run_data),
     StageEntry("train", TrainConfig, TrainInputs, TrainArtifact, "10", _train, _always, run_train),
     StageEntry(
         "evaluate", EvaluateConfig, EvaluateInputs, EvaluateArtifact, "16", _evaluate_role, _generates, run_evaluate

@@ -32,6 +32,7 @@ FaultCode = Literal[
     "turn_dropped",
     "special_token_in_text",
     "rows_too_long",
+    "most_rows_too_long",
     # tokenizer
     "template_of_another_model",
     "pad_is_end_of_turn",
@@ -207,6 +208,11 @@ FAULTS: dict[FaultCode, Fault] = {
     ),
     "rows_too_long": _warning(
         "rendering", "rows are longer than max_length", "raise train.max_length", policy="train.long_rows"
+    ),
+    "most_rows_too_long": _error(
+        "rendering",
+        "more than half of the training rows are longer than max_length, and left out",
+        "raise train.max_length, set train.long_rows to truncate, or give shorter rows",
     ),
     "template_of_another_model": _error(
         "tokenizer",

@@ -25,7 +25,7 @@ _TOLD: Final[frozenset[FaultCode]] = frozenset(
         *("unusable_row", "empty_answer", "undeclared_label", "equal_pair", "contradiction", "near_duplicate"),
         *("personal_data", "personal_data_in_answers", "training_asks_test", "test_copies_training", "rows_too_long"),
         *("test_near_training", "disagreeing_near_duplicates", "label_never_trained", "one_answer", "test_too_small"),
-        *("exact_duplicate",),
+        *("exact_duplicate", "most_rows_too_long"),
     )
 )
 """Classes of which the steps of the data stage, or the plan, warn in their own words."""

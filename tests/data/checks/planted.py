@@ -342,6 +342,14 @@ PLANTED: dict[FaultCode, Callable[[int], Case]] = {
     "rows_too_long": lambda seed: _spoiled(
         QUESTIONS, seed, _set("completion", sentence(900, 26) + sentence(901, 26)), max_length=200
     ),
+    "most_rows_too_long": lambda seed: _with(
+        QUESTIONS,
+        rows=[{**row, "completion": sentence(900 + place, 30)} for place, row in enumerate(asks(31 + seed))]
+        + asks(29 - seed, start=31 + seed),
+        options={"split": {"test": 0.0, "validation": 0.0}},
+        max_length=120,
+        hit=tuple(range(1, 11)),
+    ),
     "template_of_another_model": lambda _: _template(QUESTIONS, LLAMA),
     "pad_is_end_of_turn": lambda _: _with(QUESTIONS, tokenizer="pads"),
     "vocabulary_too_small": lambda _: _with(QUESTIONS, tokenizer="small"),
@@ -390,6 +398,7 @@ ENTAILED: dict[FaultCode, frozenset[FaultCode]] = {
     "last_turn_silent": frozenset({"earlier_turns_untrained"}),
     "weights_ignored": frozenset({"earlier_turns_untrained"}),
     "no_trained_token_after_truncation": frozenset({"rows_too_long"}),
+    "most_rows_too_long": frozenset({"few_rows"}),
     "wrong_turns_trained": frozenset({"end_of_turn_untrained"}),
     "end_of_turn_twice": frozenset({"special_token_in_text"}),
     "template_of_another_model": frozenset({"end_of_turn_untrained"}),
