@@ -32,6 +32,7 @@ from pipeline.core.workspace import Store
 from pipeline.execute import load_version
 from pipeline.monitor.partitions import FOLDER
 from pipeline.service.api.keys import Keyring
+from pipeline.service.api.rates import Rates
 from pipeline.service.gateway.app import gateway_app
 from pipeline.service.outgoing.courier import Courier
 from schemas.feedback import VersionFacts
@@ -51,7 +52,8 @@ _WHAT = "gateway's configuration"
 class GatewayOptions:
     """How the gateway is brought up.
 
-    ``operator_key`` is one that an environment variable holds; ``notify``: who is told of rollouts.
+    ``operator_key`` is one that an environment variable holds; ``requests_per_minute``: of a key that
+    has no limit of its own. ``notify``: who is told of rollouts.
     """
 
     root: Path
@@ -59,6 +61,7 @@ class GatewayOptions:
     port: int
     database: str | None
     operator_key: str | None
+    requests_per_minute: int | None = None
     notify: Notify = field(default_factory=Notify)
 
 
@@ -150,7 +153,8 @@ def serve(config: GatewayConfig, options: GatewayOptions, announce: Callable[[st
             raise ConfigError("nobody has a key", where="hone gateway", fix="make one: hone key create NAME")
         with lock.acquire(timeout=0), listen(options.host, options.port) as listening:
             catalogue = WorkspaceCatalogue(options.root, lambda: registry(options.root))
-            app = gateway_app(config, records, keyring, secrets(config), options.root / FOLDER, catalogue)
+            rates = Rates(options.requests_per_minute)
+            app = gateway_app(config, records, keyring, secrets(config), options.root / FOLDER, catalogue, rates)
             host, port = listening.getsockname()[:2]
             sys.setswitchinterval(_SWITCH_SECONDS)
             with _sending(open_courier(records, options.notify)):

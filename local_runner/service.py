@@ -21,6 +21,7 @@ from local_runner.serving import signals
 from local_runner.variables import NOTIFY_SECRET, SERVICE_KEY
 from pipeline.core.errors import ConfigError
 from pipeline.service.api.keys import Keyring
+from pipeline.service.api.rates import Rates
 from pipeline.service.app import Parts, Webhook, service_app
 from pipeline.service.files.shelf import Shelf
 from pipeline.service.jobs.supervisor import Supervisor
@@ -44,7 +45,8 @@ class ServiceOptions:
 
     ``engine`` None is each version's own; at most ``engines`` run at once. ``operator_key`` is one that an environment
     variable holds; it may do everything. With a ``webhook_secret`` signed deliveries start retrainings, which may take
-    what ``retraining`` says. ``notify``: who is told of jobs.
+    what ``retraining`` says. ``requests_per_minute``: of a key that has no limit of its own. ``notify``: who is told of
+    jobs.
     """
 
     root: Path
@@ -58,6 +60,7 @@ class ServiceOptions:
     engines: int
     operator_key: str | None
     webhook_secret: str | None = None
+    requests_per_minute: int | None = None
     retraining: RetrainPolicy = field(default_factory=RetrainPolicy)
     notify: Notify = field(default_factory=Notify)
 
@@ -107,7 +110,8 @@ def serve(options: ServiceOptions, announce: Callable[[str], None]) -> int:
                 webhook = Webhook(options.webhook_secret, desk.start, desk.accept, gatherer)
             courier = open_courier(records, options.notify)
             parts = Parts(records, shelf, keyring, supervisor, engines, options.max_file_bytes)
-            app = service_app(replace(parts, webhook=webhook, courier=courier))
+            rates = Rates(options.requests_per_minute)
+            app = service_app(replace(parts, webhook=webhook, courier=courier, rates=rates))
             return _run(app, listening, announce)
     except Timeout:
         raise ConfigError(

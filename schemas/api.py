@@ -107,3 +107,9 @@ class CompletionRequest(Asked):
     """The body of ``POST /v1/completions``."""
 
     prompt: JsonValue
+
+
+class EmbeddingRequest(Asked):
+    """The body of ``POST /v1/embeddings``."""
+
+    input: JsonValue

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from local_runner.cli.common import DEFAULT_WORKSPACE, JsonOption, WorkspaceOption, console, writable_root
-from local_runner.cli.service import DatabaseOption
+from local_runner.cli.service import DatabaseOption, RateOption
 from local_runner.variables import SERVICE_KEY
 from pipeline.control.output import print_json
 
@@ -18,6 +18,7 @@ def gateway(
     config: Annotated[Path, typer.Argument(help="A YAML file: engines, versions, models (docs/gateway.md).")],
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port to listen on; 0 takes a free one.")] = 8090,
+    requests_per_minute: RateOption = None,
     notify: Annotated[
         list[str] | None, typer.Option(help="Send signed webhooks of rollouts there; may be given several times.")
     ] = None,
@@ -41,6 +42,7 @@ def gateway(
         port=port,
         database=database,
         operator_key=os.environ.get(SERVICE_KEY) or None,
+        requests_per_minute=requests_per_minute,
         notify=read_notify(notify or ()),
     )
 

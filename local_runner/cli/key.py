@@ -28,6 +28,9 @@ def create(
     scope: Annotated[
         list[ScopeOption] | None, typer.Option(help="infer, train or admin; infer and train if left out.")
     ] = None,
+    requests_per_minute: Annotated[
+        int | None, typer.Option(min=1, help="How often it may ask; what the service gives every key if left out.")
+    ] = None,
     database: DatabaseOption = None,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     as_json: JsonOption = False,
@@ -38,7 +41,7 @@ def create(
 
     records = open_records(writable_root(workspace), database)
     scopes = scope or [ScopeOption.infer, ScopeOption.train]
-    key, text = create_key(records.keys, name, [option.value for option in scopes])
+    key, text = create_key(records.keys, name, [option.value for option in scopes], requests_per_minute)
     if as_json:
         print_json({"id": key.id, "name": key.name, "scopes": list(key.scopes), "key": text})
     else:
@@ -65,6 +68,7 @@ def list_(
                 "id": key.id,
                 "name": key.name,
                 "scopes": list(key.scopes),
+                "requests_per_minute": key.requests_per_minute,
                 "created_at": key.created_at,
                 "revoked_at": key.revoked_at,
             }

@@ -22,6 +22,12 @@ DatabaseOption = Annotated[
 ]
 
 
+RateOption = Annotated[
+    int | None,
+    typer.Option(min=1, help="How often a key may ask that has no limit of its own; as often as it likes if left out."),
+]
+
+
 class EngineOption(StrEnum):
     """Which engine answers."""
 
@@ -48,6 +54,7 @@ def service(
         EngineOption, typer.Option(help="What answers chat: each version's own engine, or one for all.")
     ] = EngineOption.auto,
     engines: Annotated[int, typer.Option(min=1, max=64, help="How many engines run at once.")] = 1,
+    requests_per_minute: RateOption = None,
     retraining: Annotated[
         Path | None,
         typer.Option(help="A YAML file: what retrainings that webhooks order may take (docs/webhook.md)."),
@@ -80,6 +87,7 @@ def service(
         engines=engines,
         operator_key=os.environ.get(SERVICE_KEY) or None,
         webhook_secret=os.environ.get(WEBHOOK_SECRET) or None,
+        requests_per_minute=requests_per_minute,
         retraining=read_retrain_policy(retraining),
         notify=read_notify(notify or ()),
     )

@@ -10,18 +10,24 @@ from typing import Any
 import httpx
 from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import PlainTextResponse, Response
 from sqlalchemy.exc import SQLAlchemyError
 
 from pipeline.core.version import CODE_VERSION
+from pipeline.service.api.access import Door
 from pipeline.service.api.described import answers
 from pipeline.service.api.errors import Refusal, add_handlers
+from pipeline.service.api.exposition import CONTENT_TYPE
 from pipeline.service.api.keys import Keyring
 from pipeline.service.api.protection import MAX_JSON_BYTES, Protection
+from pipeline.service.api.rates import Rates
+from pipeline.service.api.traffic import Traffic
 from pipeline.service.files.multipart import MAX_FIELD_BYTES
 from pipeline.service.files.routes import expire, file_routes
 from pipeline.service.files.shelf import Shelf
 from pipeline.service.jobs.routes import job_routes
 from pipeline.service.jobs.supervisor import Supervisor
+from pipeline.service.metrics import exposition
 from pipeline.service.models.engines import Engines
 from pipeline.service.models.relay import upstream
 from pipeline.service.models.routes import model_routes
@@ -57,7 +63,7 @@ class Parts:
     """What the application is made of. The supervisor, the courier and the engines end with it.
 
     Without ``webhook`` there is none, and without ``courier`` no webhooks are sent. ``transport`` is how engines are
-    reached, where it is not by their addresses.
+    reached, where it is not by their addresses. ``rates``: how often keys may ask.
     """
 
     records: Records
@@ -69,6 +75,7 @@ class Parts:
     transport: httpx.AsyncBaseTransport | None = None
     webhook: Webhook | None = None
     courier: Courier | None = None
+    rates: Rates = field(default_factory=Rates)
 
 
 class _Described(FastAPI):
@@ -88,7 +95,7 @@ class _Described(FastAPI):
 
 def service_app(parts: Parts) -> FastAPI:
     """Return the application."""
-    client = upstream(parts.transport)
+    client, traffic, door = upstream(parts.transport), Traffic(), Door(parts.keyring, parts.rates)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -106,16 +113,16 @@ def service_app(parts: Parts) -> FastAPI:
         redirect_slashes=False,
         lifespan=lifespan,
     )
-    app.include_router(file_routes(parts.records, parts.shelf, parts.keyring, parts.max_file_bytes))
+    app.include_router(file_routes(parts.records, parts.shelf, door, parts.max_file_bytes))
     organization, wake = parts.supervisor.organization, parts.supervisor.wake
-    app.include_router(job_routes(parts.records, parts.keyring, organization, wake))
-    app.include_router(model_routes(parts.records, parts.engines, parts.keyring, organization, client))
+    app.include_router(job_routes(parts.records, door, organization, wake))
+    app.include_router(model_routes(parts.records, parts.engines, door, organization, client))
     if parts.webhook is not None:
         deliveries = DeliveryStore(parts.records.engine)
         add_webhook(app, parts.webhook.secret, parts.webhook.start, deliveries, accept=parts.webhook.accept)
-    _add_health(app, parts.records)
+    _add_health(app, parts.records, traffic)
     add_handlers(app)
-    app.add_middleware(Protection, limit=_limit(parts.max_file_bytes))
+    app.add_middleware(Protection, limit=_limit(parts.max_file_bytes), traffic=traffic)
     return app
 
 
@@ -139,7 +146,7 @@ def _helpers(parts: Parts) -> list[Courier | Gatherer]:
     return [part for part in (gatherer, parts.courier) if part is not None]
 
 
-def _add_health(app: FastAPI, records: Records) -> None:
+def _add_health(app: FastAPI, records: Records, traffic: Traffic) -> None:
     @app.get("/healthz", tags=["health"], operation_id="healthz")
     def healthz() -> Health:
         """Tell that the process answers."""
@@ -153,6 +160,11 @@ def _add_health(app: FastAPI, records: Records) -> None:
         except SQLAlchemyError:
             raise Refusal(503, "The store does not answer", headers={"Retry-After": "5"}) from None
         return Health(status="ready")
+
+    @app.get("/metrics", tags=["health"], operation_id="metrics", response_class=PlainTextResponse)
+    def metrics() -> Response:
+        """Tell Prometheus how much is asked, done and waiting."""
+        return Response(exposition(records, traffic), media_type=CONTENT_TYPE)
 
 
 def _limit(max_file_bytes: int) -> Callable[[str, str], int]:

@@ -18,7 +18,10 @@ HERE = Path(__file__).parent
 @pytest.mark.full
 @pytest.mark.timeout(900)
 def test_everything_holds_on_postgresql() -> None:
-    again = [str(HERE / folder) for folder in ("api", "files", "gateway", "jobs", "models")]
+    again = [
+        str(HERE / folder)
+        for folder in ("api", "files", "gateway", "jobs", "models", "outgoing", "retraining", "store")
+    ]
     with postgres() as server:
         done = subprocess.run(
             [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *again],

@@ -6,6 +6,7 @@ import importlib.util
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -50,8 +51,8 @@ def postgres() -> Iterator[str]:
             _wait(process, port, user)
             yield f"postgresql+psycopg://hone@127.0.0.1:{port}"
         finally:
-            process.terminate()
-            process.wait(30)
+            process.send_signal(signal.SIGINT)  # its fast shutdown, which writes all databases out
+            process.wait(120)
 
 
 def _wait(process: subprocess.Popen[bytes], port: int, user: str | None) -> None:

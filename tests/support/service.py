@@ -89,10 +89,12 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
     """Answer as an engine would: with what was asked, streamed or not, or with an error of one of several shapes."""
     request = Request(scope, receive)
     asked = await request.json()
-    last = asked["messages"][-1]["content"] if "messages" in asked else asked["prompt"]
+    last = asked["messages"][-1]["content"] if "messages" in asked else asked.get("prompt", asked.get("input"))
     if asked.get("stream"):
         pieces = [f"data: {json.dumps({'said': letter})}\n\n" for letter in last] + ["data: [DONE]\n\n"]
         answer: Response = StreamingResponse(iter(pieces), media_type="text/event-stream")
+    elif last == "no such path":
+        answer = JSONResponse({"detail": "Not Found"}, 404)
     elif last == "too long":
         answer = JSONResponse({"error": {"message": "context", "type": "x", "param": None, "code": 400}}, 400)
     elif last == "odd":

@@ -13,13 +13,14 @@ _MEANINGS: Mapping[int, str] = {
     403: "The key may not do this.",
     404: "There is no such thing.",
     413: "The body is larger than may be.",
+    429: "The key has asked too often; `Retry-After` says when it may again.",
     503: "Not now; try again later.",
 }
 
 
 def answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Return what an OpenAPI operation says of its refusals."""
-    return {status: {"model": ErrorAnswer, "description": _MEANINGS[status]} for status in (401, 403, *statuses)}
+    return {status: {"model": ErrorAnswer, "description": _MEANINGS[status]} for status in (401, 403, 429, *statuses)}
 
 
 def links(parameter: str, *operations: str) -> dict[int | str, dict[str, Any]]:

@@ -46,7 +46,7 @@ class Refusal(HTTPException):
         headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(status, message, headers)
-        kind = "server_error" if status >= 500 else INVALID
+        kind = "server_error" if status >= 500 else "requests" if status == 429 else INVALID
         self.error = ApiError(message=message, type=kind, param=param, code=code)
 
     @classmethod

@@ -20,6 +20,9 @@ from schemas.api import Scope
 
 SCOPES: Final[tuple[Scope, ...]] = ("infer", "train", "admin")
 
+OPERATOR: Final = "operator"
+"""The id of the operator's own key."""
+
 MIN_LENGTH = 32
 _MIN_DISTINCT = 12
 _PREFIX: Final = "hone"
@@ -28,10 +31,11 @@ _NOBODY: Final = "0" * 64
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks: the key's public id, and what it may do."""
+    """Who asks: the key's public id, what it may do, and how often, where it has a limit of its own."""
 
     id: str
     scopes: tuple[Scope, ...]
+    requests_per_minute: int | None = None
 
     def may(self, scope: Scope) -> bool:
         """Tell whether the caller may do what needs ``scope``."""
@@ -43,10 +47,19 @@ def digest_of(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
-def create_key(store: KeyStore, name: str, scopes: Sequence[Scope]) -> tuple[KnownKey, str]:
+def create_key(
+    store: KeyStore, name: str, scopes: Sequence[Scope], requests_per_minute: int | None = None
+) -> tuple[KnownKey, str]:
     """Make a key and note it; return it with its text, which nobody can be told again."""
     public, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
-    key = KnownKey(public, name, tuple(dict.fromkeys(scopes)), digest_of(secret), now())
+    key = KnownKey(
+        public,
+        name,
+        tuple(dict.fromkeys(scopes)),
+        digest_of(secret),
+        now(),
+        requests_per_minute=requests_per_minute,
+    )
     store.add(key)
     return key, f"{_PREFIX}_{public}_{secret}"
 
@@ -89,10 +102,10 @@ class Keyring:
         known = self._store.get(public) if prefix == _PREFIX and public and len(public) <= MIN_LENGTH else None
         is_known = hmac.compare_digest(digest_of(secret), _NOBODY if known is None else known.digest)
         if is_operator:
-            return Caller("operator", ("admin",))
+            return Caller(OPERATOR, ("admin",))
         if known is None or not is_known or known.revoked_at is not None:
             return None
-        return Caller(known.id, known.scopes)
+        return Caller(known.id, known.scopes, known.requests_per_minute)
 
     @property
     def is_empty(self) -> bool:

@@ -11,10 +11,9 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse
 from starlette.requests import ClientDisconnect
 
-from pipeline.service.api.access import needs
+from pipeline.service.api.access import Door, needs
 from pipeline.service.api.described import answers, links
 from pipeline.service.api.errors import Refusal, not_found
-from pipeline.service.api.keys import Keyring
 from pipeline.service.api.lists import After, known_cursor, page
 from pipeline.service.files.multipart import Form, boundary_of, read_form
 from pipeline.service.files.shelf import Shelf
@@ -75,10 +74,10 @@ def file_object(file: KnownFile) -> FileObject:
     )
 
 
-def file_routes(records: Records, shelf: Shelf, keyring: Keyring, max_file_bytes: int) -> APIRouter:
+def file_routes(records: Records, shelf: Shelf, door: Door, max_file_bytes: int) -> APIRouter:
     """Return the routes. ``max_file_bytes`` is the most that an upload may have."""
     routes = APIRouter(
-        prefix="/v1/files", tags=["files"], dependencies=[Depends(needs("train", keyring))], responses=answers(400)
+        prefix="/v1/files", tags=["files"], dependencies=[Depends(needs("train", door))], responses=answers(400)
     )
 
     @routes.post("", operation_id="createFile", openapi_extra=_UPLOAD, responses={**answers(400, 413), **_LINKS})

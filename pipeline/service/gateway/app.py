@@ -13,7 +13,8 @@ from aiohttp import web
 
 from pipeline.monitor.partitions import Partitions
 from pipeline.service.api.keys import Keyring
-from pipeline.service.gateway.access import Access
+from pipeline.service.api.rates import Rates
+from pipeline.service.gateway.access import Access, tell_rate
 from pipeline.service.gateway.adapters import Adapters
 from pipeline.service.gateway.catalogue import Catalogue, NoCatalogue
 from pipeline.service.gateway.director import Director
@@ -50,6 +51,7 @@ def gateway_app(
     secrets: Mapping[str, str],
     captured: Path,
     catalogue: Catalogue | None = None,
+    rates: Rates | None = None,
 ) -> web.Application:
     """Return the application. It lives in one process and one event loop.
 
@@ -60,6 +62,7 @@ def gateway_app(
         secrets: environment variables with the engines' keys.
         captured: the folder of partitions of captured answers.
         catalogue: the registry.
+        rates: how often keys may ask.
 
     Raises:
         ConfigError: see `make_table`.
@@ -77,8 +80,9 @@ def gateway_app(
     director = Director(make_table(config, catalogue, store, secrets), tell)
     recorder.follow(director)
     begin(config, director, store, catalogue)
-    access = Access(keyring)
+    access = Access(keyring, rates)
     app = web.Application(client_max_size=MAX_BODY_BYTES)
+    app.on_response_prepare.append(tell_rate)
 
     async def live(app: web.Application) -> AsyncIterator[None]:
         async with session() as client:
@@ -135,7 +139,7 @@ def _to(path: RequestPath) -> Handler:
 
 def _add_lists(app: web.Application, access: Access, recorder: Recorder, director: Director) -> None:
     async def models(request: web.Request) -> web.StreamResponse:
-        await access.caller(request.headers.get("Authorization"), "infer")
+        await access.caller(request, "infer")
         names = [*director.table.champions, *director.table.versions]
         return said(ModelList(data=tuple(ModelObject(id=name, created=0, owned_by="hone") for name in names)))
 

@@ -34,7 +34,7 @@ class Refused(Exception):
         headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message)
-        kind = "server_error" if status >= 500 else "invalid_request_error"
+        kind = "server_error" if status >= 500 else "requests" if status == 429 else "invalid_request_error"
         self.status = status
         self.error = ApiError(message=message, type=kind, param=param, code=code)
         self.headers = {**HEADERS, **(headers or {})}

@@ -61,7 +61,7 @@ class Relay:
             Refused: nobody may ask so, the body is no request, or nothing answers.
         """
         began = time.perf_counter()
-        caller = await self.access.caller(request.headers.get("Authorization"), "infer")
+        caller = await self.access.caller(request, "infer")
         body = await _read(request)
         choice = self.table().choose(body["model"], body, request.headers, caller.id)
         told = {name: request.headers[name] for name in ASKER_HEADERS if name in request.headers}

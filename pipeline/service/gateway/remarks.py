@@ -73,7 +73,7 @@ class Remarks:
 
     async def feedback(self, request: web.Request) -> web.StreamResponse:
         """Take a thumb, a score or a correction."""
-        caller = await self._access.caller(request.headers.get("Authorization"), "infer")
+        caller = await self._access.caller(request, "infer")
         given = await parsed(request, FeedbackRequest)
         answer = await self._find(given.response_id, caller)
         row = {
@@ -95,7 +95,7 @@ class Remarks:
 
     async def provenance(self, request: web.Request) -> web.StreamResponse:
         """Tell where an answer came from."""
-        caller = await self._access.caller(request.headers.get("Authorization"), "infer")
+        caller = await self._access.caller(request, "infer")
         response_id = request.match_info["response_id"]
         answer = await self._find(response_id, caller)
         return said(await asyncio.to_thread(self._trace, response_id, answer))

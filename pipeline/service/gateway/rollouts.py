@@ -82,7 +82,7 @@ class Rollouts:
         return said(await self._shown(self._director.cancel(request.match_info["rollout"], asked.reason)))
 
     async def _allowed(self, request: web.Request) -> None:
-        await self._access.caller(request.headers.get("Authorization"), "admin")
+        await self._access.caller(request, "admin")
 
     async def _shown(self, running: Running) -> RolloutObject:
         await self._recorder.flush()

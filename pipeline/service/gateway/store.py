@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Select, Table, delete, func, insert, inspect, or_, select, text, update
+from sqlalchemy import Connection, Engine, Select, delete, func, insert, or_, select, update
 
 from pipeline.monitor.partitions import DAY_SECONDS, bounds, day_of
 from pipeline.service.gateway.director import Running
 from pipeline.service.gateway.rollout import Rollout
 from pipeline.service.gateway.tables import answers, events, feedback, metadata, rollouts
 from pipeline.service.outgoing.rollout_events import outgoing_event
+from pipeline.service.store.database import add_columns
 from pipeline.service.store.outbox import Outbox
 from schemas.rollout import RolloutEvent, RolloutPolicy
 
@@ -166,13 +167,3 @@ def _put(connection: Connection, row: Mapping[str, Any]) -> None:
 def _running(row: Any) -> Running:
     state = Rollout(RolloutPolicy.model_validate(row.policy), row.state)
     return Running(row.id, row.name, row.champion, row.candidate, row.began, state)
-
-
-def add_columns(engine: Engine, table: Table) -> None:
-    """Add the columns that a table of an earlier hone lacks; they are null in its rows."""
-    known = {column["name"] for column in inspect(engine).get_columns(table.name)}
-    with engine.begin() as connection:
-        for column in table.columns:
-            if column.name not in known:
-                kind = column.type.compile(engine.dialect)
-                connection.execute(text(f"ALTER TABLE {table.name} ADD COLUMN {column.name} {kind}"))

@@ -10,10 +10,9 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import StreamingResponse
 
-from pipeline.service.api.access import needs
+from pipeline.service.api.access import Door, needs
 from pipeline.service.api.described import answers, links
 from pipeline.service.api.errors import Refusal, not_found
-from pipeline.service.api.keys import Keyring
 from pipeline.service.api.lists import After, Limit, known_cursor, page
 from pipeline.service.jobs.describe import describe
 from pipeline.service.jobs.stream import event_stream
@@ -108,12 +107,12 @@ class _Desk:
         raise Refusal(400, f"Job {job.id} is {status}, so it cannot be {verb}", code="invalid_status")
 
 
-def job_routes(records: Records, keyring: Keyring, organization: str, wake: Callable[[], None]) -> APIRouter:
+def job_routes(records: Records, door: Door, organization: str, wake: Callable[[], None]) -> APIRouter:
     """Return the routes. ``wake`` tells the supervisor that there is something to do."""
     routes = APIRouter(
         prefix="/v1/fine_tuning/jobs",
         tags=["fine-tuning"],
-        dependencies=[Depends(needs("train", keyring))],
+        dependencies=[Depends(needs("train", door))],
         responses=answers(400),
     )
     desk = _Desk(records, organization, wake)

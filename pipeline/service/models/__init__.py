@@ -1,1 +1,1 @@
-"""`/v1/models`, `/v1/chat/completions`, `/v1/completions`: names of models, and what is said to them."""
+"""Models: their names, what is said to them, and the engines that answer."""

@@ -20,6 +20,8 @@ VERSION_HEADER: Final = "x-hone-version"
 
 ANSWER_SECONDS: Final = 600.0
 _SHOWN: Final = 500
+_NO_SUCH_PATH: Final = frozenset({404, 405})
+"""What an engine answers where it cannot do a thing at all: the model's name is its own."""
 
 
 def upstream(transport: httpx.AsyncBaseTransport | None = None) -> httpx.AsyncClient:
@@ -56,6 +58,9 @@ async def relay(client: httpx.AsyncClient, engines: Engines, lent: Lent, path: s
         await run_in_threadpool(engines.give_back, lent)
     if answer.is_success:
         return Response(content, answer.status_code, headers, kind)
+    if answer.status_code in _NO_SUCH_PATH:
+        message = f"The engine of {lent.version} has no /v1/{path}"
+        raise Refusal(404, message, param="model", code="engine", headers=headers)
     return JSONResponse(_as_error(content, answer.status_code), answer.status_code, headers)
 
 

@@ -1,4 +1,4 @@
-"""`/v1/models`, `/v1/chat/completions` and `/v1/completions`."""
+"""`/v1/models`, `/v1/chat/completions`, `/v1/completions` and `/v1/embeddings`."""
 
 from __future__ import annotations
 
@@ -9,19 +9,24 @@ from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Depends, Response
 
 from pipeline.core.errors import HoneError, RegistryError
-from pipeline.service.api.access import needs
+from pipeline.service.api.access import Door, needs
 from pipeline.service.api.described import answers
 from pipeline.service.api.errors import Refusal
-from pipeline.service.api.keys import Keyring
 from pipeline.service.models.engines import Engines, Lent
 from pipeline.service.models.names import target_of, unknown_model
 from pipeline.service.models.relay import relay
 from pipeline.service.store.records import Records
-from schemas.api import Asked, ChatRequest, CompletionRequest, ModelList, ModelObject
+from schemas.api import Asked, ChatRequest, CompletionRequest, EmbeddingRequest, ModelList, ModelObject
 
 MOST_WAITING: Final = 64
 """Requests that may wait for engines at once; they have threads of their own, so that other routes go on answering."""
 
+_EMBEDDED: Final[dict[int | str, dict[str, Any]]] = {
+    200: {
+        "description": "The engine's answer; `x-hone-version` names who answered.",
+        "content": {"application/json": {"schema": {"type": "object"}}},
+    }
+}
 _STREAMED: Final[dict[int | str, dict[str, Any]]] = {
     200: {
         "description": "The engine's answer; with `stream` as server-sent events. `x-hone-version` names who answered.",
@@ -34,10 +39,10 @@ _STREAMED: Final[dict[int | str, dict[str, Any]]] = {
 
 
 def model_routes(
-    records: Records, engines: Engines, keyring: Keyring, organization: str, client: httpx.AsyncClient
+    records: Records, engines: Engines, door: Door, organization: str, client: httpx.AsyncClient
 ) -> APIRouter:
     """Return the routes. ``client`` reaches engines."""
-    routes = APIRouter(prefix="/v1", tags=["models"], dependencies=[Depends(needs("infer", keyring))])
+    routes = APIRouter(prefix="/v1", tags=["models"], dependencies=[Depends(needs("infer", door))])
 
     waiting = CapacityLimiter(MOST_WAITING)
 
@@ -78,6 +83,16 @@ def model_routes(
     async def complete(request: CompletionRequest) -> Response:
         """Continue a text, where the engine can."""
         return await answer(request, "completions")
+
+    @routes.post(
+        "/embeddings",
+        operation_id="createEmbedding",
+        responses={**answers(400, 404, 503), **_EMBEDDED},
+        response_model=None,
+    )
+    async def embed(request: EmbeddingRequest) -> Response:
+        """Return the embeddings of texts, where the engine has them."""
+        return await answer(request, "embeddings")
 
     return routes
 

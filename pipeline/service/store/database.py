@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any, Literal
 
-from sqlalchemy import Engine, Select, Table, create_engine, event, insert, select
+from sqlalchemy import Engine, Select, Table, create_engine, event, insert, inspect, select, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError
 
@@ -51,6 +51,7 @@ def open_database(url: str) -> Engine:
         event.listen(engine, "connect", _durable)
     try:
         tables.metadata.create_all(engine)
+        add_columns(engine, tables.keys)
         _check_layout(engine)
     except DatabaseError as error:
         place = make_url(url).render_as_string(hide_password=True)
@@ -83,6 +84,16 @@ def _check_layout(engine: Engine) -> None:
                 where="--database",
                 fix="name another database, or run the hone that made it",
             )
+
+
+def add_columns(engine: Engine, table: Table) -> None:
+    """Add the columns that a table of an earlier hone lacks; they are null in its rows."""
+    known = {column["name"] for column in inspect(engine).get_columns(table.name)}
+    with engine.begin() as connection:
+        for column in table.columns:
+            if column.name not in known:
+                kind = column.type.compile(engine.dialect)
+                connection.execute(text(f"ALTER TABLE {table.name} ADD COLUMN {column.name} {kind}"))
 
 
 def new_id(kind: str) -> str:

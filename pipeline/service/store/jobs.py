@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, Select, insert, select, update
+from sqlalchemy import Connection, Engine, Select, func, insert, select, update
 
 from pipeline.service.store.database import new_id, now, paged
 from pipeline.service.store.events import NewEvent, add_event
@@ -144,6 +144,12 @@ class JobStore:
         """Return the jobs that have a key in their metadata and were created at a Unix time or later, oldest first."""
         marked = jobs.c.id.in_(select(job_metadata.c.job).where(job_metadata.c.key == key))
         return self._all(select(jobs).where(marked, jobs.c.created_at >= since).order_by(jobs.c.number))
+
+    def count(self) -> dict[str, int]:
+        """Return how many jobs have each status."""
+        query = select(jobs.c.status, func.count().label("number")).group_by(jobs.c.status)
+        with self._engine.connect() as connection:
+            return {row.status: row.number for row in connection.execute(query)}
 
     def under_way(self) -> list[Job]:
         """Return the jobs that a runner works on, the oldest first."""

@@ -14,7 +14,10 @@ from schemas.api import Scope
 
 @dataclass(frozen=True)
 class KnownKey:
-    """A key: its public id, what it is for, what it may do, and the sha256 of its secret part."""
+    """A key: its public id, what it is for, what it may do, and the sha256 of its secret part.
+
+    ``requests_per_minute`` None is what the service gives to every key.
+    """
 
     id: str
     name: str
@@ -22,6 +25,7 @@ class KnownKey:
     digest: str
     created_at: int
     revoked_at: int | None = None
+    requests_per_minute: int | None = None
 
 
 class KeyStore:

@@ -29,6 +29,7 @@ keys = _numbered(
     Column("digest", String(64), nullable=False),
     Column("created_at", Integer, nullable=False),
     Column("revoked_at", Integer),
+    Column("requests_per_minute", Integer),
 )
 
 files = _numbered(

@@ -76,7 +76,7 @@ def test_a_body_that_is_no_request_is_a_400(client: TestClient, body: bytes) -> 
 def test_openapi_says_what_is_answered(service: Service) -> None:
     described = service.client().get("/openapi.json").json()
     operations = [(path, operation) for path, methods in described["paths"].items() for operation in methods.values()]
-    assert len(operations) == 19
+    assert len(operations) == 21
     assert len({operation["operationId"] for _, operation in operations}) == len(operations)
     known = {operation["operationId"] for _, operation in operations}
     linked = [link["operationId"] for _, operation in operations for link in _links(operation)]

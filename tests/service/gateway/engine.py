@@ -19,6 +19,7 @@ from sqlalchemy import text
 
 from pipeline.monitor.partitions import FOLDER
 from pipeline.service.api.keys import Keyring, create_key
+from pipeline.service.api.rates import Rates
 from pipeline.service.gateway.access import Access
 from pipeline.service.gateway.app import MAX_BODY_BYTES, RELAY, add_models, answered, gateway_app, nothing
 from pipeline.service.gateway.catalogue import Catalogue
@@ -226,15 +227,14 @@ async def gateway(root: Path, table: Table) -> AsyncIterator[Harness]:
 
 @asynccontextmanager
 async def whole_gateway(
-    root: Path, config: dict[str, Any], catalogue: Catalogue | None = None
+    root: Path, config: dict[str, Any], catalogue: Catalogue | None = None, rates: Rates | None = None
 ) -> AsyncIterator[tuple[Asking, dict[str, str]]]:
     """Bring a whole gateway up; yield a client of it, and the header of an admin's key."""
     records = open_records(root)
     async with ClientSession() as client:
         try:
-            app = gateway_app(
-                GatewayConfig.model_validate(config), records, Keyring(records.keys), {}, root / FOLDER, catalogue
-            )
+            declared, keyring = GatewayConfig.model_validate(config), Keyring(records.keys)
+            app = gateway_app(declared, records, keyring, {}, root / FOLDER, catalogue, rates)
             server = TestServer(app)
             await server.start_server(lingering_time=0.1)
             try:

@@ -12,6 +12,7 @@ import pytest
 from aiohttp.test_utils import TestServer
 
 from pipeline.core.errors import ConfigError, GateRefused
+from pipeline.service.api.rates import Rates
 from schemas.feedback import VersionFacts
 from tests.service.gateway.engine import Asking, Engine, Model, engines, open_records, rows, whole_gateway
 
@@ -315,6 +316,24 @@ def test_health_and_metrics(tmp_path: Path) -> None:
             _, text = await asking.get("/metrics")
             assert 'hone_gateway_answers_total{version="triage@2",arm="none",outcome="answered"} 3' in text
             assert 'hone_gateway_candidate_percent{name="triage",version="triage@2"} 5' in text
+
+    asyncio.run(run())
+
+
+def test_a_key_asks_no_oftener_than_it_may(tmp_path: Path) -> None:
+    async def run() -> None:
+        engine = Engine({"m1": Model(), "m2": Model()})
+        async with (
+            engines(engine) as [server],
+            whole_gateway(tmp_path, config(server), rates=Rates(2)) as (asking, admin),
+        ):
+            left = []
+            for number in range(3):
+                status, headers, body = await asking.chat("triage", user=str(number))
+                left.append((status, headers["x-ratelimit-remaining-requests"]))
+            assert left == [(200, "1"), (200, "0"), (429, "0")] and len(engine.asked) == 2
+            assert body["error"]["code"] == "rate_limit_exceeded" and 0 < int(headers["retry-after"]) <= 30
+            assert (await asking.get("/v1/rollouts", **admin))[0] == 200  # another key has its own
 
     asyncio.run(run())
 

@@ -50,6 +50,17 @@ def test_what_is_asked_arrives_and_the_answer_names_who_gave_it(service: Service
     assert other.json() == {"path": "/v1/completions", "asked": {"model": "served", "prompt": "once", "max_tokens": 3}}
 
 
+def test_embeddings_are_the_engines_where_it_has_them(client: TestClient) -> None:
+    asked = {"model": "triage", "input": ["a", "b"], "dimensions": 8}
+    answer = client.post("/v1/embeddings", json=asked)
+    assert answer.json() == {"path": "/v1/embeddings", "asked": {**asked, "model": "served"}}
+    assert answer.headers["x-hone-version"] == "triage@2"
+    without = client.post("/v1/embeddings", json={**asked, "input": "no such path"})
+    assert without.status_code == 404
+    assert without.json()["error"]["message"] == "The engine of triage@2 has no /v1/embeddings"
+    assert client.post("/v1/embeddings", json={"model": "triage"}).status_code == 400
+
+
 def test_a_stream_comes_as_it_is(service: Service, client: TestClient) -> None:
     answer = ask(client, "triage", "abc", stream=True)
     assert answer.headers["content-type"].startswith("text/event-stream")
