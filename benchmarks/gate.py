@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline import statistics
 from pipeline.plan.gate_power import SimulatedGate, estimate_gate
-from pipeline.registry.comparisons import Items, best_baseline, compare_items, lower_bound
+from pipeline.registry.comparisons import best_baseline, compare_items, lower_bound
 from pipeline.registry.gate import Candidate, Contamination, Evidence, decide
+from pipeline.registry.items import Items
 from pipeline.registry.losses import Loss
 from pipeline.registry.protected import Protected, corrected
 from schemas.evaluate import Score

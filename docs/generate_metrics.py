@@ -14,8 +14,8 @@ _INTRODUCTION = """\
 `evaluate.metrics` names them; the first one decides. A metric with parameters is written as
 `{name: json_schema, params: {schema: {...}}}`. A metric of your own is a function in a Python file beside the
 description, `./my_metric.py:score`, that takes a prediction and a reference and returns a number in [0, 1].
-Every answer is scored twice, by the file loaded anew; two scores for one answer stop the run. What the file prints goes
-to standard error.
+Every answer is scored twice, by the file loaded anew; two scores for one answer stop the run, and so do two evaluations
+that score one answer differently. What the file prints goes to standard error.
 
 All of them are better when larger. `yes or no` metrics are compared by McNemar's exact test, `graded` ones by a
 sign-flip test, and those `of a set`, which are no mean of their items, by randomization; items that nearly repeat each

@@ -16,7 +16,7 @@ from pipeline.control.options import RunOptions
 from pipeline.control.session import Prepared, Session
 from pipeline.core.errors import ConfigError, from_record
 from pipeline.execute import load
-from pipeline.registry.comparisons import Items, read_items
+from pipeline.registry.items import Items, check_same_scores, read_items
 from schemas.base import ArtifactRef, canonical_digest
 from schemas.errors import ErrorRecord
 from schemas.events import Event
@@ -159,6 +159,8 @@ class Ablate:
             return Effect(str(setting), run, error="neither training nor evaluation depends on it here")
         items = self._items(prepared, metric, tuple(reference))
         _check_same_items(setting, items, reference)
+        for seed in reference:
+            check_same_scores(items[seed], reference[seed], metric)
         differences = [
             [ours - theirs for ours, theirs in zip(items[seed].scores, reference[seed].scores, strict=True)]
             for seed in reference

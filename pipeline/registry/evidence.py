@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from pipeline.registry.comparisons import Items, best_baseline, compare_items, lower_bound, read_items, read_near_train
+from pipeline.registry.comparisons import best_baseline, compare_items, lower_bound
 from pipeline.registry.gate import Candidate, Contamination, Evidence
+from pipeline.registry.items import Items, read_items, read_near_train
 from pipeline.registry.losses import Loss
 from pipeline.registry.probes import probe_comparisons
 from pipeline.registry.protected import Protected, protect

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pipeline.core.errors import IntegrityError
-from pipeline.registry.comparisons import Items, compare_items
+from pipeline.registry.comparisons import compare_items
+from pipeline.registry.items import Items
 from schemas.artifacts import Stored
 from schemas.bias import FIGURES, BiasArtifact
 from schemas.register import Comparison, GateOptions

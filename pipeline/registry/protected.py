@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.core.numbers import p_value, percent, points
-from pipeline.registry.comparisons import by_items, compare_items, read_items
+from pipeline.registry.comparisons import compare_items
+from pipeline.registry.items import by_items, read_items
 from schemas.artifacts import Stored
 from schemas.evaluate import EvaluateArtifact
 from schemas.register import Comparison, Condition, GateOptions

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from pipeline.core.context import CallContext
 from pipeline.core.errors import IntegrityError
 from pipeline.core.workspace import Workspace, write_record
-from pipeline.registry.comparisons import check_same_split
 from pipeline.registry.evidence import count_comparisons, gather
 from pipeline.registry.gate import decide
+from pipeline.registry.items import check_same_split
 from pipeline.registry.lineage import trace
 from pipeline.registry.losses import Loss
 from pipeline.registry.protected import Protected

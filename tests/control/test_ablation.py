@@ -17,7 +17,7 @@ from pipeline.control.ablation_page import ablation_page, show_ablation, write_a
 from pipeline.control.ablation_settings import Setting, check_settings, chosen_seeds, settings
 from pipeline.core.errors import ConfigError
 from pipeline.core.spec import apply_overrides
-from pipeline.registry.comparisons import Items
+from pipeline.registry.items import Items
 from schemas.evaluate import MetricSpec
 from tests.e2e.conftest import hone
 from tests.support.run_fixture import RunFixture

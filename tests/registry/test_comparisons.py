@@ -5,13 +5,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.core.errors import IntegrityError
-from pipeline.registry.comparisons import (
-    best_baseline,
-    check_same_split,
-    compare_items,
-    lower_bound,
-    read_items,
-)
+from pipeline.registry.comparisons import best_baseline, compare_items, lower_bound
+from pipeline.registry.items import check_same_split, read_items
 from schemas.register import GateOptions
 from tests.registry.builders import evaluation
 
