@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from pipeline.core.cpu import cpu_flags, packed_weights_unread, reads_packed_weights
+from pipeline.core.errors import EnvironmentMissing
 from pipeline.core.gpus import visible_gpus
 from schemas.run import RunSpec
-
-PACKED = ("W4A16", "GPTQ", "AWQ")
-"""Schemes whose weights have 4 bits."""
+from schemas.schemes import SCHEMES
 
 
 def check_kernels(spec: RunSpec, flags: frozenset[str] | None = None) -> None:
@@ -16,13 +15,22 @@ def check_kernels(spec: RunSpec, flags: frozenset[str] | None = None) -> None:
     ``flags`` are those of this CPU if None.
 
     Raises:
-        EnvironmentMissing: the variant has weights of 4 bits, and the CPU has not the instructions for them.
+        EnvironmentMissing: vLLM loads the variant on GPUs alone, or the CPU has not the instructions for its weights.
     """
-    if visible_gpus() > 0 or reads_packed_weights(cpu_flags() if flags is None else flags):
+    if visible_gpus() > 0:
         return
+    reads_packed = reads_packed_weights(cpu_flags() if flags is None else flags)
     evaluated = spec.evaluate.generation.backend == "vllm"
     for variant in spec.variants:
         served = spec.serve is not False and spec.serve.engine == "vllm" and spec.served_variant == variant.name
-        if variant.scheme in PACKED and (variant.only_vllm or evaluated or served):
-            what = f"the variant {variant.name} would be made and could not be measured or served"
+        if not (variant.only_vllm or evaluated or served):
+            continue
+        facts, what = SCHEMES[variant.scheme], f"the variant {variant.name} would be made and not measured or served"
+        if facts.vllm_dtype is None:
+            raise EnvironmentMissing(
+                f"vLLM's CPU build does not load {variant.scheme}: {what}",
+                where="variants",
+                fix="serve another variant, evaluate by transformers, or use a GPU (hone run --on modal)",
+            )
+        if facts.packed and not reads_packed:
             raise packed_weights_unread(what, where="variants", fix="take the variant out")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -10,18 +10,8 @@ from schemas.artifacts import Artifact, Inputs, Stored
 from schemas.base import NotFingerprinted, RelativePath, Schema, Slug
 from schemas.base_model import BaseModelRef
 from schemas.data import DataArtifact
+from schemas.schemes import Dtype, Scheme, VariantBackend, made_by
 from schemas.train import TrainArtifact
-
-VariantBackend = Literal["merge", "llmcompressor", "auto_gptq", "autoawq"]
-Scheme = Literal["merged", "FP8_DYNAMIC", "W4A16", "W8A8", "GPTQ", "AWQ"]
-
-SCHEMES: dict[VariantBackend, tuple[Scheme, ...]] = {
-    "merge": ("merged",),
-    "llmcompressor": ("FP8_DYNAMIC", "W4A16", "W8A8"),
-    "auto_gptq": ("GPTQ",),
-    "autoawq": ("AWQ",),
-}
-"""What each backend makes; one that makes a single scheme needs no ``scheme``."""
 
 SUCCESSORS: dict[VariantBackend, str] = {"auto_gptq": "gptqmodel", "autoawq": "llm-compressor"}
 """Backends that are archived upstream, and what succeeds them.
@@ -34,6 +24,10 @@ PRESETS: dict[str, dict[str, Any]] = {
     "fp8_dynamic": {"backend": "llmcompressor", "scheme": "FP8_DYNAMIC"},
     "w4a16": {"backend": "llmcompressor", "scheme": "W4A16"},
     "w8a8": {"backend": "llmcompressor", "scheme": "W8A8"},
+    "fp8": {"backend": "llmcompressor", "scheme": "FP8"},
+    "w8a16": {"backend": "llmcompressor", "scheme": "W8A16"},
+    "nvfp4": {"backend": "llmcompressor", "scheme": "NVFP4"},
+    "mxfp4": {"backend": "llmcompressor", "scheme": "MXFP4"},
     "gptq-4bit": {"backend": "auto_gptq", "bits": 4},
     "awq-4bit": {"backend": "autoawq", "bits": 4},
 }
@@ -44,7 +38,7 @@ def _completed(given: dict[str, Any]) -> dict[str, Any]:
     """Return a variant as it was written with what follows from it: scheme, bits and name."""
     variant = dict(given)
     backend = str(variant.get("backend"))
-    made = {name: schemes for name, schemes in SCHEMES.items() if len(schemes) == 1}
+    made = {name: schemes for name in get_args(VariantBackend) if len(schemes := made_by(name)) == 1}
     if backend in made:
         variant.setdefault("scheme", made[backend][0])
     if backend in SUCCESSORS:
@@ -59,7 +53,7 @@ class Variant(Schema):
     """One form of the model, as it is made.
 
     ``calibration_samples`` training rows are rendered and shown to a calibrated quantizer; ``group_size`` applies
-    to W4A16, GPTQ and AWQ, ``bits`` to the last two (4 if left out). What it is called changes nothing in it.
+    to W8A16, W4A16, GPTQ and AWQ, ``bits`` to the last two (4 if left out). What it is called changes nothing in it.
     """
 
     name: Annotated[Slug, NotFingerprinted()]
@@ -80,7 +74,7 @@ class Variant(Schema):
 
     @model_validator(mode="after")
     def _scheme_fits(self) -> Self:
-        made = SCHEMES[self.backend]
+        made = made_by(self.backend)
         if self.scheme not in made:
             raise ValueError(f"backend {self.backend} does not make scheme {self.scheme}; it makes {', '.join(made)}")
         if self.bits is not None and self.backend not in SUCCESSORS:
@@ -145,7 +139,7 @@ class OptimizeArtifact(Artifact):
     reloaded: bool
     tied_embeddings: bool
     calibration_rows: int
-    vllm_dtype: Literal["float32", "bfloat16", "float16"] | None
+    vllm_dtype: Dtype | None
     template_digest: str
 
 

@@ -11,7 +11,7 @@ from schemas.base import RelativePath, Schema
 from schemas.base_model import BaseModelRef
 from schemas.data import DataFiles, DataOptions
 from schemas.methods import TrainMethod
-from schemas.optimize import Scheme, VariantBackend
+from schemas.schemes import Scheme, VariantBackend
 from schemas.train import Positive, Rate, TrainSpec
 
 Task = Literal["classification", "extraction", "generation"]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.backends.attention_torch import without_plans
 from pipeline.backends.bars import no_bars
+from pipeline.backends.config_transformers import load_config
 from pipeline.backends.remarks_peft import without_known_remarks
 from pipeline.core.errors import ModelError
 from pipeline.core.models import ModelFiles
@@ -71,7 +72,8 @@ def load_causal_lm(files: ModelFiles, *, dtype: str = "auto", device: str = "aut
 
     Args:
         files: weights and adapter.
-        dtype: of the computation; ``auto`` is float32 on a CPU and the checkpoint's own elsewhere.
+        dtype: of the computation; ``auto`` is float32 on a CPU (bfloat16 for weights in FP4, which compressed-tensors
+            unpacks to no other) and the checkpoint's own elsewhere.
         device: a torch device; ``auto`` spreads the model over the GPUs that are there, or takes the CPU.
 
     An adapter that was trained on 4-bit weights gets the full-precision base here, as in merging and serving.
@@ -87,7 +89,7 @@ def load_causal_lm(files: ModelFiles, *, dtype: str = "auto", device: str = "aut
     place = torch.device("cpu" if device == "auto" else device)
     chosen: Any = dtype
     if dtype == "auto" and not spread and place.type == "cpu":
-        chosen = torch.float32
+        chosen = torch.bfloat16 if _unpacks_to_bfloat16(files) else torch.float32
     model = _load_weights(files, chosen, device_map="auto" if spread else None)
     if not spread:
         model.to(place)
@@ -95,6 +97,13 @@ def load_causal_lm(files: ModelFiles, *, dtype: str = "auto", device: str = "aut
         model = _inject(model, files.adapter)
     model.eval()
     return model
+
+
+def _unpacks_to_bfloat16(files: ModelFiles) -> bool:
+    config = load_config(files.weights, revision=files.revision, trust_remote_code=files.trust_remote_code)
+    groups = (config.get("quantization_config") or {}).get("config_groups", {})
+    weights = [group.get("weights") or {} for group in groups.values()]
+    return any((one.get("type"), one.get("num_bits")) == ("float", 4) for one in weights)
 
 
 def _load_weights(files: ModelFiles, dtype: Any, device_map: str | None) -> Any:

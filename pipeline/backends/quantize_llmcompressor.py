@@ -1,4 +1,4 @@
-"""Quantization by llm-compressor: FP8 with dynamic activations, W4A16 by GPTQ, W8A8 by SmoothQuant and GPTQ."""
+"""Quantization by llm-compressor: FP8 and FP4, W4A16 and W8A16 by GPTQ, W8A8 by SmoothQuant and GPTQ."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pipeline.backends.model_transformers import load_causal_lm
 from pipeline.core.errors import HoneError, ModelError
 from pipeline.core.models import ModelFiles
+from schemas.schemes import Scheme
 
-Scheme = Literal["FP8_DYNAMIC", "W4A16", "W8A8"]
-
-PASSES: dict[Scheme, int] = {"FP8_DYNAMIC": 0, "W4A16": 2, "W8A8": 4}
+PASSES: dict[Scheme, int] = {"FP8_DYNAMIC": 0, "FP8": 2, "W8A8": 4, "W8A16": 2, "W4A16": 2, "NVFP4": 2, "MXFP4": 0}
 """How often every row goes through a layer: each calibrated step sees its activations, then passes its errors on."""
 
 IGNORED = ("lm_head",)
@@ -42,8 +41,8 @@ def quantize(
         files: a whole model in full precision.
         target: an existing folder.
         scheme: the weights' and activations' format.
-        group_size: inputs that share one scale, for W4A16; it divides every layer's input width.
-        rows: calibration rows as token ids; empty for FP8_DYNAMIC.
+        group_size: inputs that share one scale, for W4A16 and W8A16; it divides every layer's input width.
+        rows: calibration rows as token ids; empty where the scheme needs none.
         advance: told of each row's pass through each layer; it may raise to stop.
 
     Raises:
@@ -88,20 +87,22 @@ def _recipe(scheme: Scheme, group_size: int) -> list[Any]:
 
     ignore = list(IGNORED)
     match scheme:
-        case "FP8_DYNAMIC":
+        case "FP8_DYNAMIC" | "FP8" | "NVFP4" | "MXFP4":
             return [QuantizationModifier(targets="Linear", scheme=scheme, ignore=ignore)]
-        case "W4A16":
-            return [GPTQModifier(config_groups={"group_0": _four_bits(group_size)}, ignore=ignore)]
+        case "W4A16" | "W8A16":
+            return [GPTQModifier(config_groups={"group_0": _in_groups(int(scheme[1]), group_size)}, ignore=ignore)]
         case "W8A8":
             smooth = SmoothQuantModifier(smoothing_strength=SMOOTHING_STRENGTH)
             return [smooth, GPTQModifier(targets="Linear", scheme=scheme, ignore=ignore)]
+        case _:
+            raise AssertionError(f"llm-compressor does not make {scheme}")
 
 
-def _four_bits(group_size: int) -> Any:
-    """Return llm-compressor's W4A16 preset with another group size."""
+def _in_groups(bits: int, group_size: int) -> Any:
+    """Return llm-compressor's preset for weights of so many bits with another group size."""
     from compressed_tensors.quantization import QuantizationArgs, QuantizationScheme
 
-    weights = QuantizationArgs(num_bits=4, type="int", symmetric=True, strategy="group", group_size=group_size)
+    weights = QuantizationArgs(num_bits=bits, type="int", symmetric=True, strategy="group", group_size=group_size)
     return QuantizationScheme(targets=["Linear"], weights=weights)
 
 

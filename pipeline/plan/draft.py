@@ -29,7 +29,6 @@ from pipeline.plan.profile import Lengths
 from pipeline.plan.throughput import PADDING, Work, assumptions, cpu_seconds
 from schemas.lora import LoraSettings, changes_base
 from schemas.methods import METHODS
-from schemas.optimize import Scheme
 from schemas.plan import (
     Constraints,
     GateWishes,
@@ -41,6 +40,7 @@ from schemas.plan import (
     Task,
     TrainingDecisions,
 )
+from schemas.schemes import Scheme
 from schemas.train import TrainSpec
 
 FEW_ROWS = 100

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline.statistics.tango import tango_statistic
-from schemas.optimize import Scheme
 from schemas.plan import GatePower, GateWishes
+from schemas.schemes import Scheme
 
 if TYPE_CHECKING:
     import numpy as np

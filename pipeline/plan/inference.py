@@ -11,18 +11,12 @@ from collections.abc import Mapping
 
 from pipeline.plan.architecture import Architecture
 from pipeline.plan.throughput import CALIBRATION_ROWS
-from schemas.optimize import Scheme
 from schemas.plan import InferenceNeeds
+from schemas.schemes import SCHEMES, Scheme
 from schemas.train import AdapterKind
 
 BF16, FLOAT32 = 2, 4
 """Bytes of a number."""
-
-LINEAR_BITS: dict[Scheme, float] = {"FP8_DYNAMIC": 8.0, "W8A8": 8.0, "W4A16": 4.25, "GPTQ": 4.25, "AWQ": 4.25}
-"""Bits of a weight in the layers that a scheme quantizes; four bits with a 16-bit scale for each 128, and zero points.
-
-Embeddings, output heads, norms and the experts of a mixture stay as they are.
-"""
 
 HESSIANS = 3
 """Float32 matrices of a layer's inputs by its inputs that GPTQ holds at once: the Hessian, its inverse, a factor.
@@ -80,4 +74,5 @@ def form_bytes(architecture: Architecture, scheme: Scheme, element: int) -> int:
     if scheme == "merged":
         return whole
     linear = architecture.linear_parameters
-    return whole - element * linear + int(LINEAR_BITS[scheme] / 8 * linear)
+    bits = SCHEMES[scheme].bits
+    return whole if bits is None else whole - element * linear + int(bits / 8 * linear)

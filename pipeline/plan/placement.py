@@ -25,7 +25,7 @@ from schemas.artifacts import StageCall
 from schemas.base import ArtifactRef, Device, StageName
 from schemas.bias import BiasConfig
 from schemas.evaluate import BaseSubject, EvaluateConfig, GenerationConfig, ModelSubject
-from schemas.optimize import OptimizeConfig, Scheme
+from schemas.optimize import OptimizeConfig
 from schemas.placement import (
     MOST_SECONDS,
     NODE_GPUS,
@@ -38,6 +38,7 @@ from schemas.placement import (
 )
 from schemas.plan import PlanArtifact
 from schemas.run import RunSpec, ServeSpec
+from schemas.schemes import SCHEMES, Scheme
 from schemas.serve import EngineOptions, ServeConfig
 
 UNPLANNED_TRAINING, UNPLANNED = ("H100",), ("L40S",)
@@ -248,7 +249,7 @@ def _optimizing(scheme: Scheme, plan: PlanArtifact | None, hardware: WorkHardwar
     load = None
     if plan is not None and plan.inference is not None:
         needs = plan.inference
-        calibration = 0 if scheme == "FP8_DYNAMIC" else needs.calibration_bytes
+        calibration = needs.calibration_bytes if SCHEMES[scheme].calibrated else 0
         load = load_of(needs, "model" if "model" in needs.form_bytes else "base", whole=calibration)
     machine = _holding(load, hardware, device, "optimize")
     parent = ROOM * load.weights if load is not None else 0

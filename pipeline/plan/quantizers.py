@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from pipeline.core.errors import ConfigError
 from pipeline.plan.architecture import Architecture
-from schemas.optimize import VariantBackend
+from schemas.schemes import VariantBackend
 
 _AUTO_GPTQ = """
 RefinedWeb RefinedWebModel Yi baichuan bloom codegen deci falcon gemma gpt2 gpt_bigcode gpt_neox gptj internlm

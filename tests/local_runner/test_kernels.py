@@ -42,14 +42,28 @@ BY_VLLM = {"generation": {"backend": "vllm"}}
 )
 def test_what_vllm_would_have_to_answer_by_is_refused(changes: dict[str, Any]) -> None:
     check_kernels(spec(**changes), AVX512)
-    with pytest.raises(EnvironmentMissing, match=f"the variant {spec(**changes).variants[-1].name} would be made"):
+    with pytest.raises(
+        EnvironmentMissing, match=f"the variant {spec(**changes).variants[-1].name} would be made and not measured"
+    ):
         check_kernels(spec(**changes), AVX2)
 
 
 @pytest.mark.parametrize(
     "changes",
     [
-        {"variants": ["merged", "w4a16", "fp8_dynamic"]},
+        {"variants": ["merged", "nvfp4"], "serve": {"variant": "nvfp4"}},
+        {"variants": ["merged", "fp8"], "evaluate": BY_VLLM},
+    ],
+)
+def test_what_vllm_loads_on_gpus_alone_is_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(EnvironmentMissing, match="vLLM's CPU build does not load"):
+        check_kernels(spec(**changes), AVX512)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"variants": ["merged", "w4a16", "fp8_dynamic", "nvfp4"]},
         {"variants": ["merged", "w4a16"], "serve": {"variant": "w4a16", "engine": "transformers"}},
         {"variants": ["w8a8"], "evaluate": BY_VLLM},
     ],

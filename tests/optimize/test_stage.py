@@ -18,6 +18,7 @@ from schemas.data import DataArtifact
 from schemas.events import Event
 from schemas.optimize import OptimizeArtifact, OptimizeConfig, OptimizeInputs, VariantSpec
 from schemas.train import TrainArtifact
+from tests.support.served import evaluated
 from tests.support.stored import stored, workspace
 from tests.support.tiny_model import tiny_base_tokenizer, write_tiny_base
 from tests.support.variants import base_ref, random_adapter, split_data, whole_model
@@ -211,6 +212,10 @@ def test_a_group_size_that_does_not_divide_is_named_with_those_that_do(
         ("fp8_dynamic", 1.0, 0, "float32"),
         ({"scheme": "W4A16", "backend": "llmcompressor", "group_size": 32}, 0.5, 2, "float16"),
         ("w8a8", 1.0, 4, "bfloat16"),
+        ("fp8", 1.0, 2, None),
+        ({"scheme": "W8A16", "backend": "llmcompressor", "group_size": 32}, 1.0, 2, None),
+        ("nvfp4", 0.5, 2, None),
+        ("mxfp4", 0.5, 0, None),
     ],
 )
 def test_a_quantized_model_is_smaller_close_and_the_same_every_time(
@@ -221,7 +226,7 @@ def test_a_quantized_model_is_smaller_close_and_the_same_every_time(
     variant: str | dict[str, object],
     bytes_per_linear_weight: float,
     passes: int,
-    dtype: str,
+    dtype: str | None,
 ) -> None:
     spec = VariantSpec.model_validate(variant).model_copy(update={"calibration_samples": 16})
     events: list[Event] = []
@@ -240,6 +245,15 @@ def test_a_quantized_model_is_smaller_close_and_the_same_every_time(
     assert bar[-1]["done"] == bar[-1]["total"] == passes * 16 * 2 + 1
     again = _make(tmp_path / "two", base, merged, data, spec)
     assert again.content_digest == made.content_digest
+
+
+@pytest.mark.slow
+def test_weights_in_fp4_are_evaluated_on_a_cpu(
+    base: Path, merged: Stored[OptimizeArtifact], data: Stored[DataArtifact], tmp_path: Path
+) -> None:
+    made = _make(tmp_path / "variant", base, merged, data, "nvfp4")
+    before, after = (evaluated(tmp_path / name, base, one, data) for name, one in (("before", merged), ("after", made)))
+    assert after.artifact.n == before.artifact.n > 0
 
 
 @pytest.mark.slow

@@ -44,7 +44,7 @@ def test_a_preset_is_called_as_it_is_written(preset: str) -> None:
     [
         ({"backend": "auto_gptq", "bits": 3}, "bits"),
         ({"backend": "auto_gptq", "scheme": "AWQ"}, "auto_gptq does not make scheme AWQ; it makes GPTQ"),
-        ({"backend": "llmcompressor", "scheme": "GPTQ"}, "it makes FP8_DYNAMIC, W4A16, W8A8"),
+        ({"backend": "llmcompressor", "scheme": "GPTQ"}, "it makes FP8_DYNAMIC, FP8, W8A8, W8A16, W4A16, NVFP4"),
         ({"backend": "llmcompressor", "scheme": "W4A16", "bits": 4}, "bits: the scheme W4A16 says how many"),
         ({"backend": "gptq"}, "backend"),
         ("gptq-3bit", "unknown variant 'gptq-3bit'; known: .*gptq-4bit"),

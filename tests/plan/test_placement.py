@@ -16,10 +16,11 @@ from pipeline.plan.profile import Lengths
 from schemas.artifacts import StageCall
 from schemas.base import ArtifactRef, StageName
 from schemas.evaluate import GenerationConfig
-from schemas.optimize import PRESETS, Scheme, Variant
+from schemas.optimize import PRESETS, Variant
 from schemas.placement import GPU_TYPES, HardwareSpec, TrainHardware, WorkHardware, split_gpu
 from schemas.plan import Constraints, PlanArtifact
 from schemas.run import RunSpec
+from schemas.schemes import Scheme
 from schemas.serve import EngineOptions
 from schemas.train import TrainSpec
 

@@ -19,9 +19,9 @@ from schemas.base_model import BaseModelRef, ModelInit, TokenizerSpec
 from schemas.data import Columns, DataFiles, DataOptions, SplitOptions
 from schemas.events import Event
 from schemas.lora import LoraSpec
-from schemas.optimize import VariantBackend
 from schemas.plan import Constraints, GateWishes, PlanArtifact, PlanConfig, PlanInputs
 from schemas.retention import Replay
+from schemas.schemes import VariantBackend
 from schemas.train import TrainSpec
 from tests.support.stored import workspace
 from tests.support.tiny_model import write_tiny_base
