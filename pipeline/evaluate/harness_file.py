@@ -87,7 +87,10 @@ def read_task(path: Path, *, allow_code: bool) -> dict[str, Any]:
             where=f"{path}: {asks}",
             fix="read that code, and set allow_code: true on the task in evaluate.harness to run it with your rights",
         )
-    if any(isinstance(metric, dict) and metric.get("hf_evaluate") for metric in task.get("metric_list") or ()):
+    metrics = task.get("metric_list") or []
+    if not isinstance(metrics, list):
+        raise DataError("metric_list is no list", where=str(path), fix="write `metric_list: [{metric: acc}]`")
+    if any(isinstance(metric, dict) and metric.get("hf_evaluate") for metric in metrics):
         raise ConfigError(
             "a metric that is a script of the Hub is not run",
             where=f"{path}: metric_list: hf_evaluate",

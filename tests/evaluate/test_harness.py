@@ -129,6 +129,7 @@ def test_a_template_cannot_reach_past_the_row(tmp_path: Path) -> None:
         ({"unsafe_code": True}, ConfigError, "runs code"),
         ({"dataset_kwargs": {"trust_remote_code": True}}, ConfigError, "runs code"),
         ({"metric_list": [{"metric": "x", "hf_evaluate": True}]}, ConfigError, "script of the Hub"),
+        ({"metric_list": 5}, DataError, "metric_list is no list"),
         ({"dataset_kwargs": {"data_files": "https://x/y.json"}}, SourceError, "addresses are not read"),
         ({"dataset_kwargs": {"data_files": {"test": ["gone.jsonl"]}}}, SourceError, "no such file"),
         ({"dataset_path": "arrow"}, DataError, "is none of json, csv, parquet, text"),

@@ -76,7 +76,9 @@ def _item(row: FileRow) -> BbqItem:
     unknown = [place for place, entries in enumerate(info) if entries[-1].casefold() == UNKNOWN]
     if len(unknown) != 1:
         raise row.wrong(f"has {len(unknown)} answers that are unknown in answer_info", "mark one as unknown")
-    category, number = row.text("category"), _number(row, "example_id")
+    category, number, template = row.text("category"), _number(row, "example_id"), row.named("question_index")
+    if template is None:
+        raise row.wrong("has no question_index, which tells questions of one template", "give BBQ's own rows")
     ambiguous = _either(row, "context_condition", "ambig", "disambig")
     label = _number(row, "label")
     if label not in range(3) or ambiguous != (label == unknown[0]):
@@ -87,7 +89,7 @@ def _item(row: FileRow) -> BbqItem:
     return BbqItem(
         id=f"{category}:{number}",
         category=category,
-        template=f"{category}:{row.values.get('question_index')}",
+        template=f"{category}:{template}",
         context=row.text("context"),
         question=row.text("question"),
         answers=answers,
@@ -123,7 +125,8 @@ def _target(row: FileRow, info: list[list[str]], unknown: int) -> int:
         if told not in range(3) or told == unknown or isinstance(told, bool):
             raise row.wrong(f"has target_loc {told!r}, which is no answer about a person", "give 0, 1 or 2")
         return int(told)
-    groups = {group.casefold() for group in metadata.get("stereotyped_groups") or () if isinstance(group, str)}
+    named = metadata.get("stereotyped_groups")
+    groups = {group.casefold() for group in named if isinstance(group, str)} if isinstance(named, list) else set()
     people = [place for place in range(3) if place != unknown]
     counts = []
     for names in (_tag, _entry, _part):

@@ -98,6 +98,8 @@ def test_the_target_may_be_told_and_a_part_of_an_answers_entry_counts(tmp_path: 
         ({"answer_info": {f"ans{place}": ["man", "old"] for place in range(3)}}, "0 answers that are unknown"),
         ({"additional_metadata": {"stereotyped_groups": ["young"]}}, "0 answers of its stereotyped_groups"),
         ({"additional_metadata": {"stereotyped_groups": ["old", "nonOld"]}}, "2 answers of its stereotyped_groups"),
+        ({"additional_metadata": {"stereotyped_groups": 5}}, "0 answers of its stereotyped_groups"),
+        ({"question_index": None}, "no question_index"),
         ({"target_loc": 2}, "target_loc 2"),
         ({"example_id": "seven"}, "no whole number under example_id"),
         ({"question": " "}, "no text under question"),

@@ -70,6 +70,7 @@ def _spec(change: Callable[[dict[str, Any]], Any]) -> Callable[[Path], None]:
         (_stats([stat("num_instances", 8.0)]), "stats.json", "holds no metric"),
         (_stats([{"count": 1}]), "stats.json", r"\[0\].name is missing"),
         (_stats([{"name": {"name": "f1", "split": "test"}, "count": 1}]), "stats.json", r"\[0\].mean is missing"),
+        (_stats([stat("f1", 1.0) | {"mean": 10**400}]), "stats.json", r"\[0\].mean is no finite number"),
         (_stats([stat("f1", 1.0) | {"mean": True}]), "stats.json", r"\[0\].mean has the wrong type, bool"),
         (_stats([stat("f1", 1.0)]), "stats.json", "num_instances does not say"),
         (_stats([stat("f1", 1.0), stat("num_instances", 2.5)]), "stats.json", "num_instances does not say"),
