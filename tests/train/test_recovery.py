@@ -76,6 +76,37 @@ def test_one_bad_step_costs_half_the_rate(tiny: BaseModelRef, work: Path) -> Non
     assert recoveries[0].message == "loss not finite; back to step 3, learning rate 0.01 -> 0.005"
 
 
+@pytest.mark.slow
+def test_an_evaluation_that_gives_no_number_costs_half_the_rate(tiny: BaseModelRef, work: Path) -> None:
+    """The fault is injected: the first evaluation after step 4 is NaN, which would be the best of all for ever."""
+    from pipeline.backends.training.loop import run_training
+    from pipeline.backends.training.methods.sft import build as build_sft
+
+    failed = []
+
+    def build(job: Any, settings: Any) -> Any:
+        trainer = build_sft(job, settings)
+        whole = trainer.mean_loss
+
+        def mean_loss(rows: Any) -> float:
+            if trainer.state.global_step == 4 and not failed:
+                failed.append(True)
+                return float("nan")
+            return float(whole(rows))
+
+        trainer.mean_loss = mean_loss
+        return trainer
+
+    events: list[Event] = []
+    config = train_config(tiny, eval_steps=2, early_stopping_patience=3)
+    job = _job(config, work, events)
+    outcome = run_training(dataclasses.replace(job, validation=job.train[:4]), build)
+    recoveries = [event.message for event in events if event.kind == "recovery"]
+    assert recoveries == ["evaluation loss not finite; back to step 3, learning rate 0.01 -> 0.005"]
+    assert outcome.steps == 6 and outcome.eval_loss is not None and outcome.eval_loss < 10
+    assert [line["step"] for line in outcome.log if "eval_loss" in line] == [2, 4, 6]
+
+
 def _hungry(rows_that_fit: int) -> Any:
     """Build SFT trainers that run out of memory on larger micro-batches: the fault is injected."""
     import torch

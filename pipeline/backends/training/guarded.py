@@ -6,6 +6,7 @@ Mixed in before any trainer of TRL or transformers. It writes no file of its own
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +30,7 @@ _STATE = "trainer_state.json"  # the name that transformers reads
 
 
 class NotFinite(ArithmeticError):
-    """A loss or gradient norm is NaN or infinite; the weights are still those of ``step`` - 1."""
+    """A loss or gradient norm is NaN or infinite; no checkpoint has what ``step`` made of the weights."""
 
     def __init__(self, step: int, what: str) -> None:
         super().__init__(f"{what} at step {step}")
@@ -115,8 +116,13 @@ class GuardedTrainer(Trainer):
         """Return ``{"eval_loss"}`` over all validation rows: the mean over terms, whatever the batches.
 
         Rows of like length share a batch. No random number is drawn, so that evaluating changes no training.
+
+        Raises:
+            NotFinite: the loss is not finite; no weights are better or worse than such.
         """
         metrics = {"eval_loss": self.mean_loss([dict(row) for row in self.eval_dataset])}
+        if not math.isfinite(metrics["eval_loss"]):
+            raise NotFinite(self.state.global_step, "evaluation loss")
         self.log(dict(metrics))
         self.control: Any = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
