@@ -12,6 +12,11 @@ from schemas.base import Schema
 from schemas.plan import Reasoned
 from schemas.run import RunSpec
 
+_TEXTS = frozenset(
+    ("description", "system", "instruction", "prompt_template", "completion_template", "criteria", "retention_waived")
+)
+"""Keys whose values are words for people or models, and no paths: ``/no_think Answer yes/no.``"""
+
 
 def configuration_rows(record: RunRecord) -> tuple[ConfigRow, ...]:
     """Return the resolved description, one row per value; what the plan chose replaces what was left open.
@@ -40,7 +45,8 @@ def _flatten(schema: Schema, prefix: str) -> list[ConfigRow]:
             continue
         default = None if field.is_required() else field.get_default(call_default_factory=True, validated_data={})
         chosen_by: Literal["spec", "default"] = "default" if not field.is_required() and value == default else "spec"
-        rows.append(ConfigRow(key=key, value=shown(value), chosen_by=chosen_by))
+        told = value if name in _TEXTS and isinstance(value, str) else shown(value)
+        rows.append(ConfigRow(key=key, value=told, chosen_by=chosen_by))
     return rows
 
 

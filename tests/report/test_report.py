@@ -134,6 +134,12 @@ def test_the_first_page_shows_a_description_on_one_line_and_in_its_order(fixture
     assert asked[0].text == "Sort <U+202E> these letters. (extraction)"
 
 
+def test_a_text_that_begins_with_a_slash_is_shown_whole_and_a_path_without_its_folders(fixture: RunFixture) -> None:
+    fixture.spec = {"data": {"path": "/home/someone/rows.jsonl", "system": "/no_think Answer yes/no."}}
+    rows = {row.key: row.value for row in build_report(RunRecord.load(fixture.root, fixture.build())).configuration}
+    assert (rows["data.path"], rows["data.system"]) == ("rows.jsonl", "/no_think Answer yes/no.")
+
+
 def test_configuration_says_who_chose_each_value(record: RunRecord) -> None:
     rows = {row.key: row for row in build_report(record).configuration}
     assert (rows["train.lora.r"].value, rows["train.lora.r"].chosen_by) == ("16", "plan")
