@@ -20,8 +20,6 @@ from local_runner.service import open_records
 from pipeline.service.api.keys import create_key
 from tests.support.processes import wait_until_gone
 
-START_SECONDS = 60.0
-
 ANSWER_SECONDS = 240.0
 """The first question to a model waits for its engine, on a busy machine too."""
 
