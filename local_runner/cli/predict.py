@@ -169,6 +169,7 @@ def _show_error(error: HoneError, *, as_json: bool) -> ExitCode:
 
     if as_json:
         sys.stdout.write(json.dumps({"error": error.record().model_dump()}, ensure_ascii=False) + "\n")
+        sys.stdout.flush()
     else:
         show_error(messages(), error)
     return error.exit_code
