@@ -31,8 +31,11 @@ test items as its parent, and the gate asks that it loses no more than `non_infe
 
 `group_size` must divide the inputs of every layer, `calibration_samples` rows of the training split are rendered as for
 training. What vLLM's CPU build does not load is evaluated by transformers, which unpacks it, and cannot be served on a
-CPU. Weights of 4 bits are read there by instructions of AVX-512. A run that would need what this machine cannot do is
-refused before it starts."""
+CPU. Weights of 4 bits are read there by instructions of AVX-512. `hone run` refuses, before it starts, what this
+machine cannot do; a job of the service, a retraining or an ablation is told by the evaluation or by serving.
+
+What vLLM's CPU build loads was tried, FP8, NVFP4 and MXFP4 on a CPU without AVX-512 alone. Compute capabilities are
+those that vLLM's source asks for; none was tried on a GPU for this table."""
 
 _ARCHIVED = """\
 auto-gptq and autoawq are archived upstream. They are made in an environment of their own (`hone env create

