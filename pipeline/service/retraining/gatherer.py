@@ -35,7 +35,7 @@ class Gatherer:
     Args:
         pool: the rows.
         policy: how many are enough, and how long it has to be quiet.
-        start: starts the retraining of a name on its waiting rows, which it takes, and returns the run's id.
+        start_retraining: starts one of a name on its waiting rows, which it takes, and returns the run's id.
         clock: Unix time in seconds.
     """
 
